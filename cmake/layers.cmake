@@ -1,0 +1,91 @@
+# Layers as object libraries whose include path holds only what CMakeLists.txt allows, the library
+# and the command made of them.
+
+set(BTH_INC ${CMAKE_BINARY_DIR}/inc)
+configure_file(include/berth/version.h.in ${CMAKE_BINARY_DIR}/generated/berth/version.h @ONLY)
+
+# A link to each public header that a layer may see.
+function(bth_stage_public name)
+  file(MAKE_DIRECTORY ${BTH_INC}/${name}/public/berth)
+  foreach(h ${ARGN})
+    set(from ${CMAKE_SOURCE_DIR}/include/berth/${h}.h)
+    if(h STREQUAL version)
+      set(from ${CMAKE_BINARY_DIR}/generated/berth/version.h)
+    endif()
+    file(CREATE_LINK ${from} ${BTH_INC}/${name}/public/berth/${h}.h SYMBOLIC)
+  endforeach()
+endfunction()
+
+# The include path of `target`: the named layers and its own staged public headers.
+function(bth_include target name)
+  foreach(d ${ARGN})
+    target_include_directories(${target} PRIVATE ${BTH_INC}/${d}/layer)
+  endforeach()
+  target_include_directories(${target} PRIVATE ${BTH_INC}/${name}/public)
+endfunction()
+
+function(bth_layer name folder)
+  cmake_parse_arguments(L "" "" "DEPS;PUBLIC;LIBS" ${ARGN})
+  file(MAKE_DIRECTORY ${BTH_INC}/${name}/layer)
+  file(CREATE_LINK ${CMAKE_SOURCE_DIR}/${folder} ${BTH_INC}/${name}/layer/${name} SYMBOLIC)
+  bth_stage_public(${name} ${L_PUBLIC})
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${folder}/*.c)
+  if(NOT sources)
+    file(WRITE ${CMAKE_BINARY_DIR}/generated/${name}_empty.c "typedef int bth_empty_layer;\n")
+    set(sources ${CMAKE_BINARY_DIR}/generated/${name}_empty.c)
+  endif()
+  add_library(bth_${name} OBJECT ${sources})
+  bth_include(bth_${name} ${name} ${name} ${L_DEPS})
+  target_link_libraries(bth_${name} PRIVATE Threads::Threads)
+  foreach(lib ${L_LIBS})
+    target_link_libraries(bth_${name} PRIVATE PkgConfig::${lib})
+  endforeach()
+  set_property(GLOBAL APPEND PROPERTY BTH_LIBS ${L_LIBS})
+endfunction()
+
+# CPU kernels are compiled once per instruction set and chosen at run time: src/compute/cpu/*_avx512.c
+# and so on. Nothing else may use more than the base instruction set.
+function(bth_cpu_isa)
+  if(NOT CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+    return()
+  endif()
+  file(GLOB avx512 ${CMAKE_SOURCE_DIR}/src/compute/cpu/*_avx512.c)
+  file(GLOB avx2 ${CMAKE_SOURCE_DIR}/src/compute/cpu/*_avx2.c)
+  set_source_files_properties(${avx512} PROPERTIES COMPILE_OPTIONS
+    "-mavx512f;-mavx512bw;-mavx512vl;-mavx512dq;-mavx2;-mfma;-mf16c;-O3")
+  set_source_files_properties(${avx2} PROPERTIES COMPILE_OPTIONS "-mavx2;-mfma;-mf16c;-O3")
+endfunction()
+
+function(bth_libberth)
+  set(objects)
+  foreach(l ${ARGN})
+    list(APPEND objects $<TARGET_OBJECTS:bth_${l}>)
+  endforeach()
+  get_property(libs GLOBAL PROPERTY BTH_LIBS)
+  list(REMOVE_DUPLICATES libs)
+  list(TRANSFORM libs PREPEND PkgConfig::)
+  # for tests and benchmarks, which see internals
+  add_library(berth_static STATIC ${objects})
+  target_link_libraries(berth_static PUBLIC ${libs} Threads::Threads m)
+  add_library(berth_shared SHARED ${objects})
+  set_target_properties(berth_shared PROPERTIES OUTPUT_NAME berth VERSION ${PROJECT_VERSION}
+    SOVERSION ${PROJECT_VERSION_MAJOR} LINK_DEPENDS ${CMAKE_SOURCE_DIR}/src/libberth.map)
+  target_link_options(berth_shared PRIVATE
+    -Wl,--version-script=${CMAKE_SOURCE_DIR}/src/libberth.map -Wl,--no-undefined)
+  target_link_libraries(berth_shared PRIVATE ${libs} Threads::Threads m)
+  target_include_directories(berth_shared INTERFACE ${CMAKE_SOURCE_DIR}/include
+    ${CMAKE_BINARY_DIR}/generated)
+  install(TARGETS berth_shared LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  install(DIRECTORY include/berth DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
+  install(FILES ${CMAKE_BINARY_DIR}/generated/berth/version.h
+    DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/berth)
+  configure_file(cmake/berth.pc.in ${CMAKE_BINARY_DIR}/berth.pc @ONLY)
+  install(FILES ${CMAKE_BINARY_DIR}/berth.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+endfunction()
+
+function(bth_command name layer)
+  add_executable(${name} $<TARGET_OBJECTS:bth_${layer}>)
+  # the command uses base helpers and the public API only
+  target_link_libraries(${name} PRIVATE berth_static)
+  install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+endfunction()

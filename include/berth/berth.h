@@ -1,0 +1,170 @@
+/*
+ * berth/berth.h - share speech, translation and language models between all that need them.
+ *
+ * What it is: a manager that loads each model once, gives every caller a lease on it, and runs the
+ * requests of all callers together. What it is not: a tensor library or a server (see berthd).
+ *
+ *     struct berth *b;
+ *     struct berth_lease *lease;
+ *     struct berth_item *item;
+ *     berth_open(NULL, &b, &err);
+ *     berth_acquire(b, "whisper/base", NULL, &lease, &err);
+ *     berth_run(lease, &request, &item, &err);
+ *     puts(item->transcript->text);
+ *     berth_item_free(item);
+ *     berth_release(lease);
+ *     berth_close(b, 30000, &err);
+ *
+ * Thread rule: every function may be called from any thread at any time, on the same objects too,
+ * except that a handle must not be used after the call that gives it up. Calls that may wait say
+ * so and take a time-out in milliseconds: 0 = do not wait, negative = no limit.
+ * The library never prints, exits or aborts, and starts no thread before berth_open.
+ */
+#ifndef BERTH_H
+#define BERTH_H
+
+#include <berth/error.h>
+#include <berth/types.h>
+#include <berth/version.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct berth;       /* a manager with its devices, models and threads */
+struct berth_lease; /* the right to use one model */
+struct berth_job;   /* one request under way */
+
+/* A model that could be loaded. */
+struct berth_model_spec {
+    const char *name;  /* "whisper/base": family/name */
+    const char *path;  /* file or directory */
+    const char *alias; /* another name, or NULL */
+};
+
+/* All strings are copied by berth_open. */
+struct berth_config {
+    uint32_t struct_size;
+    const char *file;           /* YAML configuration; NULL: BERTH_CONFIG, then the user's and the
+                                   system's usual places, then none. "" = none */
+    const struct berth_model_spec *models; /* [n_models], besides the file's */
+    size_t n_models;
+    uint64_t cpu_memory_bytes;  /* budget of the CPU; 0: the file's, else 80 % of what there is */
+    int threads;                /* compute threads; 0: one per core this process may use */
+};
+#define BERTH_CONFIG_INIT                                                                          \
+    { .struct_size = sizeof(struct berth_config) }
+
+/* Opens a manager. config may be NULL. Loads nothing.
+ * EINVAL (configuration, with line and column), ENOMEM, EIO. */
+int berth_open(const struct berth_config *config, struct berth **out, struct berth_error *err);
+
+/* Refuses newcomers, waits up to timeout_ms for leases and requests to end, then cancels what
+ * still runs, unloads everything and frees the manager. Leases and jobs still held afterwards stay
+ * valid for release only. Always closes; returns ETIMEDOUT if something had to be cancelled.
+ * NULL is allowed. May wait. */
+int berth_close(struct berth *b, int64_t timeout_ms, struct berth_error *err);
+
+struct berth_acquire_options {
+    uint32_t struct_size;
+    int64_t wait_ms;       /* until the grant, loading included; default no limit */
+    const char *tag;       /* shown in statistics; NULL = "" */
+};
+#define BERTH_ACQUIRE_INIT                                                                         \
+    { .struct_size = sizeof(struct berth_acquire_options), .wait_ms = -1 }
+
+/* A shared lease on a model by name, alias or path; loads the model if it is not loaded (callers
+ * who come meanwhile wait for the same load). options may be NULL. May wait.
+ * ENOTFOUND (the text lists what there is), EFORMAT, EBUDGET, ENOMEM, ETIMEDOUT, ESHUTDOWN, EIO. */
+int berth_acquire(struct berth *b, const char *model, const struct berth_acquire_options *options,
+                  struct berth_lease **out, struct berth_error *err);
+
+/* Gives the lease back; its jobs are cancelled. NULL is allowed. Does not wait. */
+void berth_release(struct berth_lease *lease);
+
+/* The full name of the leased model; valid while the lease is held. */
+const char *berth_lease_model(const struct berth_lease *lease);
+
+/* Whether a request is well formed for this model's family: options, kind of input, a readable
+ * header. Loads nothing. EINVAL, EUNSUPPORTED, EAUDIO, ENOTFOUND, ETOOLARGE. */
+int berth_check(struct berth *b, const char *model, const struct berth_request *request,
+                struct berth_error *err);
+
+/* Starts a request. Everything the request points to is copied. Does not wait.
+ * On success *out is a job that must be given back with berth_job_free.
+ * EINVAL, EUNSUPPORTED, EAUDIO, EOVERLOADED, ESHUTDOWN, ELOST, ENOMEM. */
+int berth_submit(struct berth_lease *lease, const struct berth_request *request,
+                 struct berth_job **out, struct berth_error *err);
+
+enum berth_job_state { BERTH_JOB_QUEUED, BERTH_JOB_RUNNING, BERTH_JOB_DONE, BERTH_JOB_FAILED };
+enum berth_job_state berth_job_state(const struct berth_job *job);
+
+/* The next item of a streaming request, the final one included; the caller frees it. May wait.
+ * ETIMEDOUT: nothing yet. ESTATE: the final item has been taken. Else why the job failed. */
+int berth_job_next(struct berth_job *job, int64_t timeout_ms, struct berth_item **out,
+                   struct berth_error *err);
+
+/* Waits for the end and takes the final item (partial ones not yet taken are dropped); the caller
+ * frees it. ETIMEDOUT: still at work. ESTATE: taken already. Else why the job failed. */
+int berth_job_wait(struct berth_job *job, int64_t timeout_ms, struct berth_item **out,
+                   struct berth_error *err);
+
+/* How far it is, in the family's units; 0 of 0 when not known yet. */
+void berth_job_progress(const struct berth_job *job, double *done, double *total);
+
+/* Asks the job to stop; it ends with ECANCELLED within a turn. Does not wait. */
+void berth_job_cancel(struct berth_job *job);
+
+/* Gives the handle back, cancelling a job still at work. NULL is allowed. Does not wait. */
+void berth_job_free(struct berth_job *job);
+
+/* berth_submit, berth_job_wait, berth_job_free in one. May wait. */
+int berth_run(struct berth_lease *lease, const struct berth_request *request,
+              struct berth_item **out, struct berth_error *err);
+
+/* Unloads a model once its leases have ended; newcomers meanwhile wait for its next load.
+ * ENOTFOUND, ETIMEDOUT (still draining: it goes on). May wait. */
+int berth_unload(struct berth *b, const char *model, int64_t timeout_ms, struct berth_error *err);
+
+enum berth_model_state { BERTH_MODEL_ABSENT, BERTH_MODEL_LOADING, BERTH_MODEL_READY,
+                         BERTH_MODEL_DRAINING };
+
+struct berth_model_stats {
+    char name[64];
+    char alias[64];
+    char family[16];
+    char path[256];
+    char device[32];
+    enum berth_model_state state;
+    uint64_t leases;   /* held now */
+    uint64_t waiting;  /* callers waiting for a grant now */
+    uint64_t running;  /* requests on it now */
+    uint64_t served;   /* requests ended since the start */
+    uint64_t failed;   /* of them with an error */
+    uint64_t loads;
+    uint64_t weights_bytes, workspace_bytes, session_bytes;
+    int64_t load_ms;   /* the last load */
+    int64_t idle_ms;   /* since the last use; -1: in use or never used */
+};
+
+struct berth_device_stats {
+    char name[32];
+    char description[96];
+    uint64_t budget_bytes;
+    uint64_t reserved_bytes; /* promised, loading or not drawn yet */
+    uint64_t committed_bytes;
+    uint64_t freeing_bytes;
+    uint64_t turns;          /* run so far */
+    uint64_t rows;           /* in all of them: rows / turns is the mean batch */
+    int64_t longest_turn_us;
+};
+
+/* One consistent snapshot; never waits for work. Returns the number of entries there are; at most
+ * `n` are written. */
+size_t berth_models(struct berth *b, struct berth_model_stats *out, size_t n);
+size_t berth_devices(struct berth *b, struct berth_device_stats *out, size_t n);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,30 @@
+/*
+ * base/error.h - filling and prefixing struct berth_error.
+ *
+ * An error is filled once, where it happens, and prefixed with context by callers that know more:
+ *
+ *     return bth_error(err, BERTH_EFORMAT, "tensor %s: %zu bytes, expected %zu", name, have, want);
+ *     ...
+ *     if (rc < 0) return bth_error_prefix(err, "%s: ", path);
+ *
+ * Any thread; `err` may be NULL.
+ */
+#ifndef BTH_ERROR_H
+#define BTH_ERROR_H
+
+#include "base/compiler.h"
+#include <berth/error.h>
+
+/* Stores code and message (cut to what fits, at a UTF-8 boundary); returns code. */
+int bth_error(struct berth_error *err, int code, const char *fmt, ...) BTH_PRINTF(3, 4);
+
+/* Puts text before the stored message; returns the stored code (BERTH_EINTERNAL if err is NULL). */
+int bth_error_prefix(struct berth_error *err, const char *fmt, ...) BTH_PRINTF(2, 3);
+
+/* ENOMEM with the usual words; returns the code. */
+int bth_error_nomem(struct berth_error *err);
+
+/* Copies an error; returns its code. */
+int bth_error_copy(struct berth_error *to, const struct berth_error *from);
+
+#endif

@@ -1,0 +1,22 @@
+#include "plug/plug.h"
+
+#include "base/compiler.h"
+#include "compute/compute.h"
+#include "toy/toy.h"
+#include "whisper/whisper.h"
+
+/* A new engine adds its line here, and its folder to CMakeLists.txt. */
+static const struct berth_engine_ops *const engines[] = {
+    &bth_whisper_engine,
+    &bth_toy_engine,
+};
+
+const struct berth_engine_ops *const *bth_builtin_engines(size_t *out_n) {
+    *out_n = BTH_COUNT(engines);
+    return engines;
+}
+
+int bth_builtin_cpu(int threads, struct berth_device **out, struct berth_error *err) {
+    const struct bth_cpu_config config = {.threads = threads, .cap = BTH_CPU_AVX512};
+    return bth_cpu_open(&config, out, err);
+}

@@ -1,0 +1,16 @@
+/*
+ * plug/plug.h - the only layer that names engines and devices.
+ *
+ * builtin.c lists the engines; devices.c opens what this machine has.
+ */
+#ifndef BTH_PLUG_H
+#define BTH_PLUG_H
+
+#include <berth/engine.h>
+
+const struct berth_engine_ops *const *bth_builtin_engines(size_t *out_n);
+
+/* Opens the CPU with `threads` threads (0: all allowed). */
+int bth_builtin_cpu(int threads, struct berth_device **out, struct berth_error *err);
+
+#endif

@@ -1,0 +1,52 @@
+/*
+ * sched/sched.h - from requests to turns on one device, and results back.
+ *
+ * Layer sched: one device thread owns all sessions of its device. Other threads post events
+ * (submit, cancel, granted, host work done). Which turn comes next is a pure function (plan.h) of
+ * what waits. It knows engines only by engine.h, models only by their uses (core/manager.h).
+ *
+ * Lock rank: sched for the event queue, result for a job. Neither is held across an engine call.
+ */
+#ifndef BTH_SCHED_H
+#define BTH_SCHED_H
+
+#include "core/manager.h"
+#include <berth/berth.h>
+#include <berth/engine.h>
+
+struct bth_sched;
+struct bth_job;
+
+struct bth_sched_config {
+    struct berth_device *device;
+    int host_threads;     /* pool for host-lane turns; 0: they run on the device's thread */
+    size_t max_jobs;      /* queued and running; beyond it EOVERLOADED; 0: 1,024 */
+    size_t max_results;   /* items a job holds before it is parked; 0: 64 */
+};
+
+int bth_sched_create(const struct bth_sched_config *config, struct bth_sched **out,
+                     struct berth_error *err);
+/* Cancels every job and returns when all sessions have ended. */
+void bth_sched_cancel_all(struct bth_sched *s);
+/* Stops the device's thread; no job may be at work. */
+void bth_sched_destroy(struct bth_sched *s);
+
+/* Starts a request under a lease. Deep-copies it. */
+int bth_sched_submit(struct bth_sched *s, struct bth_lease *lease,
+                     const struct berth_request *request, struct bth_job **out,
+                     struct berth_error *err);
+
+/* As the berth_job_ calls of berth.h, with deadlines instead of time-outs. */
+int bth_job_next(struct bth_job *job, int64_t deadline, struct berth_item **out,
+                 struct berth_error *err);
+int bth_job_wait(struct bth_job *job, int64_t deadline, struct berth_item **out,
+                 struct berth_error *err);
+enum berth_job_state bth_job_state(const struct bth_job *job);
+void bth_job_progress(const struct bth_job *job, double *done, double *total);
+void bth_job_cancel(struct bth_job *job);
+void bth_job_free(struct bth_job *job);
+
+/* turns, rows, longest_turn_us of the device. */
+void bth_sched_stats(struct bth_sched *s, struct berth_device_stats *out);
+
+#endif
