@@ -122,6 +122,13 @@ void berth_job_free(struct berth_job *job);
 int berth_run(struct berth_lease *lease, const struct berth_request *request,
               struct berth_item **out, struct berth_error *err);
 
+/* Decodes a sound as the models hear it (16 kHz, mono, 16 bit) and hands it to `write` piece by
+ * piece, on the calling thread; a non-zero answer of `write` stops with ECANCELLED. Needs no manager.
+ * EAUDIO, ENOTFOUND, EIO, EINVAL, ETOOLARGE, ENOMEM. May wait for the file. */
+int berth_decode(const struct berth_input *input,
+                 int (*write)(void *arg, const int16_t *samples, size_t n), void *arg,
+                 struct berth_error *err);
+
 /* Unloads a model once its leases have ended; newcomers meanwhile wait for its next load.
  * ENOTFOUND, ETIMEDOUT (still draining: it goes on). May wait. */
 int berth_unload(struct berth *b, const char *model, int64_t timeout_ms, struct berth_error *err);
