@@ -76,10 +76,10 @@ struct berth_batch {
     struct berth_model *model;
     int32_t stage;
     uint64_t key;
-    uint32_t n;                       /* sessions */
-    struct berth_session **sessions;  /* [n] */
-    int *status;                      /* [n] out: 0, or why this session alone has failed */
-    struct berth_error *errors;       /* [n] out */
+    uint32_t n;                      /* sessions */
+    struct berth_session **sessions; /* [n] */
+    int *status;                     /* [n] out: 0, or why this session alone has failed */
+    struct berth_error *errors;      /* [n] out */
     void *turn;
 };
 
