@@ -17,12 +17,23 @@
 #define BERTH_BACKEND_H
 
 #include <berth/error.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#ifndef __cplusplus
+#include <stdatomic.h>
+#endif
 
 #define BERTH_BACKEND_API 1
+
+/* A counter that other threads may look at. C++ (CUDA files) has no _Atomic: there it is only a
+ * place of the same size, touched through base/reservation.h alone. */
+#ifdef __cplusplus
+#define BERTH_COUNTER size_t
+extern "C" {
+#else
+#define BERTH_COUNTER _Atomic size_t
+#endif
 
 /* ---- memory ---------------------------------------------------------------------------------*/
 
@@ -34,9 +45,9 @@ enum berth_bytes_kind { BERTH_BYTES_WEIGHTS, BERTH_BYTES_SESSION, BERTH_BYTES_WO
  * or is NULL. One owner at a time; the counters may be read from any thread. */
 struct berth_reservation {
     enum berth_bytes_kind kind;
-    _Atomic size_t limit_bytes;
-    _Atomic size_t used_bytes;
-    _Atomic size_t high_bytes; /* the most that was ever drawn */
+    BERTH_COUNTER limit_bytes;
+    BERTH_COUNTER used_bytes;
+    BERTH_COUNTER high_bytes; /* the most that was ever drawn */
     /* Raise limit_bytes by at least `more`; 0 or an error code. May be NULL. */
     int (*grow)(struct berth_reservation *r, size_t more, struct berth_error *err);
     void *owner; /* core's */
@@ -318,4 +329,7 @@ struct berth_backend_ops {
     int (*sync)(struct berth_device *device, struct berth_error *err);
 };
 
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -20,6 +20,10 @@
 #include <berth/error.h>
 #include <berth/types.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define BERTH_ENGINE_API 1
 
 struct berth_engine_ops;
@@ -144,4 +148,7 @@ struct berth_engine_ops {
     void (*end)(struct berth_session *session);
 };
 
+#ifdef __cplusplus
+}
+#endif
 #endif
