@@ -57,14 +57,16 @@ static struct berth_tensor qkv_part(const struct whisper_model *m, int part) {
                          m->dims.heads);
 }
 
-static int finish_piece(struct whisper_model *m, struct bth_builder *b, struct berth_error *err) {
+/* Ends a piece that works on `rows` rows of a window. */
+static int finish_piece(struct whisper_model *m, struct bth_builder *b, int64_t rows,
+                        struct berth_error *err) {
     if (m->n_pieces == WHISPER_MAX_PIECES) {
         bth_builder_finish(b);
         return bth_error(err, BERTH_EUNSUPPORTED, "the encoder is too large");
     }
     int rc = bth_builder_build(b, m->workspace, &m->pieces[m->n_pieces], err);
     if (rc == 0) {
-        m->n_pieces++;
+        m->piece_rows[m->n_pieces++] = (int32_t)rows;
     }
     return rc;
 }
@@ -98,7 +100,7 @@ static int build_convolutions(struct whisper_model *m, struct berth_error *err) 
                                           .t_out = WHISPER_POSITIONS,
                                           .stride = 2,
                                           .act = BERTH_ACT_GELU});
-    return finish_piece(m, &b, err);
+    return finish_piece(m, &b, WHISPER_POSITIONS, err);
 }
 
 /* Dense scratch rows of `cols`, behind `before` elements a row for all windows' rows. */
@@ -132,7 +134,7 @@ static int build_qkv(struct whisper_model *m, const struct whisper_layer *l, int
                       .scale_cols = d,
                       .scale = 0.125f, /* 64^-1/2, on the queries */
                       .many = true});
-    return finish_piece(m, &b, err);
+    return finish_piece(m, &b, n, err);
 }
 
 /* Queries [r0, r0 + n) attend, and their rows go through the rest of the layer. */
@@ -176,7 +178,7 @@ static int build_block(struct whisper_model *m, const struct whisper_layer *l, i
                                             .y = x,
                                             .w = l->ffn_down.w,
                                             .many = true});
-    return finish_piece(m, &b, err);
+    return finish_piece(m, &b, n, err);
 }
 
 static int parts_of(double flops) {
@@ -226,7 +228,7 @@ static int build_cross_part(struct whisper_model *m, const struct whisper_layer 
     struct bth_builder b;
     bth_builder_init(&b, m->base.device);
     cross_rows(m, &b, (int)(l - m->decoder), r0, n);
-    return finish_piece(m, &b, err);
+    return finish_piece(m, &b, n, err);
 }
 
 static int build_cross(struct whisper_model *m, struct berth_error *err) {
@@ -244,7 +246,7 @@ static int build_cross(struct whisper_model *m, struct berth_error *err) {
         for (int j = i; j < i + layers && j < m->dims.decoder_layers; j++) {
             cross_rows(m, &b, j, 0, WHISPER_POSITIONS);
         }
-        int rc = finish_piece(m, &b, err);
+        int rc = finish_piece(m, &b, WHISPER_POSITIONS, err);
         if (rc < 0) {
             return rc;
         }
@@ -268,7 +270,7 @@ int whisper_encode_build(struct whisper_model *m, struct berth_error *err) {
         bth_builder_init(&b, m->base.device);
         norm(&b, &m->encoder_norm, x_rows(m, 0, WHISPER_POSITIONS),
              output_rows(m, 0, WHISPER_POSITIONS));
-        rc = finish_piece(m, &b, err);
+        rc = finish_piece(m, &b, WHISPER_POSITIONS, err);
     }
     return rc < 0 ? rc : build_cross(m, err);
 }
