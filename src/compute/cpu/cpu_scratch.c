@@ -1,0 +1,60 @@
+/* How much scratch each op needs: upper bounds over the instruction sets, known at creation. */
+#include "base/alloc.h"
+#include "compute/cpu/kernels.h"
+
+/* a * b * c, SIZE_MAX on overflow. */
+static size_t mul3(int64_t a, int64_t b, int64_t c) {
+    size_t n;
+    if (a < 0 || b < 0 || c < 0 || !bth_mul((size_t)a, (size_t)b, &n) ||
+        !bth_mul(n, (size_t)c, &n)) {
+        return SIZE_MAX;
+    }
+    return n;
+}
+
+static size_t plus(size_t a, size_t b) {
+    size_t n;
+    return bth_add(a, b, &n) ? n : SIZE_MAX;
+}
+
+/* product_group: packed rows, and one panel as f32. */
+static size_t product_bytes(int64_t rows, int64_t k) {
+    const int64_t packed = rows < BTH_GROUP_ROWS ? rows : BTH_GROUP_ROWS;
+    return plus(plus(mul3(packed, k, 4), 128), mul3(k, BTH_PANEL, 4));
+}
+
+/* full_scratch_at */
+static size_t full_bytes(const struct berth_op_attend_full *op) {
+    const size_t keys = plus(mul3(op->t, op->head_dim, 4), 128);
+    const size_t panels = mul3(op->head_dim, 2 * BTH_QUERIES, 4);
+    return plus(plus(keys, panels), mul3(op->t, BTH_QUERIES, 4));
+}
+
+size_t bth_cpu_own_bytes(const struct berth_op *op) {
+    switch (op->kind) {
+    case BERTH_OP_LINEAR:
+        return product_bytes(op->u.linear.y.rows, op->u.linear.w->k);
+    case BERTH_OP_CONV3:
+        return product_bytes(op->u.conv3.y.rows, op->u.conv3.w->k);
+    case BERTH_OP_ATTEND_FULL:
+        return full_bytes(&op->u.attend_full);
+    default:
+        return 0;
+    }
+}
+
+size_t bth_cpu_shared_bytes(const struct berth_op *op) {
+    if (op->kind == BERTH_OP_ATTEND_PAGED) {
+        const struct berth_op_attend_paged *a = &op->u.attend_paged;
+        const size_t positions = mul3(a->table.cols, a->kv.page_rows, 1);
+        const size_t chunks = positions / BTH_CHUNK + 1;
+        const int64_t partial = 8 + (a->kv.head_dim + 15) / 16 * 64;
+        return mul3(a->q.rows * a->kv.heads, (int64_t)(chunks & INT64_MAX), partial);
+    }
+    if (op->kind == BERTH_OP_PICK) {
+        const struct berth_op_pick *p = &op->u.pick;
+        const int64_t panels = p->logits.cols / BTH_PICK_PANEL + 1;
+        return mul3(p->logits.rows, panels + 1, BTH_PICK_RESULT_BYTES);
+    }
+    return 0;
+}

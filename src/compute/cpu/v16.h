@@ -1,0 +1,39 @@
+/*
+ * compute/cpu/v16.h - sixteen f32 lanes, the one vector type of the CPU kernels.
+ *
+ * kernels_avx512.c, kernels_avx2.c and kernels_scalar.c each include this file under their own
+ * compiler flags and then the same template headers, so a kernel is written once. Every function
+ * here rounds each lane once (IEEE, nearest even) and v_sum adds in one fixed tree: so all three
+ * give the same bits. min and max follow the x86 rule: the second operand on ties and NaN.
+ *
+ *     v_zero v_set1  v_load v_store  v_load_n v_store_n (n < 16 lanes, the others read as zero)
+ *     v_load_f16 v_load_bf16 (16 halves, widened)   v_add v_sub v_mul v_div v_fma (a * b + c)
+ *     v_max v_min  v_if_gt(a, b, x, y) = a > b ? x : y   v_if_num(a, y) = a is NaN ? y : a
+ *     v_scale2(p, t): p * 2^n, n in the low bits of t's pattern (see math_kernels.h)
+ *     v_sum(v): lanes l + (l + 8), then + 4, + 2, + 1      v_max_lane(v)
+ *     v_transpose(v[16]): a 16 x 16 block in place
+ *     V_ROWS, V_COLS: the register block of the products, V_ROWS rows of V_COLS vectors
+ */
+#ifndef BTH_V16_H
+#define BTH_V16_H
+
+#include "base/compiler.h"
+#include <stdint.h>
+
+/* Loops over register arrays must vanish: an array with a variable index lies in memory. */
+#if defined(__clang__)
+#define V_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define V_UNROLL _Pragma("GCC unroll 32")
+#endif
+#define V_INLINE BTH_UNUSED static inline __attribute__((always_inline))
+
+#if defined(__AVX512F__)
+#include "v16_avx512.h"
+#elif defined(__AVX2__)
+#include "v16_avx2.h"
+#else
+#include "v16_scalar.h"
+#endif
+
+#endif
