@@ -5,7 +5,7 @@ option(BERTH_WERROR "Warnings are errors" ON)
 option(BERTH_FUZZ "Build libFuzzer targets (clang)" OFF)
 set(BERTH_SANITIZE "" CACHE STRING "address,undefined or thread")
 
-add_compile_definitions(_POSIX_C_SOURCE=200809L)
+add_compile_definitions(_XOPEN_SOURCE=700) # POSIX.1-2008 with its XSI part (realpath)
 add_compile_options(-Wall -Wextra -Wconversion -Wno-sign-conversion -Wmissing-prototypes
                     -Wstrict-prototypes -Wshadow -Wvla -ffp-contract=off -fno-math-errno)
 if(BERTH_WERROR)
