@@ -89,7 +89,7 @@ struct task {
 struct run {
     const struct bth_args *args;
     struct berth *berth;
-    struct berth_option options[BTH_COUNT(table)];
+    struct berth_option options[BTH_COUNT(table) + 2];
     size_t n_options;
     enum bth_output_format format;
     bool all_formats;
@@ -140,15 +140,22 @@ static int parse_own(struct run *r, struct berth_error *err) {
 /* The engine's options as given; the whisper command's defaults where they are not the library's.
  */
 static void collect_options(struct run *r) {
-    bool best_of = false;
+    bool best_of = false, ladder = false, temperatures = false;
     for (size_t i = N_OWN; i < BTH_COUNT(table); i++) {
         if (r->args->values[i]) {
             r->options[r->n_options++] = (struct berth_option){table[i].name, r->args->values[i]};
             best_of |= strcmp(table[i].name, "best_of") == 0;
+            ladder |= strcmp(table[i].name, "temperature_increment_on_fallback") == 0;
+            temperatures |= strcmp(table[i].name, "temperature") == 0 &&
+                            strchr(r->args->values[i], ',');
         }
     }
     if (!best_of) {
         r->options[r->n_options++] = (struct berth_option){"best_of", "5"};
+    }
+    if (!ladder && !temperatures) {
+        r->options[r->n_options++] =
+            (struct berth_option){"temperature_increment_on_fallback", "0.2"};
     }
 }
 
