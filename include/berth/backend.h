@@ -132,6 +132,8 @@ struct berth_op_linear {
     enum berth_activation act;
     int64_t scale_cols;
     float scale;
+    bool many; /* the stage works on whole windows, rows in the hundreds: where bits would depend on
+                  the kernel it is chosen by this, so a stage must always say the same */
 };
 
 /* Convolution of width 3, padding 1, over time, then activation, then + add:
