@@ -21,3 +21,8 @@ set_target_properties(berth-cuda PROPERTIES PREFIX "" CUDA_RUNTIME_LIBRARY Stati
   LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib)
 target_include_directories(berth-cuda PRIVATE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/include)
 install(TARGETS berth-cuda LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/berth)
+add_executable(berth-gpu-probe src/compute/cuda/probe_main.c)
+target_include_directories(berth-gpu-probe PRIVATE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/include)
+set_target_properties(berth-gpu-probe PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib)
+target_link_libraries(berth-gpu-probe PRIVATE ${CMAKE_DL_LIBS})
+install(TARGETS berth-gpu-probe RUNTIME DESTINATION ${CMAKE_INSTALL_LIBDIR}/berth)

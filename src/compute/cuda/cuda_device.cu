@@ -1,5 +1,6 @@
 /* Opening a GPU, its memory and copies. */
 #include "cuda_device.h"
+#include "cuda_module.h"
 
 #include <cstdio>
 #include <cstring>
@@ -305,10 +306,54 @@ static bool load_driver(struct bth_cuda_driver *v) {
 
 enum { GRANULARITY = 2 << 20 }; /* of every GPU that CUDA 13 supports */
 
-/* The module's one symbol: opens GPU `ordinal`. ENOTFOUND (no such GPU, or no driver), EUNSUPPORTED
- * (older than compute capability 8.0), EDEVICE, ENOMEM. */
-extern "C" __attribute__((visibility("default"))) int
-berth_cuda_open(int ordinal, struct berth_device **out, struct berth_error *err) {
+/* "GPU-xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx", as nvidia-smi writes it. */
+static void format_uuid(const cudaUUID_t *uuid, char out[48]) {
+    const unsigned char *b = (const unsigned char *)uuid->bytes;
+    int n = snprintf(out, 48, "GPU-");
+    for (int i = 0; i < 16; i++) {
+        bool dash = i == 4 || i == 6 || i == 8 || i == 10;
+        n += snprintf(out + n, (size_t)(48 - n), "%s%02x", dash ? "-" : "", b[i]);
+    }
+}
+
+static const char *unusable(const cudaDeviceProp *prop) {
+    return prop->major < 8 ? "older than compute capability 8.0" : "";
+}
+
+#define EXPORT extern "C" __attribute__((visibility("default")))
+
+EXPORT int berth_cuda_list(struct bth_cuda_info *out, int n, struct berth_error *err) {
+    int have = 0;
+    cudaError_t e = cudaGetDeviceCount(&have);
+    if (e != cudaSuccess) {
+        return bth_error(err, BERTH_EUNSUPPORTED, "CUDA: %s", cudaGetErrorString(e));
+    }
+    for (int i = 0; i < have && i < n; i++) {
+        struct bth_cuda_info *info = &out[i];
+        cudaDeviceProp prop;
+        memset(info, 0, sizeof(*info));
+        info->ordinal = i;
+        e = cudaGetDeviceProperties(&prop, i);
+        size_t free_bytes = 0, total_bytes = 0;
+        if (e == cudaSuccess) {
+            snprintf(info->name, sizeof(info->name), "%.90s", prop.name);
+            format_uuid(&prop.uuid, info->uuid);
+            snprintf(info->problem, sizeof(info->problem), "%s", unusable(&prop));
+            e = cudaSetDevice(i);
+        }
+        if (e == cudaSuccess) {
+            e = cudaMemGetInfo(&free_bytes, &total_bytes);
+        }
+        if (e != cudaSuccess) {
+            snprintf(info->problem, sizeof(info->problem), "%.90s", cudaGetErrorString(e));
+        }
+        info->total_bytes = total_bytes;
+        info->used_bytes = total_bytes - free_bytes;
+    }
+    return have;
+}
+
+EXPORT int berth_cuda_open(int ordinal, struct berth_device **out, struct berth_error *err) {
     int n = 0;
     cudaError_t e = cudaGetDeviceCount(&n);
     if (e != cudaSuccess || ordinal < 0 || ordinal >= n) {
@@ -326,9 +371,9 @@ berth_cuda_open(int ordinal, struct berth_device **out, struct berth_error *err)
     d->granularity = GRANULARITY;
     cudaDeviceProp prop;
     int rc = bth_cuda_check(d, cudaGetDeviceProperties(&prop, ordinal), "properties", err);
-    if (rc == 0 && prop.major < 8) {
-        rc = bth_error(err, BERTH_EUNSUPPORTED, "%s has compute capability %d.%d; 8.0 is needed",
-                       prop.name, prop.major, prop.minor);
+    if (rc == 0 && *unusable(&prop)) {
+        rc = bth_error(err, BERTH_EUNSUPPORTED, "%s (%.90s) is %s", d->base.name, prop.name,
+                       unusable(&prop));
     }
     if (rc == 0) {
         snprintf(d->base.description, sizeof(d->base.description), "%.90s", prop.name);
