@@ -220,14 +220,14 @@ V_INLINE void columns(const int R, const enum berth_dtype dtype, const int ahead
 
 #define V_CASE(R)                                                                                  \
     case R:                                                                                        \
-        columns(R, DTYPE, (R) <= 4 ? AHEAD : 2 * AHEAD, p, a, w, panels, row, col);                \
+        columns(R, DTYPE, (R) <= 4 ? V_AHEAD : 2 * V_AHEAD, p, a, w, panels, row, col);                \
         break;
 #define V_COLUMNS(name)                                                                            \
     static void name(const struct product *p, int R, const float *a, const char *w,                \
                      int64_t panels, int64_t row, int64_t col) {                                   \
         switch (R) { V_EACH_R(V_CASE) }                                                            \
     }
-#define AHEAD 4096
+#define V_AHEAD 4096
 #define DTYPE BERTH_F16
 V_COLUMNS(columns_f16)
 #undef DTYPE
@@ -236,10 +236,10 @@ V_COLUMNS(columns_bf16)
 #undef DTYPE
 #define DTYPE BERTH_F32
 V_COLUMNS(columns_f32)
-#undef AHEAD
-#define AHEAD 0
+#undef V_AHEAD
+#define V_AHEAD 0
 V_COLUMNS(columns_near) /* f32 in a near cache */
-#undef AHEAD
+#undef V_AHEAD
 #undef DTYPE
 #undef V_COLUMNS
 #undef V_CASE
