@@ -30,6 +30,7 @@ function(bth_layer name folder)
   file(CREATE_LINK ${CMAKE_SOURCE_DIR}/${folder} ${BTH_INC}/${name}/layer/${name} SYMBOLIC)
   bth_stage_public(${name} ${L_PUBLIC})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${folder}/*.c)
+  list(FILTER sources EXCLUDE REGEX "/compute/cuda/") # a module of its own: cmake/cuda.cmake
   if(NOT sources)
     file(WRITE ${CMAKE_BINARY_DIR}/generated/${name}_empty.c "typedef int bth_empty_layer;\n")
     set(sources ${CMAKE_BINARY_DIR}/generated/${name}_empty.c)

@@ -5,12 +5,14 @@ option(BERTH_WERROR "Warnings are errors" ON)
 option(BERTH_FUZZ "Build libFuzzer targets (clang)" OFF)
 set(BERTH_SANITIZE "" CACHE STRING "address,undefined or thread")
 
-add_compile_definitions(_POSIX_C_SOURCE=200809L)
-add_compile_options(-Wall -Wextra -Wconversion -Wno-sign-conversion -Wmissing-prototypes
-                    -Wstrict-prototypes -Wshadow -Wvla -ffp-contract=off -fno-math-errno)
+add_compile_definitions(_XOPEN_SOURCE=700) # POSIX.1-2008 with its XSI part (realpath)
+set(warnings -Wall -Wextra -Wconversion -Wno-sign-conversion -Wmissing-prototypes
+    -Wstrict-prototypes -Wshadow -Wvla)
 if(BERTH_WERROR)
-  add_compile_options(-Werror)
+  list(APPEND warnings -Werror)
 endif()
+# nvcc takes none of these
+add_compile_options("$<$<COMPILE_LANGUAGE:C>:${warnings};-ffp-contract=off;-fno-math-errno>")
 if(CMAKE_C_COMPILER_ID MATCHES Clang)
   # the lock order of base/sync.h, compiled
   add_compile_options(-Wthread-safety -Wthread-safety-beta)

@@ -17,12 +17,23 @@
 #define BERTH_BACKEND_H
 
 #include <berth/error.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#ifndef __cplusplus
+#include <stdatomic.h>
+#endif
 
 #define BERTH_BACKEND_API 1
+
+/* A counter that other threads may look at. C++ (CUDA files) has no _Atomic: there it is only a
+ * place of the same size, touched through base/reservation.h alone. */
+#ifdef __cplusplus
+#define BERTH_COUNTER size_t
+extern "C" {
+#else
+#define BERTH_COUNTER _Atomic size_t
+#endif
 
 /* ---- memory ---------------------------------------------------------------------------------*/
 
@@ -34,9 +45,9 @@ enum berth_bytes_kind { BERTH_BYTES_WEIGHTS, BERTH_BYTES_SESSION, BERTH_BYTES_WO
  * or is NULL. One owner at a time; the counters may be read from any thread. */
 struct berth_reservation {
     enum berth_bytes_kind kind;
-    _Atomic size_t limit_bytes;
-    _Atomic size_t used_bytes;
-    _Atomic size_t high_bytes; /* the most that was ever drawn */
+    BERTH_COUNTER limit_bytes;
+    BERTH_COUNTER used_bytes;
+    BERTH_COUNTER high_bytes; /* the most that was ever drawn */
     /* Raise limit_bytes by at least `more`; 0 or an error code. May be NULL. */
     int (*grow)(struct berth_reservation *r, size_t more, struct berth_error *err);
     void *owner; /* core's */
@@ -58,8 +69,9 @@ struct berth_buffer {
  *
  * Two refinements place rows where the data lives, so that no copy is needed:
  *  - groups: with `index`, rows come in groups of `group_rows`, and group g lies
- *    index[g] * group_stride further on: base + index[g]*group_stride + (r % group_rows)*row_stride.
- *    `index` is [>= rows / group_rows] i32 on the device, written before the run.
+ *    index[g] * group_stride further on: base + index[g]*group_stride + (r %
+ * group_rows)*row_stride. `index` is [>= rows / group_rows] i32 on the device, written before the
+ * run.
  *  - heads: with `head_cols` > 0 column c lies at head (c / head_cols):
  *    + (c / head_cols) * head_stride + (c % head_cols); row_stride then steps within a head.
  * All strides and the offset count elements of `dtype`.
@@ -90,8 +102,12 @@ struct berth_weight {
  * unless said otherwise. Outputs may not overlap inputs except where said. A result row depends on
  * its own inputs alone: the same bits at every position, in every company, with every team size. */
 
-enum berth_activation { BERTH_ACT_NONE, BERTH_ACT_GELU /* exact, erf */, BERTH_ACT_RELU,
-                        BERTH_ACT_SWISH };
+enum berth_activation {
+    BERTH_ACT_NONE,
+    BERTH_ACT_GELU /* exact, erf */,
+    BERTH_ACT_RELU,
+    BERTH_ACT_SWISH
+};
 
 /* y[r, :] = table[ids[r], :] * scale + positions[pos[r], :]
  * ids, pos: [rows] i32 as [1, rows] tensors; table, positions: f32 or f16 [*, d]. */
@@ -108,13 +124,16 @@ struct berth_op_layer_norm {
 
 /* y = act(x W^T + bias) * scale(+ residual). x: [rows, k]; y, residual: [rows, n] (residual may be
  * y itself); bias: [1, n] or buffer NULL; residual buffer NULL: none.
- * `scale` multiplies columns [0, scale_cols) after bias and act (Whisper's query scale); 0: none. */
+ * `scale` multiplies columns [0, scale_cols) after bias and act (Whisper's query scale); 0: none.
+ */
 struct berth_op_linear {
     struct berth_tensor x, bias, residual, y;
     const struct berth_weight *w;
     enum berth_activation act;
     int64_t scale_cols;
     float scale;
+    bool many; /* the stage works on whole windows, rows in the hundreds: where bits would depend on
+                  the kernel it is chosen by this, so a stage must always say the same */
 };
 
 /* Convolution of width 3, padding 1, over time, then activation, then + add:
@@ -130,7 +149,8 @@ struct berth_op_conv3 {
 
 /* Full attention inside a group (encoder): for each group g, head h and query row i in
  * [q0, q0 + nq): y[g, i - q0, h*dh..] = softmax(q_i . K_h) V_h over the group's t rows. Queries are
- * already scaled. q, k, v: groups of t rows in head layout (head_cols = dh); y: [groups * nq, h*dh]. */
+ * already scaled. q, k, v: groups of t rows in head layout (head_cols = dh); y: [groups * nq,
+ * h*dh]. */
 struct berth_op_attend_full {
     struct berth_tensor q, k, v, y;
     int64_t groups, t, heads, head_dim, q0, nq;
@@ -186,12 +206,12 @@ struct berth_pick_in {
 
 /* And what it answers. */
 struct berth_pick_out {
-    int32_t id;            /* the choice */
-    float logprob;         /* of it: log-softmax of the filtered, undivided row */
-    int32_t top_id[2];     /* the best two of the filtered row; -1 where fewer are left */
+    int32_t id;        /* the choice */
+    float logprob;     /* of it: log-softmax of the filtered, undivided row */
+    int32_t top_id[2]; /* the best two of the filtered row; -1 where fewer are left */
     float top_logit[2];
-    float probe_prob;      /* softmax of the unfiltered row at `probe` */
-    float group_margin;    /* logsumexp(range) - max(rest), of the filtered row; NaN: no rule */
+    float probe_prob;   /* softmax of the unfiltered row at `probe` */
+    float group_margin; /* logsumexp(range) - max(rest), of the filtered row; NaN: no rule */
 };
 
 /*
@@ -215,8 +235,16 @@ struct berth_op_pick {
 };
 
 enum berth_op_kind {
-    BERTH_OP_EMBED, BERTH_OP_LAYER_NORM, BERTH_OP_LINEAR, BERTH_OP_CONV3, BERTH_OP_ATTEND_FULL,
-    BERTH_OP_KV_STORE, BERTH_OP_ATTEND_PAGED, BERTH_OP_KV_COPY, BERTH_OP_GATHER, BERTH_OP_PICK
+    BERTH_OP_EMBED,
+    BERTH_OP_LAYER_NORM,
+    BERTH_OP_LINEAR,
+    BERTH_OP_CONV3,
+    BERTH_OP_ATTEND_FULL,
+    BERTH_OP_KV_STORE,
+    BERTH_OP_ATTEND_PAGED,
+    BERTH_OP_KV_COPY,
+    BERTH_OP_GATHER,
+    BERTH_OP_PICK
 };
 #define BERTH_N_OPS 10
 
@@ -303,4 +331,7 @@ struct berth_backend_ops {
     int (*sync)(struct berth_device *device, struct berth_error *err);
 };
 
+#ifdef __cplusplus
+}
+#endif
 #endif

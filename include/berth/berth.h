@@ -45,12 +45,12 @@ struct berth_model_spec {
 /* All strings are copied by berth_open. */
 struct berth_config {
     uint32_t struct_size;
-    const char *file;           /* YAML configuration; NULL: BERTH_CONFIG, then the user's and the
-                                   system's usual places, then none. "" = none */
+    const char *file; /* YAML configuration; NULL: BERTH_CONFIG, then the user's and the
+                         system's usual places, then none. "" = none */
     const struct berth_model_spec *models; /* [n_models], besides the file's */
     size_t n_models;
-    uint64_t cpu_memory_bytes;  /* budget of the CPU; 0: the file's, else 80 % of what there is */
-    int threads;                /* compute threads; 0: one per core this process may use */
+    uint64_t cpu_memory_bytes; /* budget of the CPU; 0: the file's, else 80 % of what there is */
+    int threads;               /* compute threads; 0: one per core this process may use */
 };
 #define BERTH_CONFIG_INIT                                                                          \
     { .struct_size = sizeof(struct berth_config) }
@@ -67,8 +67,8 @@ int berth_close(struct berth *b, int64_t timeout_ms, struct berth_error *err);
 
 struct berth_acquire_options {
     uint32_t struct_size;
-    int64_t wait_ms;       /* until the grant, loading included; default no limit */
-    const char *tag;       /* shown in statistics; NULL = "" */
+    int64_t wait_ms; /* until the grant, loading included; default no limit */
+    const char *tag; /* shown in statistics; NULL = "" */
 };
 #define BERTH_ACQUIRE_INIT                                                                         \
     { .struct_size = sizeof(struct berth_acquire_options), .wait_ms = -1 }
@@ -122,12 +122,23 @@ void berth_job_free(struct berth_job *job);
 int berth_run(struct berth_lease *lease, const struct berth_request *request,
               struct berth_item **out, struct berth_error *err);
 
+/* Decodes a sound as the models hear it (16 kHz, mono, 16 bit) and hands it to `write` piece by
+ * piece, on the calling thread; a non-zero answer of `write` stops with ECANCELLED. Needs no
+ * manager. EAUDIO, ENOTFOUND, EIO, EINVAL, ETOOLARGE, ENOMEM. May wait for the file. */
+int berth_decode(const struct berth_input *input,
+                 int (*write)(void *arg, const int16_t *samples, size_t n), void *arg,
+                 struct berth_error *err);
+
 /* Unloads a model once its leases have ended; newcomers meanwhile wait for its next load.
  * ENOTFOUND, ETIMEDOUT (still draining: it goes on). May wait. */
 int berth_unload(struct berth *b, const char *model, int64_t timeout_ms, struct berth_error *err);
 
-enum berth_model_state { BERTH_MODEL_ABSENT, BERTH_MODEL_LOADING, BERTH_MODEL_READY,
-                         BERTH_MODEL_DRAINING };
+enum berth_model_state {
+    BERTH_MODEL_ABSENT,
+    BERTH_MODEL_LOADING,
+    BERTH_MODEL_READY,
+    BERTH_MODEL_DRAINING
+};
 
 struct berth_model_stats {
     char name[64];
@@ -136,15 +147,15 @@ struct berth_model_stats {
     char path[256];
     char device[32];
     enum berth_model_state state;
-    uint64_t leases;   /* held now */
-    uint64_t waiting;  /* callers waiting for a grant now */
-    uint64_t running;  /* requests on it now */
-    uint64_t served;   /* requests ended since the start */
-    uint64_t failed;   /* of them with an error */
+    uint64_t leases;  /* held now */
+    uint64_t waiting; /* callers waiting for a grant now */
+    uint64_t running; /* requests on it now */
+    uint64_t served;  /* requests ended since the start */
+    uint64_t failed;  /* of them with an error */
     uint64_t loads;
     uint64_t weights_bytes, workspace_bytes, session_bytes;
-    int64_t load_ms;   /* the last load */
-    int64_t idle_ms;   /* since the last use; -1: in use or never used */
+    int64_t load_ms; /* the last load */
+    int64_t idle_ms; /* since the last use; -1: in use or never used */
 };
 
 struct berth_device_stats {
@@ -154,8 +165,8 @@ struct berth_device_stats {
     uint64_t reserved_bytes; /* promised, loading or not drawn yet */
     uint64_t committed_bytes;
     uint64_t freeing_bytes;
-    uint64_t turns;          /* run so far */
-    uint64_t rows;           /* in all of them: rows / turns is the mean batch */
+    uint64_t turns; /* run so far */
+    uint64_t rows;  /* in all of them: rows / turns is the mean batch */
     int64_t longest_turn_us;
 };
 

@@ -20,6 +20,10 @@
 #include <berth/error.h>
 #include <berth/types.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define BERTH_ENGINE_API 1
 
 struct berth_engine_ops;
@@ -76,10 +80,10 @@ struct berth_batch {
     struct berth_model *model;
     int32_t stage;
     uint64_t key;
-    uint32_t n;                       /* sessions */
-    struct berth_session **sessions;  /* [n] */
-    int *status;                      /* [n] out: 0, or why this session alone has failed */
-    struct berth_error *errors;       /* [n] out */
+    uint32_t n;                      /* sessions */
+    struct berth_session **sessions; /* [n] */
+    int *status;                     /* [n] out: 0, or why this session alone has failed */
+    struct berth_error *errors;      /* [n] out */
     void *turn;
 };
 
@@ -144,4 +148,7 @@ struct berth_engine_ops {
     void (*end)(struct berth_session *session);
 };
 
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -41,7 +41,7 @@ enum berth_error_code {
 #define BERTH_X(name, number, text) BERTH_##name = -(number),
     BERTH_ERROR_MAP(BERTH_X)
 #undef BERTH_X
-    BERTH_OK = 0
+        BERTH_OK = 0
 };
 
 /* An error as it travels up: filled where it happened, prefixed with context on the way. */

@@ -75,9 +75,9 @@ struct berth_language_prob {
 /* A record of one decoder decision, kept when the request says {"trace", "true"}. */
 struct berth_step_trace {
     int32_t window, attempt, row, step;
-    int32_t token, second; /* the chosen id and the best other one */
-    float logprob;         /* of `token`, after the filters */
-    float gap;             /* best - second best logit after the filters */
+    int32_t token, second;  /* the chosen id and the best other one */
+    float logprob;          /* of `token`, after the filters */
+    float gap;              /* best - second best logit after the filters */
     float timestamp_margin; /* logsumexp(timestamps) - max(text), NaN where the rule is off */
 };
 

@@ -21,19 +21,28 @@ struct bth_pcm_limits {
     double max_seconds; /* of sound in one request */
 };
 
+/*
+ * What is read: wav, flac, ogg (Vorbis, Opus) and mp3; 1 to 64 channels, averaged; 1 to 768 kHz.
+ * No samples are a valid sound; no bytes are not a sound file. A file that was cut off gives what
+ * is there, as ffmpeg does, if that is at least half of what its header promises and the decoder
+ * does not call it damaged (a cut flac is).
+ */
+
 /* Opens a FILE, BYTES, PCM_F32 or PCM_S16 input; the input stays the caller's and must outlive the
  * reader. Reads the header only. EAUDIO (not a sound file that we read; the header promises more
- * than the file can hold; no samples that are numbers), ENOTFOUND, EIO, ETOOLARGE, EINVAL, ENOMEM. */
+ * than the file can hold; no samples that are numbers), ENOTFOUND, EIO, ETOOLARGE, EINVAL, ENOMEM.
+ */
 int bth_pcm_open(const struct berth_input *input, const struct bth_pcm_limits *limits,
                  struct bth_pcm **out, struct berth_error *err);
 void bth_pcm_close(struct bth_pcm *p);
 
-/* What the header says, in samples at 16 kHz (an upper bound for planning). */
+/* What the header says, in samples at 16 kHz, rounded up: no more will come. Where the header says
+ * nothing (some streams), a guess on the high side from the size in bytes. */
 uint64_t bth_pcm_planned(const struct bth_pcm *p);
 
 /* The next samples: at most n into out[n] f32, each k / 32768 for an integer k in [-32768, 32767].
- * Returns how many (0: the end), or EAUDIO (damaged; NaN or infinite samples), ETOOLARGE, ENOMEM.
- * 16 kHz mono 16-bit sources pass bit for bit. */
+ * Returns how many (0: the end), or EAUDIO (damaged; NaN or infinite samples), ETOOLARGE,
+ * EIO, ENOMEM; after a failure only close it. 16 kHz mono 16-bit sources pass bit for bit. */
 int64_t bth_pcm_read(struct bth_pcm *p, float *out, size_t n, struct berth_error *err);
 
 #endif

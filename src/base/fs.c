@@ -9,8 +9,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int open_regular(const char *path, int *out_fd, size_t *out_size, struct berth_error *err) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+int bth_open_regular(const char *path, int *out_fd, size_t *out_size, struct berth_error *err) {
+    /* O_NONBLOCK: a FIFO would hold us until somebody writes */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) {
         int code = errno == ENOENT || errno == ENOTDIR ? BERTH_ENOTFOUND : BERTH_EIO;
         return bth_error(err, code, "%s: %s", path, strerror(errno));
@@ -28,7 +29,7 @@ static int open_regular(const char *path, int *out_fd, size_t *out_size, struct 
 int bth_map_open(struct bth_map *m, const char *path, struct berth_error *err) {
     int fd;
     size_t size;
-    int rc = open_regular(path, &fd, &size, err);
+    int rc = bth_open_regular(path, &fd, &size, err);
     if (rc < 0) {
         return rc;
     }
@@ -77,7 +78,7 @@ int bth_read_file(const char *path, size_t limit, char **out, size_t *out_size,
                   struct berth_error *err) {
     int fd;
     size_t size;
-    int rc = open_regular(path, &fd, &size, err);
+    int rc = bth_open_regular(path, &fd, &size, err);
     if (rc < 0) {
         return rc;
     }

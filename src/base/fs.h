@@ -18,6 +18,10 @@ struct bth_map {
     size_t size;
 };
 
+/* Opens for reading; the descriptor is the caller's. ENOTFOUND, EIO (permission, not a regular
+ * file). */
+int bth_open_regular(const char *path, int *out_fd, size_t *out_size, struct berth_error *err);
+
 /* ENOTFOUND, EIO (permission, not a regular file), ENOMEM. */
 int bth_map_open(struct bth_map *m, const char *path, struct berth_error *err);
 void bth_map_close(struct bth_map *m); /* zeroed maps are allowed */

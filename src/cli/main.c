@@ -1,3 +1,50 @@
-int main(void) {
-    return 0;
+#include "base/compiler.h"
+#include "cli/cli.h"
+#include <stdio.h>
+#include <string.h>
+
+static const struct bth_verb verbs[] = {
+    {"transcribe", "speech to text, or to English text", bth_cmd_transcribe},
+    {"models", "the models that could be used, and their state", bth_cmd_models},
+    {"decode", "the sound of a file as the models hear it", bth_cmd_decode},
+    {"version", "the version of this program", bth_cmd_version},
+};
+
+int bth_cli_fail(const char *what, const struct berth_error *err) {
+    fprintf(stderr, "berth: %s: %s\n", what, err->message);
+    return CLI_FAILED;
+}
+
+static void help(FILE *to) {
+    fputs("Usage: berth VERB [OPTION]... [OPERAND]...\n\n"
+          "Speech, translation and language models, shared by all who need them.\n\n",
+          to);
+    for (size_t i = 0; i < BTH_COUNT(verbs); i++) {
+        fprintf(to, "  %-12s %s\n", verbs[i].name, verbs[i].summary);
+    }
+    fputs(
+        "\n'berth VERB --help' explains one. Models are named in a YAML file: --config FILE, else\n"
+        "BERTH_CONFIG, else berth/berth.yaml in the user's configuration folder, else\n"
+        "/etc/berth/berth.yaml; a model can also be given as a path.\n",
+        to);
+}
+
+int main(int argc, char **argv) {
+    if (argc < 2) {
+        help(stderr);
+        return CLI_USAGE;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        strcmp(argv[1], "help") == 0) {
+        help(stdout);
+        return CLI_OK;
+    }
+    const char *name = strcmp(argv[1], "--version") == 0 ? "version" : argv[1];
+    for (size_t i = 0; i < BTH_COUNT(verbs); i++) {
+        if (strcmp(verbs[i].name, name) == 0) {
+            return verbs[i].run(argc - 1, argv + 1);
+        }
+    }
+    fprintf(stderr, "berth: there is no verb '%s'\nTry 'berth --help'.\n", argv[1]);
+    return CLI_USAGE;
 }

@@ -3,14 +3,15 @@
  *
  * Layer core: registry, leases, waiters, the byte ledger, loads and unloads. All decisions are one
  * pure step (step.h: state + event + now -> actions); this file takes the lock, runs the step and
- * carries the actions out. It knows engines and devices only by their interfaces, and starts one
- * loader thread. It does not run requests: that is sched.
+ * carries the actions out. It knows engines and devices only by their interfaces, and starts two
+ * loader threads. It does not run requests: that is sched.
  *
  * Lock rank: core. Nothing here calls an engine or a device with the lock held.
  */
 #ifndef BTH_MANAGER_H
 #define BTH_MANAGER_H
 
+#include "core/state.h"
 #include <berth/berth.h>
 #include <berth/engine.h>
 
@@ -25,6 +26,9 @@ struct bth_manager_config {
     size_t n_engines;
     const struct berth_model_spec *models; /* [n_models], copied */
     size_t n_models;
+    /* A lease was revoked: its requests are to be cancelled. Called as bth_use.granted is. */
+    void (*revoked)(void *arg, struct bth_lease *lease);
+    void *arg;
 };
 
 int bth_manager_create(const struct bth_manager_config *config, struct bth_manager **out,
@@ -34,6 +38,7 @@ int bth_manager_create(const struct bth_manager_config *config, struct bth_manag
  * waits for its uses to end (sched has been told to cancel) and unloads. ETIMEDOUT if something was
  * revoked. The manager can then be destroyed. */
 int bth_manager_drain(struct bth_manager *m, int64_t deadline, struct berth_error *err);
+/* Closes the devices and stops the loaders. Leases still held stay valid for release only. */
 void bth_manager_destroy(struct bth_manager *m);
 
 /* A shared lease by name, alias or path (a path of an unknown model registers it as
@@ -42,28 +47,32 @@ int bth_manager_acquire(struct bth_manager *m, const char *name, const char *tag
                         struct bth_lease **out, struct berth_error *err);
 void bth_lease_release(struct bth_lease *lease);
 const char *bth_lease_name(const struct bth_lease *lease);
+/* Index of the device that the leased model is on. */
+int bth_lease_device(const struct bth_lease *lease);
 /* The engine that serves a name, loaded or not; NULL if unknown (err says what there is). */
 const struct berth_engine_ops *bth_manager_engine(struct bth_manager *m, const char *name,
                                                   struct berth_error *err);
 
-/* A use: one request of a lease on the loaded model, with its bytes reserved.
+/*
+ * A use: one request of a lease on the loaded model, with its bytes reserved.
  *
- * bth_use_begin asks for `bytes_max`; when they fit, `granted` is called (maybe before it returns;
- * from any thread, with nothing held; it must only post an event), exactly once, with 0 or why not.
- * The reservation is the use's. bth_use_end gives the bytes back and must come exactly once after a
- * grant of 0. A use outlives its lease: releasing the lease does not free the model under it. */
+ * bth_use_open pins the model, so that the engine's `begin` may be called on it; bth_use_begin asks for
+ * bytes. `granted` is then called exactly once, with 0 or why not, unless bth_use_end comes first:
+ * after that returns it is never called. It runs on any thread with the core lock held: it may post an
+ * event to the scheduler and nothing else. A use outlives its lease: releasing or revoking the lease
+ * does not free the model under it. One owner thread, `granted` aside.
+ */
 struct bth_use {
-    struct berth_model *model;
-    struct berth_reservation reservation;
+    struct berth_model *model;             /* valid from open to end */
+    struct berth_reservation reservation;  /* valid from the grant to end */
     void (*granted)(struct bth_use *use, int rc, const struct berth_error *err);
-    void *arg;         /* the caller's */
-    void *core_private; /* core's */
+    struct bth_manager *manager;
+    struct bth_use_state state;
 };
-/* Pins the model for a request about to begin (so that engine `begin` may be called on it) without
- * bytes. ELOST when the lease is revoked. */
+/* ELOST when the lease has been revoked or released. */
 int bth_use_open(struct bth_lease *lease, struct bth_use *use, struct berth_error *err);
 void bth_use_begin(struct bth_use *use, size_t bytes_max);
-/* Ends a use in any state after open; `failed` is counted. Idempotent guard: call once. */
+/* Ends a use in any state after open, once; `failed` is counted. */
 void bth_use_end(struct bth_use *use, bool failed);
 
 int bth_manager_unload(struct bth_manager *m, const char *name, int64_t deadline,

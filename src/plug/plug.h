@@ -1,7 +1,7 @@
 /*
  * plug/plug.h - the only layer that names engines and devices.
  *
- * builtin.c lists the engines; devices.c opens what this machine has.
+ * builtin.c lists the engines and opens the CPU; decode.c lends the audio layer to the API.
  */
 #ifndef BTH_PLUG_H
 #define BTH_PLUG_H
@@ -12,5 +12,10 @@ const struct berth_engine_ops *const *bth_builtin_engines(size_t *out_n);
 
 /* Opens the CPU with `threads` threads (0: all allowed). */
 int bth_builtin_cpu(int threads, struct berth_device **out, struct berth_error *err);
+
+/* berth_decode, see berth/berth.h. */
+int bth_builtin_decode(const struct berth_input *input,
+                       int (*write)(void *arg, const int16_t *samples, size_t n), void *arg,
+                       struct berth_error *err);
 
 #endif

@@ -10,6 +10,7 @@
 #ifndef BTH_SCHED_H
 #define BTH_SCHED_H
 
+#include "base/sync.h"
 #include "core/manager.h"
 #include <berth/berth.h>
 #include <berth/engine.h>
@@ -26,10 +27,15 @@ struct bth_sched_config {
 
 int bth_sched_create(const struct bth_sched_config *config, struct bth_sched **out,
                      struct berth_error *err);
-/* Cancels every job and returns when all sessions have ended. */
-void bth_sched_cancel_all(struct bth_sched *s);
-/* Stops the device's thread; no job may be at work. */
-void bth_sched_destroy(struct bth_sched *s);
+/* Cancels the jobs of a lease, or all with NULL. Does not wait; may be called with core's lock held. */
+void bth_sched_cancel(struct bth_sched *s, const struct bth_lease *lease);
+/* Takes no more jobs, cancels those there are, waits until all sessions have ended, stops the device's
+ * thread. Job handles stay valid. NULL is allowed. */
+void bth_sched_destroy(struct bth_sched *s) BLOCKING;
+
+/* Keeps the object (not its thread) for a handle that may outlive it. */
+void bth_sched_ref(struct bth_sched *s);
+void bth_sched_unref(struct bth_sched *s);
 
 /* Starts a request under a lease. Deep-copies it. */
 int bth_sched_submit(struct bth_sched *s, struct bth_lease *lease,

@@ -3,12 +3,11 @@
  *
  * The first engine to read, the one that core and sched are tested with, and a load target.
  *
- * A model is a text file whose first line is "berth-toy 1" and whose other lines are
- * `name = value`: weights_bytes, workspace_bytes, load_ms, load_fail (an error name, or n times:
- * "ENOMEM:2"), unload_ms. A request is TEXT (or a FILE of text) like "toy:sleep=20,turns=3" or any
- * text, which is echoed. Options: turns (default 1), host_turns (0), turn_us (0: how long each turn
- * sleeps), bytes (session bytes drawn and reserved), emit (partial items a turn), fail (error name),
- * fail_at (turn), key (batch key), rows. Unknown ones are errors.
+ * A model is a text file whose first line is "berth-toy 1" and whose others are `name = value`:
+ * weights_bytes, workspace_bytes, load_ms, unload_ms, load_fail (an error name without its prefix, as
+ * EFORMAT). A request is TEXT, which is echoed. Options: turns (1), host_turns (0), turn_us (0: how long
+ * each turn sleeps), bytes (of the session), emit (partial items a turn, at most 2), fail (an error
+ * name), fail_at (after so many turns), key (only equal keys share turns), rows. Unknown ones are errors.
  */
 #ifndef BTH_TOY_H
 #define BTH_TOY_H

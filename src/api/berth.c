@@ -1,0 +1,280 @@
+/* Opening, closing, leases, statistics. */
+#include "api/config.h"
+#include "api/handle.h"
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/sync.h"
+#include "plug/plug.h"
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+BTH_EXPORT const char *berth_version(void) {
+    return BERTH_VERSION_STRING;
+}
+
+int bth_check_pid(pid_t pid, struct berth_error *err) {
+    return pid == getpid() ? 0
+                           : bth_error(err, BERTH_EFORKED,
+                                       "this handle was opened before fork(): open a new one in the "
+                                       "child");
+}
+
+/* ---- memory ---- */
+
+/* A number of bytes from a file that holds one, or 0. */
+static uint64_t read_bytes(const char *path) {
+    FILE *f = fopen(path, "re");
+    unsigned long long v = 0;
+    if (f) {
+        if (fscanf(f, "%llu", &v) != 1) {
+            v = 0; /* "max" */
+        }
+        fclose(f);
+    }
+    return v;
+}
+
+static uint64_t memory_available(void) {
+    FILE *f = fopen("/proc/meminfo", "re");
+    unsigned long long kib = 0;
+    char line[128];
+    while (f && fgets(line, sizeof(line), f)) {
+        if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1) {
+            break;
+        }
+    }
+    if (f) {
+        fclose(f);
+    }
+    return (uint64_t)kib * 1024;
+}
+
+/* 80 % of what this process could have: the machine's free memory, or the cgroup's limit. */
+static uint64_t default_budget(void) {
+    uint64_t have = memory_available(), limit = read_bytes("/sys/fs/cgroup/memory.max");
+    if (limit && limit < have) {
+        have = limit;
+    }
+    return have ? have / 10 * 8 : UINT64_C(1) << 30;
+}
+
+/* ---- open and close ---- */
+
+static void lease_revoked(void *arg, struct bth_lease *lease) {
+    struct berth *b = arg;
+    for (size_t i = 0; i < b->n_devices; i++) {
+        bth_sched_cancel(b->scheds[i], lease);
+    }
+}
+
+/* With few cores sound is decoded between turns; with more, beside them. */
+static int host_threads(int threads) {
+    return threads <= 2 ? 0 : 2;
+}
+
+/* The file's settings under those given in code. */
+static int read_config(const struct berth_config *given, struct bth_config *out,
+                       struct berth_error *err) {
+    char *path = given->file ? bth_strdup(given->file) : bth_config_find();
+    int rc = 0;
+    if (given->file && !path) {
+        return bth_error_nomem(err);
+    }
+    *out = (struct bth_config){0};
+    if (path && *path) {
+        rc = bth_config_load(path, out, err);
+    }
+    bth_free(path);
+    if (rc == 0 && given->cpu_memory_bytes) {
+        out->cpu_memory_bytes = given->cpu_memory_bytes;
+    }
+    if (rc == 0 && given->threads) {
+        out->threads = given->threads;
+    }
+    return rc;
+}
+
+static int start(struct berth *b, const struct bth_config *config,
+                 const struct berth_model_spec *models, size_t n_models, struct berth_error *err) {
+    struct berth_device *device;
+    int rc = bth_builtin_cpu(config->threads, &device, err);
+    if (rc < 0) {
+        return rc;
+    }
+    const uint64_t budget = config->cpu_memory_bytes ? config->cpu_memory_bytes : default_budget();
+    struct bth_manager_config mc = {.devices = &device,
+                                    .budgets = &budget,
+                                    .n_devices = 1,
+                                    .models = models,
+                                    .n_models = n_models,
+                                    .revoked = lease_revoked,
+                                    .arg = b};
+    mc.engines = bth_builtin_engines(&mc.n_engines);
+    rc = bth_manager_create(&mc, &b->manager, err);
+    if (rc < 0) {
+        device->ops->close(device);
+        return rc;
+    }
+    const int threads = config->threads ? config->threads : bth_cpu_count();
+    const struct bth_sched_config sc = {.device = device, .host_threads = host_threads(threads)};
+    rc = bth_sched_create(&sc, &b->scheds[0], err);
+    b->n_devices = rc < 0 ? 0 : 1;
+    return rc;
+}
+
+/* Models given in code before the file's. */
+static int start_with_models(struct berth *b, const struct berth_config *given,
+                             const struct bth_config *config, struct berth_error *err) {
+    size_t n = given->n_models + config->n_models;
+    struct berth_model_spec *models = bth_calloc(n, sizeof(*models));
+    if (!models) {
+        return bth_error_nomem(err);
+    }
+    if (given->n_models) {
+        memcpy(models, given->models, given->n_models * sizeof(*models));
+    }
+    if (config->n_models) {
+        memcpy(models + given->n_models, config->models, config->n_models * sizeof(*models));
+    }
+    int rc = start(b, config, models, n, err);
+    bth_free(models);
+    return rc;
+}
+
+static void stop(struct berth *b) {
+    for (size_t i = 0; i < b->n_devices; i++) {
+        bth_sched_destroy(b->scheds[i]);
+    }
+    bth_manager_destroy(b->manager);
+    bth_free(b);
+}
+
+BTH_EXPORT int berth_open(const struct berth_config *config, struct berth **out,
+                          struct berth_error *err) {
+    struct berth_config given = BERTH_CONFIG_INIT;
+    if (!out || (config && config->struct_size < sizeof(config->struct_size))) {
+        return bth_error(err, BERTH_EINVAL, "berth_open needs `out`, and a config of "
+                                            "BERTH_CONFIG_INIT or NULL");
+    }
+    if (config) {
+        memcpy(&given, config, BTH_MIN((size_t)config->struct_size, sizeof(given)));
+    }
+    if (given.threads < 0 || given.threads > 1024 || (given.n_models && !given.models)) {
+        return bth_error(err, BERTH_EINVAL, "berth_open: threads is 0 to 1024, models not NULL");
+    }
+    struct bth_config file;
+    int rc = read_config(&given, &file, err);
+    if (rc < 0) {
+        return rc;
+    }
+    struct berth *b = bth_calloc(1, sizeof(*b));
+    if (!b) {
+        bth_config_finish(&file);
+        return bth_error_nomem(err);
+    }
+    b->pid = getpid();
+    rc = start_with_models(b, &given, &file, err);
+    bth_config_finish(&file);
+    if (rc < 0) {
+        stop(b);
+        return rc;
+    }
+    *out = b;
+    return 0;
+}
+
+BTH_EXPORT int berth_close(struct berth *b, int64_t timeout_ms, struct berth_error *err) {
+    if (!b) {
+        return 0;
+    }
+    int rc = bth_check_pid(b->pid, err);
+    if (rc < 0) {
+        return rc;
+    }
+    rc = bth_manager_drain(b->manager, bth_deadline(bth_now(), timeout_ms), err);
+    stop(b);
+    return rc;
+}
+
+/* ---- leases ---- */
+
+BTH_EXPORT int berth_acquire(struct berth *b, const char *model,
+                             const struct berth_acquire_options *options, struct berth_lease **out,
+                             struct berth_error *err) {
+    struct berth_acquire_options o = BERTH_ACQUIRE_INIT;
+    if (!b || !model || !out) {
+        return bth_error(err, BERTH_EINVAL, "berth_acquire needs a manager, a model and `out`");
+    }
+    int rc = bth_check_pid(b->pid, err);
+    if (rc < 0) {
+        return rc;
+    }
+    if (options) {
+        memcpy(&o, options, BTH_MIN((size_t)options->struct_size, sizeof(o)));
+    }
+    struct berth_lease *lease = bth_calloc(1, sizeof(*lease));
+    if (!lease) {
+        return bth_error_nomem(err);
+    }
+    struct berth_error own;
+    rc = bth_manager_acquire(b->manager, model, o.tag ? o.tag : "",
+                             bth_deadline(bth_now(), o.wait_ms), &lease->lease, &own);
+    if (rc < 0) {
+        bth_free(lease);
+        return bth_error_copy(err, &own);
+    }
+    lease->pid = b->pid;
+    lease->sched = b->scheds[bth_lease_device(lease->lease)];
+    bth_sched_ref(lease->sched);
+    *out = lease;
+    return 0;
+}
+
+BTH_EXPORT void berth_release(struct berth_lease *lease) {
+    if (!lease || bth_check_pid(lease->pid, NULL) < 0) {
+        return;
+    }
+    bth_sched_cancel(lease->sched, lease->lease);
+    bth_lease_release(lease->lease);
+    bth_sched_unref(lease->sched);
+    bth_free(lease);
+}
+
+BTH_EXPORT const char *berth_lease_model(const struct berth_lease *lease) {
+    return bth_lease_name(lease->lease);
+}
+
+BTH_EXPORT int berth_unload(struct berth *b, const char *model, int64_t timeout_ms,
+                            struct berth_error *err) {
+    if (!b || !model) {
+        return bth_error(err, BERTH_EINVAL, "berth_unload needs a manager and a model");
+    }
+    struct berth_error own;
+    int rc = bth_check_pid(b->pid, err);
+    if (rc == 0) {
+        rc = bth_manager_unload(b->manager, model, bth_deadline(bth_now(), timeout_ms), &own);
+        if (rc < 0) {
+            bth_error_copy(err, &own);
+        }
+    }
+    return rc;
+}
+
+/* ---- statistics ---- */
+
+BTH_EXPORT size_t berth_models(struct berth *b, struct berth_model_stats *out, size_t n) {
+    return bth_check_pid(b->pid, NULL) < 0 ? 0 : bth_manager_models(b->manager, out, n);
+}
+
+BTH_EXPORT size_t berth_devices(struct berth *b, struct berth_device_stats *out, size_t n) {
+    if (bth_check_pid(b->pid, NULL) < 0) {
+        return 0;
+    }
+    size_t have = bth_manager_devices(b->manager, out, n);
+    for (size_t i = 0; i < have && i < n; i++) {
+        bth_sched_stats(b->scheds[i], &out[i]);
+    }
+    return have;
+}

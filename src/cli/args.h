@@ -1,0 +1,38 @@
+/*
+ * cli/args.h - options of a verb from a table; the same table prints its help.
+ *
+ * --name VALUE, --name=VALUE, -n VALUE; dashes and underscores in names are alike; "--" ends
+ * options.
+ */
+#ifndef BTH_ARGS_H
+#define BTH_ARGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct bth_arg {
+    const char *name;    /* canonical, with underscores */
+    char letter;         /* 0: none */
+    const char *metavar; /* NULL: a flag, its value is "true" */
+    const char *help;
+};
+
+#define BTH_MAX_ARGS 64
+
+struct bth_args {
+    const char *values[BTH_MAX_ARGS]; /* by table index; NULL: not given */
+    const char **rest;                /* [n_rest], operands; bth_free */
+    int n_rest;
+    bool help; /* --help was given */
+};
+
+/* 0, or CLI_USAGE after saying on standard error what is wrong. */
+int bth_args_parse(const struct bth_arg *table, size_t n, int argc, char **argv,
+                   struct bth_args *out);
+void bth_args_finish(struct bth_args *args);
+const char *bth_args_value(const struct bth_arg *table, size_t n, const struct bth_args *args,
+                           const char *name);
+/* Prints the table's help to standard output. */
+void bth_args_help(const struct bth_arg *table, size_t n);
+
+#endif

@@ -1,0 +1,30 @@
+/*
+ * cli/cli.h - the berth command: a table of verbs, one file per verb.
+ *
+ * Layer cli: a user of the public API like any other (berth.h), plus base helpers. A new verb is a
+ * cmd_<verb>.c and a line in main.c. Single-threaded; the only layer that prints and exits.
+ *
+ * Exit status: 0 all is done, 1 something failed (said on standard error), 2 wrong usage.
+ */
+#ifndef BTH_CLI_H
+#define BTH_CLI_H
+
+#include <berth/berth.h>
+
+enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
+
+struct bth_verb {
+    const char *name;
+    const char *summary;               /* one line */
+    int (*run)(int argc, char **argv); /* argv[0] is the verb */
+};
+
+int bth_cmd_transcribe(int argc, char **argv);
+int bth_cmd_models(int argc, char **argv);
+int bth_cmd_decode(int argc, char **argv);
+int bth_cmd_version(int argc, char **argv);
+
+/* "berth: <verb or file>: message" on standard error; returns CLI_FAILED. */
+int bth_cli_fail(const char *what, const struct berth_error *err);
+
+#endif

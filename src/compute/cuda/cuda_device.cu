@@ -1,0 +1,396 @@
+/* Opening a GPU, its memory and copies. */
+#include "cuda_device.h"
+#include "cuda_module.h"
+
+#include <cstdio>
+#include <cstring>
+
+extern "C" {
+#include "base/alloc.h"
+#include "base/reservation.h"
+}
+
+int bth_cuda_check(struct bth_cuda_device *d, cudaError_t e, const char *what,
+                   struct berth_error *err) {
+    if (e == cudaSuccess) {
+        return 0;
+    }
+    if (e == cudaErrorMemoryAllocation) {
+        cudaGetLastError(); /* not sticky: clear it */
+        return bth_error(err, BERTH_ENOMEM, "%s: %s: out of GPU memory", d->base.name, what);
+    }
+    if (d->failed == cudaSuccess) {
+        d->failed = e;
+    }
+    return bth_error(err, BERTH_EDEVICE, "%s: %s: %s", d->base.name, what, cudaGetErrorString(e));
+}
+
+static int still_good(struct bth_cuda_device *d, struct berth_error *err) {
+    if (d->failed == cudaSuccess) {
+        return 0;
+    }
+    return bth_error(err, BERTH_EDEVICE, "%s has failed earlier: %s", d->base.name,
+                     cudaGetErrorString(d->failed));
+}
+
+static void device_close(struct berth_device *device) {
+    struct bth_cuda_device *d = bth_cuda(device);
+    if (d->stream) {
+        cudaStreamDestroy(d->stream);
+    }
+    bth_free(d);
+}
+
+static int buffer_create(struct berth_device *device, struct berth_reservation *r, size_t bytes,
+                         struct berth_buffer **out, struct berth_error *err) {
+    struct bth_cuda_device *d = bth_cuda(device);
+    int rc = still_good(d, err);
+    if (rc < 0) {
+        return rc;
+    }
+    struct bth_cuda_buffer *b = (struct bth_cuda_buffer *)bth_calloc(1, sizeof(*b));
+    if (!b) {
+        return bth_error_nomem(err);
+    }
+    rc = bth_reservation_draw(r, bytes, err);
+    if (rc < 0) {
+        bth_free(b);
+        return rc;
+    }
+    void *p = NULL;
+    rc = bth_cuda_check(d, cudaMalloc(&p, bytes ? bytes : 1), "allocate", err);
+    if (rc == 0) {
+        rc = bth_cuda_check(d, cudaMemsetAsync(p, 0, bytes ? bytes : 1, d->stream), "clear", err);
+    }
+    if (rc < 0) {
+        cudaFree(p);
+        bth_reservation_return(r, bytes);
+        bth_free(b);
+        return rc;
+    }
+    b->data = (char *)p;
+    b->base.device = device;
+    b->base.bytes = bytes;
+    b->base.reservation = r;
+    *out = &b->base;
+    return 0;
+}
+
+static void release_chunk(struct bth_cuda_device *d, struct bth_cuda_buffer *b, size_t i) {
+    d->driver.unmap((CUdeviceptr)(b->data + i * d->granularity), d->granularity);
+    d->driver.release(b->chunks[i]);
+}
+
+static void buffer_destroy(struct berth_buffer *base) {
+    struct bth_cuda_buffer *b = (struct bth_cuda_buffer *)base;
+    struct bth_cuda_device *d = bth_cuda(base->device);
+    if (b->chunk_refs) {
+        cudaStreamSynchronize(d->stream);
+        for (size_t i = 0; i < b->n_chunks; i++) {
+            if (b->chunk_refs[i]) {
+                release_chunk(d, b, i);
+            }
+        }
+        d->driver.address_free((CUdeviceptr)b->data, b->n_chunks * d->granularity);
+        bth_free(b->chunk_refs);
+        bth_free(b->chunks);
+    } else {
+        cudaFree(b->data); /* waits for work that uses it */
+        bth_reservation_return(base->reservation, base->bytes);
+    }
+    bth_free(b);
+}
+
+static int region_create(struct berth_device *device, size_t max_bytes, struct berth_buffer **out,
+                         struct berth_error *err) {
+    struct bth_cuda_device *d = bth_cuda(device);
+    struct bth_cuda_buffer *b = (struct bth_cuda_buffer *)bth_calloc(1, sizeof(*b));
+    if (!b) {
+        return bth_error_nomem(err);
+    }
+    b->n_chunks = (max_bytes + d->granularity - 1) / d->granularity;
+    b->chunk_refs = (uint32_t *)bth_calloc(b->n_chunks, sizeof(*b->chunk_refs));
+    b->chunks = (CUmemGenericAllocationHandle *)bth_calloc(b->n_chunks, sizeof(*b->chunks));
+    CUdeviceptr p = 0;
+    int rc = 0;
+    if (!b->chunk_refs || !b->chunks) {
+        rc = bth_error_nomem(err);
+    } else if (d->driver.address_reserve(&p, b->n_chunks * d->granularity, 0, 0, 0) !=
+               CUDA_SUCCESS) {
+        rc = bth_error(err, BERTH_ENOMEM, "%s: no address space for %zu bytes", device->name,
+                       max_bytes);
+    }
+    if (rc < 0) {
+        bth_free(b->chunk_refs);
+        bth_free(b->chunks);
+        bth_free(b);
+        return rc;
+    }
+    b->data = (char *)p;
+    b->base.device = device;
+    b->base.bytes = max_bytes;
+    *out = &b->base;
+    return 0;
+}
+
+/* Maps fresh memory at chunk i. */
+static int map_chunk(struct bth_cuda_device *d, struct bth_cuda_buffer *b, size_t i,
+                     struct berth_error *err) {
+    CUmemAllocationProp prop = {};
+    prop.type = CU_MEM_ALLOCATION_TYPE_PINNED;
+    prop.location.type = CU_MEM_LOCATION_TYPE_DEVICE;
+    prop.location.id = d->ordinal;
+    CUmemAccessDesc access = {};
+    access.location = prop.location;
+    access.flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
+    CUdeviceptr at = (CUdeviceptr)(b->data + i * d->granularity);
+    if (d->driver.create(&b->chunks[i], d->granularity, &prop, 0) != CUDA_SUCCESS) {
+        return bth_error(err, BERTH_ENOMEM, "%s: out of GPU memory", d->base.name);
+    }
+    if (d->driver.map(at, d->granularity, 0, b->chunks[i], 0) != CUDA_SUCCESS) {
+        d->driver.release(b->chunks[i]);
+        return bth_error(err, BERTH_EDEVICE, "%s: cannot map memory", d->base.name);
+    }
+    if (d->driver.set_access(at, d->granularity, &access, 1) != CUDA_SUCCESS) {
+        release_chunk(d, b, i);
+        return bth_error(err, BERTH_EDEVICE, "%s: cannot open mapped memory", d->base.name);
+    }
+    return 0;
+}
+
+static void drop_chunks(struct bth_cuda_device *d, struct bth_cuda_buffer *b, size_t first,
+                        size_t end) {
+    for (size_t i = first; i < end; i++) {
+        if (--b->chunk_refs[i] == 0) {
+            release_chunk(d, b, i);
+        }
+    }
+}
+
+/* Neighbouring commits share a chunk; it stays mapped until the last of them has gone. */
+static int region_commit(struct berth_buffer *base, struct berth_reservation *r, size_t offset,
+                         size_t bytes, struct berth_error *err) {
+    struct bth_cuda_buffer *b = (struct bth_cuda_buffer *)base;
+    struct bth_cuda_device *d = bth_cuda(base->device);
+    int rc = bth_reservation_draw(r, bytes, err);
+    if (rc < 0) {
+        return rc;
+    }
+    size_t first = offset / d->granularity;
+    size_t end = (offset + bytes + d->granularity - 1) / d->granularity;
+    for (size_t i = first; i < end; i++) {
+        rc = b->chunk_refs[i] ? 0 : map_chunk(d, b, i, err);
+        if (rc < 0) {
+            drop_chunks(d, b, first, i);
+            bth_reservation_return(r, bytes);
+            return rc;
+        }
+        b->chunk_refs[i]++;
+    }
+    return bth_cuda_check(d, cudaMemsetAsync(b->data + offset, 0, bytes, d->stream), "clear", err);
+}
+
+static void region_decommit(struct berth_buffer *base, struct berth_reservation *r, size_t offset,
+                            size_t bytes) {
+    struct bth_cuda_buffer *b = (struct bth_cuda_buffer *)base;
+    struct bth_cuda_device *d = bth_cuda(base->device);
+    cudaStreamSynchronize(d->stream); /* nothing queued may still touch it */
+    drop_chunks(d, b, offset / d->granularity,
+                (offset + bytes + d->granularity - 1) / d->granularity);
+    bth_reservation_return(r, bytes);
+}
+
+/* A copy from pageable memory is staged by the runtime before the call returns. */
+static int device_write(struct berth_buffer *base, size_t offset, const void *from, size_t bytes) {
+    struct bth_cuda_device *d = bth_cuda(base->device);
+    char *to = ((struct bth_cuda_buffer *)base)->data + offset;
+    return bth_cuda_check(d, cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, d->stream),
+                          "write", NULL);
+}
+
+static int device_read(struct berth_buffer *base, size_t offset, void *to, size_t bytes) {
+    struct bth_cuda_device *d = bth_cuda(base->device);
+    const char *from = ((struct bth_cuda_buffer *)base)->data + offset;
+    int rc = bth_cuda_check(
+        d, cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, d->stream), "read", NULL);
+    return rc < 0 ? rc : bth_cuda_check(d, cudaStreamSynchronize(d->stream), "read", NULL);
+}
+
+static int device_sync(struct berth_device *device, struct berth_error *err) {
+    struct bth_cuda_device *d = bth_cuda(device);
+    return bth_cuda_check(d, cudaStreamSynchronize(d->stream), "run", err);
+}
+
+static size_t weight_bytes(struct berth_device *device, enum berth_dtype dtype, int64_t n,
+                           int64_t k) {
+    (void)device;
+    return (size_t)n * (size_t)k * (dtype == BERTH_F32 ? 4 : 2);
+}
+
+static int weight_create(struct berth_device *device, struct berth_reservation *r,
+                         enum berth_dtype dtype, int64_t n, int64_t k, const void *rows,
+                         struct berth_weight **out, struct berth_error *err) {
+    struct bth_cuda_device *d = bth_cuda(device);
+    size_t bytes = weight_bytes(device, dtype, n, k);
+    struct bth_cuda_weight *w = (struct bth_cuda_weight *)bth_calloc(1, sizeof(*w));
+    if (!w) {
+        return bth_error_nomem(err);
+    }
+    int rc = bth_reservation_draw(r, bytes, err);
+    if (rc < 0) {
+        bth_free(w);
+        return rc;
+    }
+    rc = bth_cuda_check(d, cudaMalloc(&w->data, bytes), "allocate weights", err);
+    if (rc == 0) {
+        rc = bth_cuda_check(d, cudaMemcpy(w->data, rows, bytes, cudaMemcpyHostToDevice),
+                            "write weights", err);
+    }
+    if (rc < 0) {
+        cudaFree(w->data);
+        bth_reservation_return(r, bytes);
+        bth_free(w);
+        return rc;
+    }
+    w->base.device = device;
+    w->base.n = n;
+    w->base.k = k;
+    w->base.dtype = dtype;
+    w->base.bytes = bytes;
+    w->base.reservation = r;
+    *out = &w->base;
+    return 0;
+}
+
+static void weight_destroy(struct berth_weight *base) {
+    struct bth_cuda_weight *w = (struct bth_cuda_weight *)base;
+    cudaFree(w->data);
+    bth_reservation_return(base->reservation, base->bytes);
+    bth_free(w);
+}
+
+static const struct berth_backend_ops cuda_ops = {
+    .api_version = BERTH_BACKEND_API,
+    .struct_size = sizeof(struct berth_backend_ops),
+    .name = "cuda",
+    .close = device_close,
+    .buffer_create = buffer_create,
+    .buffer_destroy = buffer_destroy,
+    .region_create = region_create,
+    .region_commit = region_commit,
+    .region_decommit = region_decommit,
+    .write = device_write,
+    .read = device_read,
+    .weight_create = weight_create,
+    .weight_destroy = weight_destroy,
+    .weight_bytes = weight_bytes,
+    .program_create = bth_cuda_program_create,
+    .program_destroy = bth_cuda_program_destroy,
+    .program_run = bth_cuda_program_run,
+    .sync = device_sync,
+};
+
+static bool entry(const char *name, void *out) {
+    cudaDriverEntryPointQueryResult found;
+    return cudaGetDriverEntryPointByVersion(name, (void **)out, 12000, cudaEnableDefault, &found) ==
+               cudaSuccess &&
+           found == cudaDriverEntryPointSuccess;
+}
+
+static bool load_driver(struct bth_cuda_driver *v) {
+    return entry("cuMemAddressReserve", &v->address_reserve) &&
+           entry("cuMemAddressFree", &v->address_free) && entry("cuMemCreate", &v->create) &&
+           entry("cuMemRelease", &v->release) && entry("cuMemMap", &v->map) &&
+           entry("cuMemUnmap", &v->unmap) && entry("cuMemSetAccess", &v->set_access);
+}
+
+enum { GRANULARITY = 2 << 20 }; /* of every GPU that CUDA 13 supports */
+
+/* "GPU-xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx", as nvidia-smi writes it. */
+static void format_uuid(const cudaUUID_t *uuid, char out[48]) {
+    const unsigned char *b = (const unsigned char *)uuid->bytes;
+    int n = snprintf(out, 48, "GPU-");
+    for (int i = 0; i < 16; i++) {
+        bool dash = i == 4 || i == 6 || i == 8 || i == 10;
+        n += snprintf(out + n, (size_t)(48 - n), "%s%02x", dash ? "-" : "", b[i]);
+    }
+}
+
+static const char *unusable(const cudaDeviceProp *prop) {
+    return prop->major < 8 ? "older than compute capability 8.0" : "";
+}
+
+#define EXPORT extern "C" __attribute__((visibility("default")))
+
+EXPORT int berth_cuda_list(struct bth_cuda_info *out, int n, struct berth_error *err) {
+    int have = 0;
+    cudaError_t e = cudaGetDeviceCount(&have);
+    if (e != cudaSuccess) {
+        return bth_error(err, BERTH_EUNSUPPORTED, "CUDA: %s", cudaGetErrorString(e));
+    }
+    for (int i = 0; i < have && i < n; i++) {
+        struct bth_cuda_info *info = &out[i];
+        cudaDeviceProp prop;
+        memset(info, 0, sizeof(*info));
+        info->ordinal = i;
+        e = cudaGetDeviceProperties(&prop, i);
+        size_t free_bytes = 0, total_bytes = 0;
+        if (e == cudaSuccess) {
+            snprintf(info->name, sizeof(info->name), "%.90s", prop.name);
+            format_uuid(&prop.uuid, info->uuid);
+            snprintf(info->problem, sizeof(info->problem), "%s", unusable(&prop));
+            e = cudaSetDevice(i);
+        }
+        if (e == cudaSuccess) {
+            e = cudaMemGetInfo(&free_bytes, &total_bytes);
+        }
+        if (e != cudaSuccess) {
+            snprintf(info->problem, sizeof(info->problem), "%.90s", cudaGetErrorString(e));
+        }
+        info->total_bytes = total_bytes;
+        info->used_bytes = total_bytes - free_bytes;
+    }
+    return have;
+}
+
+EXPORT int berth_cuda_open(int ordinal, struct berth_device **out, struct berth_error *err) {
+    int n = 0;
+    cudaError_t e = cudaGetDeviceCount(&n);
+    if (e != cudaSuccess || ordinal < 0 || ordinal >= n) {
+        return bth_error(err, BERTH_ENOTFOUND, "no GPU %d here: %s", ordinal,
+                         e == cudaSuccess ? "fewer are installed" : cudaGetErrorString(e));
+    }
+    struct bth_cuda_device *d = (struct bth_cuda_device *)bth_calloc(1, sizeof(*d));
+    if (!d) {
+        return bth_error_nomem(err);
+    }
+    snprintf(d->base.name, sizeof(d->base.name), "cuda:%d", ordinal);
+    d->base.ops = &cuda_ops;
+    d->base.max_windows = 16;
+    d->ordinal = ordinal;
+    d->granularity = GRANULARITY;
+    cudaDeviceProp prop;
+    int rc = bth_cuda_check(d, cudaGetDeviceProperties(&prop, ordinal), "properties", err);
+    if (rc == 0 && *unusable(&prop)) {
+        rc = bth_error(err, BERTH_EUNSUPPORTED, "%s (%.90s) is %s", d->base.name, prop.name,
+                       unusable(&prop));
+    }
+    if (rc == 0) {
+        snprintf(d->base.description, sizeof(d->base.description), "%.90s", prop.name);
+        d->base.total_bytes = prop.totalGlobalMem;
+        rc = bth_cuda_check(d, cudaSetDevice(ordinal), "select", err);
+    }
+    if (rc == 0 && !load_driver(&d->driver)) {
+        rc = bth_error(err, BERTH_EUNSUPPORTED, "%s: the driver is too old", d->base.name);
+    }
+    if (rc == 0) {
+        rc = bth_cuda_check(d, cudaStreamCreateWithFlags(&d->stream, cudaStreamNonBlocking),
+                            "stream", err);
+    }
+    if (rc < 0) {
+        device_close(&d->base);
+        return rc;
+    }
+    *out = &d->base;
+    return 0;
+}

@@ -1,0 +1,74 @@
+/*
+ * compute/cuda/cuda_device.h - what the files of the CUDA backend share.
+ *
+ * The backend is a module of its own (berth-cuda.so), loaded at run time: libberth links no CUDA
+ * library. It is exact by default: f32 arithmetic without TF32, weights as stored.
+ *
+ * One stream per device carries everything: copies, programs (each one captured graph), reads. The
+ * first sticky CUDA error marks the device as failed; every later call answers EDEVICE.
+ */
+#ifndef BTH_CUDA_DEVICE_H
+#define BTH_CUDA_DEVICE_H
+
+#include <berth/backend.h>
+#include <cuda.h>
+#include <cuda_runtime.h>
+
+extern "C" {
+#include "base/error.h"
+}
+
+/* Entry points of the driver, fetched through the runtime so that libcuda is never linked. */
+struct bth_cuda_driver {
+    CUresult (*address_reserve)(CUdeviceptr *, size_t, size_t, CUdeviceptr, unsigned long long);
+    CUresult (*address_free)(CUdeviceptr, size_t);
+    CUresult (*create)(CUmemGenericAllocationHandle *, size_t, const CUmemAllocationProp *,
+                       unsigned long long);
+    CUresult (*release)(CUmemGenericAllocationHandle);
+    CUresult (*map)(CUdeviceptr, size_t, size_t, CUmemGenericAllocationHandle, unsigned long long);
+    CUresult (*unmap)(CUdeviceptr, size_t);
+    CUresult (*set_access)(CUdeviceptr, size_t, const CUmemAccessDesc *, size_t);
+};
+
+struct bth_cuda_device {
+    struct berth_device base; /* first: the vtable's functions cast */
+    int ordinal;
+    cudaStream_t stream;
+    struct bth_cuda_driver driver;
+    size_t granularity; /* of mapped memory */
+    cudaError_t failed; /* the first sticky error */
+};
+
+/* Memory of a buffer: plain, or a region of chunks mapped on demand. */
+struct bth_cuda_buffer {
+    struct berth_buffer base; /* first */
+    char *data;               /* device address */
+    /* regions only */
+    size_t n_chunks;
+    uint32_t *chunk_refs; /* [n_chunks] commits that touch the chunk */
+    CUmemGenericAllocationHandle *chunks;
+};
+
+struct bth_cuda_weight {
+    struct berth_weight base; /* first */
+    void *data;               /* [n, k] in base.dtype, row-major */
+};
+
+static inline struct bth_cuda_device *bth_cuda(const struct berth_device *d) {
+    return (struct bth_cuda_device *)d;
+}
+
+/* 0, or the code for a CUDA error: ENOMEM for allocation failures, else EDEVICE, remembered if the
+ * error is sticky. `what` names the call. */
+int bth_cuda_check(struct bth_cuda_device *d, cudaError_t e, const char *what,
+                   struct berth_error *err);
+
+/* The vtable's parts, by file. */
+int bth_cuda_program_create(struct berth_device *device, struct berth_reservation *r,
+                            const struct berth_op *ops, size_t n_ops, struct berth_program **out,
+                            struct berth_error *err);
+void bth_cuda_program_destroy(struct berth_program *p);
+int bth_cuda_program_run(struct berth_program *p, const uint32_t live[BERTH_MAX_LIVE],
+                         struct berth_error *err);
+
+#endif

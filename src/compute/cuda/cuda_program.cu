@@ -1,0 +1,151 @@
+/*
+ * Programs: a copy of the ops, captured once as a graph, launched every turn.
+ *
+ * The live counts of a turn are the first thing a run writes; kernels read them on the device, so one
+ * graph serves every number of rows up to the program's.
+ */
+#include "cuda_view.h"
+
+#include <cstring>
+
+extern "C" {
+#include "base/alloc.h"
+#include "base/reservation.h"
+}
+
+struct berth_program {
+    struct bth_cuda_device *device;
+    struct berth_op *ops;
+    size_t n_ops;
+    struct berth_reservation *reservation;
+    size_t bytes;
+    char *memory; /* live counts, then scratch */
+    cudaGraphExec_t graph;
+};
+
+enum { LIVE_BYTES = 256 };
+
+/* Kernels of one op run after those of the op before, so scratch is shared by all. */
+static size_t scratch_bytes(const struct berth_op *ops, size_t n_ops) {
+    size_t most = 0;
+    for (size_t i = 0; i < n_ops; i++) {
+        if (ops[i].kind == BERTH_OP_ATTEND_PAGED) {
+            size_t n = attend_paged_scratch(&ops[i].u.attend_paged);
+            most = n > most ? n : most;
+        }
+    }
+    return most;
+}
+
+int bth_cuda_program_create(struct berth_device *device, struct berth_reservation *r,
+                            const struct berth_op *ops, size_t n_ops, struct berth_program **out,
+                            struct berth_error *err) {
+    struct berth_program *p = (struct berth_program *)bth_calloc(1, sizeof(*p));
+    struct berth_op *copy = (struct berth_op *)bth_memdup(ops, n_ops * sizeof(*ops));
+    size_t bytes = LIVE_BYTES + scratch_bytes(ops, n_ops);
+    void *memory = NULL;
+    int rc = 0;
+    if (!p || !copy) {
+        rc = bth_error_nomem(err);
+        goto err_free;
+    }
+    rc = bth_reservation_draw(r, bytes, err);
+    if (rc < 0) {
+        goto err_free;
+    }
+    rc = bth_cuda_check(bth_cuda(device), cudaMalloc(&memory, bytes), "allocate scratch", err);
+    if (rc < 0) {
+        bth_reservation_return(r, bytes);
+        goto err_free;
+    }
+    p->device = bth_cuda(device);
+    p->ops = copy;
+    p->n_ops = n_ops;
+    p->reservation = r;
+    p->bytes = bytes;
+    p->memory = (char *)memory;
+    *out = p;
+    return 0;
+
+err_free:
+    bth_free(copy);
+    bth_free(p);
+    return rc;
+}
+
+void bth_cuda_program_destroy(struct berth_program *p) {
+    cudaStreamSynchronize(p->device->stream);
+    if (p->graph) {
+        cudaGraphExecDestroy(p->graph);
+    }
+    cudaFree(p->memory);
+    bth_reservation_return(p->reservation, p->bytes);
+    bth_free(p->ops);
+    bth_free(p);
+}
+
+static void launch(struct berth_program *p, const struct berth_op *op) {
+    cudaStream_t s = p->device->stream;
+    struct bound live = {(const uint32_t *)p->memory, op->live};
+    float *scratch = (float *)(p->memory + LIVE_BYTES);
+    switch (op->kind) {
+    case BERTH_OP_EMBED:
+        return launch_embed(s, &op->u.embed, live);
+    case BERTH_OP_LAYER_NORM:
+        return launch_layer_norm(s, &op->u.layer_norm, live);
+    case BERTH_OP_LINEAR:
+        return launch_linear(s, &op->u.linear, live);
+    case BERTH_OP_CONV3:
+        return launch_conv3(s, &op->u.conv3, live);
+    case BERTH_OP_ATTEND_FULL:
+        return launch_attend_full(s, &op->u.attend_full, live);
+    case BERTH_OP_KV_STORE:
+        return launch_kv_store(s, &op->u.kv_store, live);
+    case BERTH_OP_ATTEND_PAGED:
+        return launch_attend_paged(s, &op->u.attend_paged, scratch, live);
+    case BERTH_OP_KV_COPY:
+        return launch_kv_copy(s, &op->u.kv_copy, live);
+    case BERTH_OP_GATHER:
+        return launch_gather(s, &op->u.gather, live);
+    case BERTH_OP_PICK:
+        return launch_pick(s, &op->u.pick, live);
+    }
+}
+
+static int capture(struct berth_program *p, struct berth_error *err) {
+    struct bth_cuda_device *d = p->device;
+    cudaGraph_t graph = NULL;
+    int rc = bth_cuda_check(
+        d, cudaStreamBeginCapture(d->stream, cudaStreamCaptureModeThreadLocal), "capture", err);
+    if (rc < 0) {
+        return rc;
+    }
+    for (size_t i = 0; i < p->n_ops; i++) {
+        launch(p, &p->ops[i]);
+    }
+    cudaError_t launched = cudaGetLastError();
+    rc = bth_cuda_check(d, cudaStreamEndCapture(d->stream, &graph), "capture", err);
+    if (rc == 0) {
+        rc = bth_cuda_check(d, launched, "capture", err);
+    }
+    if (rc == 0) {
+        rc = bth_cuda_check(d, cudaGraphInstantiate(&p->graph, graph, 0), "instantiate", err);
+    }
+    if (graph) {
+        cudaGraphDestroy(graph);
+    }
+    return rc;
+}
+
+int bth_cuda_program_run(struct berth_program *p, const uint32_t live[BERTH_MAX_LIVE],
+                         struct berth_error *err) {
+    struct bth_cuda_device *d = p->device;
+    int rc = p->graph ? 0 : capture(p, err);
+    if (rc == 0) {
+        rc = bth_cuda_check(d,
+                            cudaMemcpyAsync(p->memory, live, BERTH_MAX_LIVE * sizeof(*live),
+                                            cudaMemcpyHostToDevice, d->stream),
+                            "write live counts", err);
+    }
+    return rc < 0 ? rc : bth_cuda_check(d, cudaGraphLaunch(p->graph, d->stream), "launch", err);
+}

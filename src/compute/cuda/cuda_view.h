@@ -1,0 +1,93 @@
+/*
+ * compute/cuda/cuda_view.h - a berth_tensor as kernels see it.
+ */
+#ifndef BTH_CUDA_VIEW_H
+#define BTH_CUDA_VIEW_H
+
+#include "cuda_device.h"
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+/* Row r, column c of the tensor is element row(r) + col(c) of `data`. */
+struct view {
+    void *data; /* NULL: no tensor */
+    int dtype;
+    int64_t rows, cols, row_stride;
+    const int *index; /* NULL: one group */
+    int64_t group_rows, group_stride, head_cols, head_stride;
+
+    __device__ int64_t row(int64_t r) const {
+        if (!index) {
+            return r * row_stride;
+        }
+        return index[r / group_rows] * group_stride + (r % group_rows) * row_stride;
+    }
+    __device__ int64_t col(int64_t c) const {
+        return head_cols ? (c / head_cols) * head_stride + c % head_cols : c;
+    }
+    __host__ __device__ float *f32() const {
+        return (float *)data;
+    }
+    /* One element of a table that may be stored in 16 bits. */
+    __device__ float at(int64_t r, int64_t c) const {
+        int64_t i = row(r) + col(c);
+        switch (dtype) {
+        case BERTH_F16:
+            return __half2float(((const __half *)data)[i]);
+        case BERTH_BF16:
+            return __bfloat162float(((const __nv_bfloat16 *)data)[i]);
+        default:
+            return ((const float *)data)[i];
+        }
+    }
+};
+
+/* The live counts of a program and which one bounds an op. */
+struct bound {
+    const uint32_t *live;
+    int which;
+    __device__ bool dead(int64_t row, int64_t rows_per_count = 1) const {
+        return which >= 0 && row >= (int64_t)live[which] * rows_per_count;
+    }
+};
+
+static inline struct view make_view(const struct berth_tensor *t) {
+    struct view v = {};
+    if (!t->buffer) {
+        return v;
+    }
+    size_t size = t->dtype == BERTH_F32 || t->dtype == BERTH_I32 || t->dtype == BERTH_U32 ? 4
+                  : t->dtype == BERTH_I8                                                  ? 1
+                                                                                          : 2;
+    v.data = ((struct bth_cuda_buffer *)t->buffer)->data + t->offset * size;
+    v.dtype = t->dtype;
+    v.rows = t->rows;
+    v.cols = t->cols;
+    v.row_stride = t->row_stride;
+    v.head_cols = t->head_cols;
+    v.head_stride = t->head_stride;
+    if (t->index) {
+        v.index = (const int *)((struct bth_cuda_buffer *)t->index)->data + t->index_offset;
+        v.group_rows = t->group_rows;
+        v.group_stride = t->group_stride;
+    }
+    return v;
+}
+
+/* Ops put their kernels on the stream; called while the program's graph is captured. */
+void launch_embed(cudaStream_t s, const struct berth_op_embed *op, struct bound live);
+void launch_layer_norm(cudaStream_t s, const struct berth_op_layer_norm *op, struct bound live);
+void launch_gather(cudaStream_t s, const struct berth_op_gather *op, struct bound live);
+void launch_kv_store(cudaStream_t s, const struct berth_op_kv_store *op, struct bound live);
+void launch_kv_copy(cudaStream_t s, const struct berth_op_kv_copy *op, struct bound live);
+void launch_linear(cudaStream_t s, const struct berth_op_linear *op, struct bound live);
+void launch_conv3(cudaStream_t s, const struct berth_op_conv3 *op, struct bound live);
+void launch_attend_full(cudaStream_t s, const struct berth_op_attend_full *op, struct bound live);
+void launch_attend_paged(cudaStream_t s, const struct berth_op_attend_paged *op, float *partial,
+                         struct bound live);
+void launch_pick(cudaStream_t s, const struct berth_op_pick *op, struct bound live);
+
+/* Bytes of `partial` that attend_paged needs. */
+size_t attend_paged_scratch(const struct berth_op_attend_paged *op);
+
+#endif

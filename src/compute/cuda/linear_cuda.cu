@@ -1,0 +1,272 @@
+/*
+ * Products, exact: f32 sums of stored weights, no TF32.
+ *
+ * Two kernels: `few` streams the weights past up to 8 rows (decoder steps), `many` is a tiled product
+ * for whole windows. Which one runs is said by the op, never by the number of rows, and in both an
+ * output's sum over K has one order whatever the rows beside it: so a row has the same bits alone and
+ * in company.
+ */
+#include "cuda_view.h"
+
+/* How an output leaves: bias, activation, scale of the first columns, residual. */
+struct epilogue {
+    const float *bias;
+    view residual, y;
+    int act;
+    int64_t scale_cols;
+    float scale;
+
+    __device__ void store(int64_t r, int64_t c, float v) const {
+        if (bias) {
+            v += bias[c];
+        }
+        if (act == BERTH_ACT_GELU) {
+            v = 0.5f * v * (1.0f + erff(v * 0.70710678118654752f));
+        } else if (act == BERTH_ACT_RELU) {
+            v = fmaxf(v, 0.0f);
+        } else if (act == BERTH_ACT_SWISH) {
+            v = v / (1.0f + expf(-v));
+        }
+        if (c < scale_cols) {
+            v *= scale;
+        }
+        if (residual.data) {
+            v += residual.f32()[residual.row(r) + residual.col(c)];
+        }
+        y.f32()[y.row(r) + y.col(c)] = v;
+    }
+};
+
+static __device__ float widen(const __half *p) {
+    return __half2float(*p);
+}
+static __device__ float widen(const __nv_bfloat16 *p) {
+    return __bfloat162float(*p);
+}
+static __device__ float widen(const float *p) {
+    return *p;
+}
+
+/* Eight neighbouring weights as f32; p is 16-byte aligned (k is a multiple of 8). */
+template <class T> static __device__ void widen8(const T *p, float out[8]) {
+    uint4 bits = *(const uint4 *)p;
+    const T *h = (const T *)&bits;
+#pragma unroll
+    for (int i = 0; i < 8; i++) {
+        out[i] = widen(&h[i]);
+    }
+}
+template <> __device__ void widen8<float>(const float *p, float out[8]) {
+    float4 a = ((const float4 *)p)[0], b = ((const float4 *)p)[1];
+    out[0] = a.x, out[1] = a.y, out[2] = a.z, out[3] = a.w;
+    out[4] = b.x, out[5] = b.y, out[6] = b.z, out[7] = b.w;
+}
+
+enum { FEW_ROWS = 8, FEW_WARPS = 4 };
+
+/*
+ * A warp computes NC columns for a tile of FEW_ROWS rows: lane l takes k = 8 l + 256 i, the lanes'
+ * sums meet by xor. x: [rows, k] f32; w: [n, k] T; grid (ceil(n / (FEW_WARPS NC)), row tiles).
+ */
+template <class T, int NC>
+static __global__ void linear_few(view x, const T *__restrict__ w, int64_t n, int k, epilogue out,
+                                  bound live) {
+    int lane = threadIdx.x % 32;
+    int64_t c0 = ((int64_t)blockIdx.x * FEW_WARPS + threadIdx.x / 32) * NC;
+    int64_t r0 = (int64_t)blockIdx.y * FEW_ROWS;
+    if (c0 >= n || live.dead(r0)) {
+        return;
+    }
+    float sum[NC][FEW_ROWS] = {};
+    const float *rows[FEW_ROWS];
+#pragma unroll
+    for (int r = 0; r < FEW_ROWS; r++) {
+        rows[r] = x.f32() + x.row(min(r0 + r, x.rows - 1));
+    }
+    for (int i = lane * 8; i < k; i += 256) {
+        float a[NC][8];
+#pragma unroll
+        for (int c = 0; c < NC; c++) {
+            widen8(w + min(c0 + c, n - 1) * k + i, a[c]);
+        }
+#pragma unroll
+        for (int r = 0; r < FEW_ROWS; r++) {
+            float b[8];
+            widen8(rows[r] + i, b);
+#pragma unroll
+            for (int c = 0; c < NC; c++) {
+#pragma unroll
+                for (int j = 0; j < 8; j++) {
+                    sum[c][r] = fmaf(a[c][j], b[j], sum[c][r]);
+                }
+            }
+        }
+    }
+#pragma unroll
+    for (int c = 0; c < NC; c++) {
+#pragma unroll
+        for (int r = 0; r < FEW_ROWS; r++) {
+            float v = sum[c][r];
+            for (int o = 16; o; o >>= 1) {
+                v += __shfl_xor_sync(~0u, v, o);
+            }
+            if (lane == r && c0 + c < n && r0 + r < x.rows && !live.dead(r0 + r)) {
+                out.store(r0 + r, c0 + c, v);
+            }
+        }
+    }
+}
+
+enum { BM = 128, BN = 64, BK = 16, TM = 8, TN = 4 };
+
+/* Element (row, k) of the left side of a product. */
+struct plain_rows {
+    view x;
+    __device__ float at(int64_t r, int k) const {
+        return x.f32()[x.row(r) + k];
+    }
+};
+/* conv3: row g * t_out + t, column j * c_in + c is x[g, t * stride + j - 1, c], zero outside. */
+struct conv_rows {
+    view x;
+    int64_t t_in, t_out, stride, c_in;
+    __device__ float at(int64_t r, int k) const {
+        int64_t g = r / t_out, t = (r % t_out) * stride + k / c_in - 1;
+        return t < 0 || t >= t_in ? 0.0f : x.f32()[x.row(g * t_in + t) + k % c_in];
+    }
+};
+
+/* A block of 256 threads computes BM x BN outputs, each thread TM x TN, k in steps of BK through
+ * shared memory: every output is one fma chain over k = 0..K-1. */
+template <class T, class Rows>
+static __global__ void linear_many(Rows a, int64_t m, const T *__restrict__ w, int64_t n, int k,
+                                   epilogue out, bound live, int64_t rows_per_count) {
+    __shared__ float as[BK][BM + 4], bs[BK][BN + 4];
+    int64_t r0 = (int64_t)blockIdx.y * BM, c0 = (int64_t)blockIdx.x * BN;
+    if (live.dead(r0, rows_per_count)) {
+        return;
+    }
+    int tx = threadIdx.x % (BN / TN), ty = threadIdx.x / (BN / TN);
+    float sum[TM][TN] = {};
+    for (int k0 = 0; k0 < k; k0 += BK) {
+        for (int i = threadIdx.x; i < BM * BK; i += 256) {
+            int64_t r = r0 + i / BK;
+            int kk = k0 + i % BK;
+            as[i % BK][i / BK] = r < m && kk < k ? a.at(r, kk) : 0.0f;
+        }
+        for (int i = threadIdx.x; i < BN * BK; i += 256) {
+            int64_t c = c0 + i / BK;
+            int kk = k0 + i % BK;
+            bs[i % BK][i / BK] = c < n && kk < k ? widen(&w[c * k + kk]) : 0.0f;
+        }
+        __syncthreads();
+#pragma unroll
+        for (int kk = 0; kk < BK; kk++) {
+            float av[TM], bv[TN];
+#pragma unroll
+            for (int i = 0; i < TM; i++) {
+                av[i] = as[kk][ty * TM + i];
+            }
+#pragma unroll
+            for (int j = 0; j < TN; j++) {
+                bv[j] = bs[kk][tx * TN + j];
+            }
+#pragma unroll
+            for (int i = 0; i < TM; i++) {
+#pragma unroll
+                for (int j = 0; j < TN; j++) {
+                    sum[i][j] = fmaf(av[i], bv[j], sum[i][j]);
+                }
+            }
+        }
+        __syncthreads();
+    }
+    for (int i = 0; i < TM; i++) {
+        for (int j = 0; j < TN; j++) {
+            int64_t r = r0 + ty * TM + i, c = c0 + tx * TN + j;
+            if (r < m && c < n && !live.dead(r, rows_per_count)) {
+                out.store(r, c, sum[i][j]);
+            }
+        }
+    }
+}
+
+template <class T, class Rows>
+static void run_many(cudaStream_t s, Rows a, int64_t m, const struct bth_cuda_weight *w,
+                     epilogue out, bound live, int64_t rows_per_count) {
+    dim3 grid((unsigned)((w->base.n + BN - 1) / BN), (unsigned)((m + BM - 1) / BM));
+    linear_many<T, Rows><<<grid, 256, 0, s>>>(a, m, (const T *)w->data, w->base.n, (int)w->base.k,
+                                              out, live, rows_per_count);
+}
+
+template <class Rows>
+static void many(cudaStream_t s, Rows a, int64_t m, const struct bth_cuda_weight *w, epilogue out,
+                 bound live, int64_t rows_per_count) {
+    switch (w->base.dtype) {
+    case BERTH_F16:
+        return run_many<__half>(s, a, m, w, out, live, rows_per_count);
+    case BERTH_BF16:
+        return run_many<__nv_bfloat16>(s, a, m, w, out, live, rows_per_count);
+    default:
+        return run_many<float>(s, a, m, w, out, live, rows_per_count);
+    }
+}
+
+template <class T, int NC>
+static void run_few(cudaStream_t s, view x, const struct bth_cuda_weight *w, epilogue out,
+                    bound live) {
+    dim3 grid((unsigned)((w->base.n + FEW_WARPS * NC - 1) / (FEW_WARPS * NC)),
+              (unsigned)((x.rows + FEW_ROWS - 1) / FEW_ROWS));
+    linear_few<T, NC><<<grid, FEW_WARPS * 32, 0, s>>>(x, (const T *)w->data, w->base.n,
+                                                      (int)w->base.k, out, live);
+}
+
+/* Wide outputs take four columns a warp: the rows are read less often. */
+template <class T>
+static void few(cudaStream_t s, view x, const struct bth_cuda_weight *w, epilogue out, bound live) {
+    if (w->base.n >= 8192) {
+        run_few<T, 4>(s, x, w, out, live);
+    } else {
+        run_few<T, 1>(s, x, w, out, live);
+    }
+}
+
+void launch_linear(cudaStream_t s, const struct berth_op_linear *op, struct bound live) {
+    const struct bth_cuda_weight *w = (const struct bth_cuda_weight *)op->w;
+    view x = make_view(&op->x);
+    epilogue out = {make_view(&op->bias).f32(), make_view(&op->residual), make_view(&op->y),
+                    op->act, op->scale_cols, op->scale};
+    if (op->many || w->base.k % 8 != 0) {
+        many(s, plain_rows{x}, x.rows, w, out, live, 1);
+    } else if (w->base.dtype == BERTH_F16) {
+        few<__half>(s, x, w, out, live);
+    } else if (w->base.dtype == BERTH_BF16) {
+        few<__nv_bfloat16>(s, x, w, out, live);
+    } else {
+        few<float>(s, x, w, out, live);
+    }
+}
+
+/* `add` [t_out, n] is the same for every group. */
+static __global__ void add_rows(view y, view add, int64_t t_out, bound live) {
+    int64_t r = blockIdx.x;
+    if (live.dead(r, t_out)) {
+        return;
+    }
+    float *out = y.f32() + y.row(r);
+    for (int64_t c = threadIdx.x; c < y.cols; c += blockDim.x) {
+        out[c] += add.at(r % t_out, c);
+    }
+}
+
+void launch_conv3(cudaStream_t s, const struct berth_op_conv3 *op, struct bound live) {
+    const struct bth_cuda_weight *w = (const struct bth_cuda_weight *)op->w;
+    epilogue out = {make_view(&op->bias).f32(), {}, make_view(&op->y), op->act, 0, 1.0f};
+    int64_t m = op->groups * op->t_out;
+    many(s, conv_rows{make_view(&op->x), op->t_in, op->t_out, op->stride, op->x.cols}, m, w, out,
+         live, op->t_out);
+    if (op->add.buffer) {
+        add_rows<<<(unsigned)m, 128, 0, s>>>(make_view(&op->y), make_view(&op->add), op->t_out,
+                                             live);
+    }
+}

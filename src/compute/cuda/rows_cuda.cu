@@ -1,0 +1,139 @@
+/* Ops that move or normalise rows: embed, layer_norm, gather, kv_store, kv_copy. */
+#include "cuda_view.h"
+
+enum { ROW_THREADS = 128 };
+
+/* One block a row: y[r] = table[ids[r]] * scale + positions[pos[r]]. */
+static __global__ void embed_rows(view ids, view pos, view table, view positions, view y,
+                                  float scale, bound live) {
+    int64_t r = blockIdx.x;
+    if (live.dead(r)) {
+        return;
+    }
+    int id = ((const int *)ids.data)[r], p = ((const int *)pos.data)[r];
+    float *out = y.f32() + y.row(r);
+    for (int64_t c = threadIdx.x; c < y.cols; c += blockDim.x) {
+        out[c] = table.at(id, c) * scale + positions.at(p, c);
+    }
+}
+
+void launch_embed(cudaStream_t s, const struct berth_op_embed *op, struct bound live) {
+    embed_rows<<<(unsigned)op->y.rows, ROW_THREADS, 0, s>>>(
+        make_view(&op->ids), make_view(&op->pos), make_view(&op->table),
+        make_view(&op->positions), make_view(&op->y), op->scale, live);
+}
+
+/* Sum over the block in a fixed tree: lanes by xor, then warps in order. */
+static __device__ float block_sum(float v, float *shared) {
+    for (int o = 16; o; o >>= 1) {
+        v += __shfl_xor_sync(~0u, v, o);
+    }
+    __syncthreads();
+    if (threadIdx.x % 32 == 0) {
+        shared[threadIdx.x / 32] = v;
+    }
+    __syncthreads();
+    float sum = 0;
+    for (unsigned w = 0; w < blockDim.x / 32; w++) {
+        sum += shared[w];
+    }
+    return sum;
+}
+
+/* One block a row; mean first, then the variance around it. */
+static __global__ void norm_rows(view x, const float *gamma, const float *beta, view y, float eps,
+                                 bound live) {
+    __shared__ float shared[32];
+    int64_t r = blockIdx.x;
+    if (live.dead(r)) {
+        return;
+    }
+    const float *in = x.f32() + x.row(r);
+    float *out = y.f32() + y.row(r);
+    float sum = 0, squares = 0;
+    for (int64_t c = threadIdx.x; c < x.cols; c += blockDim.x) {
+        sum += in[c];
+    }
+    float mean = block_sum(sum, shared) / (float)x.cols;
+    for (int64_t c = threadIdx.x; c < x.cols; c += blockDim.x) {
+        float v = in[c] - mean;
+        squares += v * v;
+    }
+    float inverse = 1.0f / sqrtf(block_sum(squares, shared) / (float)x.cols + eps);
+    for (int64_t c = threadIdx.x; c < x.cols; c += blockDim.x) {
+        out[c] = (in[c] - mean) * inverse * gamma[c] + beta[c];
+    }
+}
+
+void launch_layer_norm(cudaStream_t s, const struct berth_op_layer_norm *op, struct bound live) {
+    norm_rows<<<(unsigned)op->x.rows, ROW_THREADS, 0, s>>>(
+        make_view(&op->x), make_view(&op->gamma).f32(), make_view(&op->beta).f32(),
+        make_view(&op->y), op->eps, live);
+}
+
+static __global__ void gather_rows(view x, view rows, view y, bound live) {
+    int64_t r = blockIdx.x;
+    if (live.dead(r)) {
+        return;
+    }
+    const float *in = x.f32() + x.row(((const int *)rows.data)[r]);
+    float *out = y.f32() + y.row(r);
+    for (int64_t c = threadIdx.x; c < y.cols; c += blockDim.x) {
+        out[c] = in[c];
+    }
+}
+
+void launch_gather(cudaStream_t s, const struct berth_op_gather *op, struct bound live) {
+    gather_rows<<<(unsigned)op->y.rows, ROW_THREADS, 0, s>>>(
+        make_view(&op->x), make_view(&op->rows), make_view(&op->y), live);
+}
+
+/* One block a row of x: [key | value], each heads x head_dim. */
+static __global__ void store_rows(view x, view table, view pos, float *kv, berth_kv k,
+                                  bound live) {
+    int64_t r = blockIdx.x;
+    if (live.dead(r)) {
+        return;
+    }
+    int p = ((const int *)pos.data)[r];
+    int page = ((const int *)table.data)[table.row(r) + p / k.page_rows];
+    const float *in = x.f32() + x.row(r);
+    float *at = kv + page * k.page_stride + (p % k.page_rows) * k.head_dim;
+    int64_t d = k.heads * k.head_dim;
+    for (int64_t c = threadIdx.x; c < d; c += blockDim.x) {
+        int64_t to = (c / k.head_dim) * k.page_rows * k.head_dim + c % k.head_dim;
+        at[k.key_offset + to] = in[c];
+        at[k.value_offset + to] = in[d + c];
+    }
+}
+
+static float *kv_data(const struct berth_kv *kv) {
+    return (float *)((struct bth_cuda_buffer *)kv->buffer)->data;
+}
+
+void launch_kv_store(cudaStream_t s, const struct berth_op_kv_store *op, struct bound live) {
+    store_rows<<<(unsigned)op->x.rows, ROW_THREADS, 0, s>>>(
+        make_view(&op->x), make_view(&op->table), make_view(&op->pos), kv_data(&op->kv), op->kv,
+        live);
+}
+
+/* Block (i, part): copies a part of page from[i] to page to[i]. */
+static __global__ void copy_pages(view from, view to, float *kv, int64_t page_stride, bound live) {
+    int64_t i = blockIdx.x;
+    if (live.dead(i)) {
+        return;
+    }
+    const float4 *in = (const float4 *)(kv + ((const int *)from.data)[i] * page_stride);
+    float4 *out = (float4 *)(kv + ((const int *)to.data)[i] * page_stride);
+    int64_t n = page_stride / 4;
+    for (int64_t c = blockIdx.y * blockDim.x + threadIdx.x; c < n;
+         c += (int64_t)gridDim.y * blockDim.x) {
+        out[c] = in[c];
+    }
+}
+
+void launch_kv_copy(cudaStream_t s, const struct berth_op_kv_copy *op, struct bound live) {
+    dim3 grid((unsigned)op->from.cols, 16);
+    copy_pages<<<grid, 256, 0, s>>>(make_view(&op->from), make_view(&op->to), kv_data(&op->kv),
+                                    op->kv.page_stride, live);
+}

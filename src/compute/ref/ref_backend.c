@@ -1,0 +1,128 @@
+/* The oracle: host memory, weights as given, programs run op by op. */
+#include "base/alloc.h"
+#include "base/error.h"
+#include "base/reservation.h"
+#include "compute/compute.h"
+#include "compute/hostmem.h"
+#include "compute/ref/ref_ops.h"
+#include "compute/tensor.h"
+#include <stdio.h>
+#include <string.h>
+
+struct berth_program {
+    size_t n_ops;
+    struct berth_op ops[];
+};
+
+static void ref_close(struct berth_device *device) {
+    bth_free(device);
+}
+
+static size_t weight_bytes(struct berth_device *device, enum berth_dtype dtype, int64_t n,
+                           int64_t k) {
+    (void)device;
+    return (size_t)(n * k) * bth_dtype_bytes(dtype);
+}
+
+static int weight_create(struct berth_device *device, struct berth_reservation *r,
+                         enum berth_dtype dtype, int64_t n, int64_t k, const void *rows,
+                         struct berth_weight **out, struct berth_error *err) {
+    size_t bytes = weight_bytes(device, dtype, n, k);
+    struct bth_ref_weight *w = bth_calloc(1, sizeof(*w));
+    void *copy = w ? bth_memdup(rows, bytes) : NULL;
+    int rc = copy ? bth_reservation_draw(r, bytes, err) : bth_error_nomem(err);
+    if (rc < 0) {
+        bth_free(copy);
+        bth_free(w);
+        return rc;
+    }
+    *w = (struct bth_ref_weight){.base = {.device = device,
+                                          .n = n,
+                                          .k = k,
+                                          .dtype = dtype,
+                                          .bytes = bytes,
+                                          .reservation = r},
+                                 .rows = copy};
+    *out = &w->base;
+    return 0;
+}
+
+static void weight_destroy(struct berth_weight *w) {
+    bth_reservation_return(w->reservation, w->bytes);
+    bth_free(((struct bth_ref_weight *)w)->rows);
+    bth_free(w);
+}
+
+static int program_create(struct berth_device *device, struct berth_reservation *r,
+                          const struct berth_op *ops, size_t n_ops, struct berth_program **out,
+                          struct berth_error *err) {
+    (void)device;
+    (void)r;
+    struct berth_program *p = bth_alloc(sizeof(*p) + n_ops * sizeof(*ops));
+    if (!p) {
+        return bth_error_nomem(err);
+    }
+    p->n_ops = n_ops;
+    memcpy(p->ops, ops, n_ops * sizeof(*ops));
+    *out = p;
+    return 0;
+}
+
+static void program_destroy(struct berth_program *p) {
+    bth_free(p);
+}
+
+static int program_run(struct berth_program *p, const uint32_t live[BERTH_MAX_LIVE],
+                       struct berth_error *err) {
+    (void)err;
+    for (size_t i = 0; i < p->n_ops; i++) {
+        const struct berth_op *op = &p->ops[i];
+        int64_t rows = bth_ref_rows(op);
+        if (op->live >= 0 && (int64_t)live[op->live] < rows) {
+            rows = live[op->live];
+        }
+        bth_ref_op(op, rows);
+    }
+    return 0;
+}
+
+static int sync_device(struct berth_device *device, struct berth_error *err) {
+    (void)device;
+    (void)err;
+    return 0;
+}
+
+static const struct berth_backend_ops ref_ops = {
+    .api_version = BERTH_BACKEND_API,
+    .struct_size = sizeof(struct berth_backend_ops),
+    .name = "ref",
+    .close = ref_close,
+    .buffer_create = bth_hostmem_create,
+    .buffer_destroy = bth_hostmem_destroy,
+    .region_create = bth_hostmem_region_create,
+    .region_commit = bth_hostmem_commit,
+    .region_decommit = bth_hostmem_decommit,
+    .write = bth_hostmem_write,
+    .read = bth_hostmem_read,
+    .weight_create = weight_create,
+    .weight_destroy = weight_destroy,
+    .weight_bytes = weight_bytes,
+    .program_create = program_create,
+    .program_destroy = program_destroy,
+    .program_run = program_run,
+    .sync = sync_device,
+};
+
+int bth_ref_open(struct berth_device **out, struct berth_error *err) {
+    struct berth_device *d = bth_calloc(1, sizeof(*d));
+    if (!d) {
+        return bth_error_nomem(err);
+    }
+    d->ops = &ref_ops;
+    d->max_windows = 1;
+    d->total_bytes = bth_hostmem_total();
+    snprintf(d->name, sizeof(d->name), "ref");
+    snprintf(d->description, sizeof(d->description), "plain loops, the oracle");
+    *out = d;
+    return 0;
+}

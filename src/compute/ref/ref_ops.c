@@ -1,0 +1,230 @@
+#include "compute/ref/ref_ops.h"
+
+#include "compute/tensor.h"
+#include <math.h>
+#include <string.h>
+
+/* Element offset of (r, c), with groups and heads. */
+static int64_t place(const struct berth_tensor *t, int64_t r, int64_t c) {
+    int64_t row = r * t->row_stride;
+    if (t->index) {
+        const int32_t *index = (const int32_t *)t->index->host + t->index_offset;
+        row = index[r / t->group_rows] * t->group_stride + r % t->group_rows * t->row_stride;
+    }
+    int64_t col = t->head_cols ? c / t->head_cols * t->head_stride + c % t->head_cols : c;
+    return (int64_t)t->offset + row + col;
+}
+
+float *bth_ref_f32(const struct berth_tensor *t, int64_t r, int64_t c) {
+    return (float *)t->buffer->host + place(t, r, c);
+}
+
+const int32_t *bth_ref_i32(const struct berth_tensor *t) {
+    return (const int32_t *)t->buffer->host + t->offset;
+}
+
+static float widen(enum berth_dtype dtype, const void *data, int64_t i) {
+    switch (dtype) {
+    case BERTH_F16:
+        return bth_f16_to_f32(((const uint16_t *)data)[i]);
+    case BERTH_BF16:
+        return bth_bf16_to_f32(((const uint16_t *)data)[i]);
+    default:
+        return ((const float *)data)[i];
+    }
+}
+
+static float table_at(const struct berth_tensor *t, int64_t r, int64_t c) {
+    return widen(t->dtype, t->buffer->host, place(t, r, c));
+}
+
+static void embed(const struct berth_op_embed *op, int64_t rows) {
+    for (int64_t r = 0; r < rows; r++) {
+        int32_t id = bth_ref_i32(&op->ids)[r], pos = bth_ref_i32(&op->pos)[r];
+        for (int64_t c = 0; c < op->y.cols; c++) {
+            *bth_ref_f32(&op->y, r, c) =
+                fmaf(table_at(&op->table, id, c), op->scale, table_at(&op->positions, pos, c));
+        }
+    }
+}
+
+static void layer_norm(const struct berth_op_layer_norm *op, int64_t rows) {
+    int64_t d = op->y.cols;
+    for (int64_t r = 0; r < rows; r++) {
+        double sum = 0, squares = 0;
+        for (int64_t c = 0; c < d; c++) {
+            sum += (double)*bth_ref_f32(&op->x, r, c);
+        }
+        double mean = sum / (double)d;
+        for (int64_t c = 0; c < d; c++) {
+            double v = (double)*bth_ref_f32(&op->x, r, c) - mean;
+            squares += v * v;
+        }
+        double scale = 1.0 / sqrt(squares / (double)d + (double)op->eps);
+        for (int64_t c = 0; c < d; c++) {
+            double v = ((double)*bth_ref_f32(&op->x, r, c) - mean) * scale;
+            *bth_ref_f32(&op->y, r, c) = (float)(v * (double)*bth_ref_f32(&op->gamma, 0, c) +
+                                                 (double)*bth_ref_f32(&op->beta, 0, c));
+        }
+    }
+}
+
+static float activate(enum berth_activation act, float v) {
+    double x = (double)v;
+    switch (act) {
+    case BERTH_ACT_GELU:
+        return (float)(0.5 * x * (1.0 + erf(x * sqrt(0.5))));
+    case BERTH_ACT_RELU:
+        return v > 0 ? v : 0;
+    case BERTH_ACT_SWISH:
+        return (float)(x / (1.0 + exp(-x)));
+    case BERTH_ACT_NONE:
+        break;
+    }
+    return v;
+}
+
+/* One fma chain over k, the bits that every backend on a CPU must give. */
+static float chain(const struct berth_weight *w, int64_t n, const struct berth_tensor *x, int64_t r) {
+    const struct bth_ref_weight *weight = (const struct bth_ref_weight *)w;
+    float sum = 0;
+    for (int64_t k = 0; k < w->k; k++) {
+        sum = fmaf(*bth_ref_f32(x, r, k), widen(w->dtype, weight->rows, n * w->k + k), sum);
+    }
+    return sum;
+}
+
+static void linear(const struct berth_op_linear *op, int64_t rows) {
+    for (int64_t r = 0; r < rows; r++) {
+        for (int64_t n = 0; n < op->y.cols; n++) {
+            float v = chain(op->w, n, &op->x, r);
+            v += op->bias.buffer ? *bth_ref_f32(&op->bias, 0, n) : 0;
+            v = activate(op->act, v);
+            v *= n < op->scale_cols ? op->scale : 1;
+            v += op->residual.buffer ? *bth_ref_f32(&op->residual, r, n) : 0;
+            *bth_ref_f32(&op->y, r, n) = v;
+        }
+    }
+}
+
+/* The chain runs over taps, then channels; what lies outside is zero. */
+static float conv_chain(const struct berth_op_conv3 *op, int64_t g, int64_t t, int64_t n) {
+    const struct bth_ref_weight *weight = (const struct bth_ref_weight *)op->w;
+    int64_t channels = op->x.cols;
+    float sum = 0;
+    for (int64_t k = 0; k < op->w->k; k++) {
+        int64_t at = t * op->stride + k / channels - 1;
+        float x = at < 0 || at >= op->t_in
+                      ? 0
+                      : *bth_ref_f32(&op->x, g * op->t_in + at, k % channels);
+        sum = fmaf(x, widen(op->w->dtype, weight->rows, n * op->w->k + k), sum);
+    }
+    return sum;
+}
+
+static void conv3(const struct berth_op_conv3 *op, int64_t groups) {
+    for (int64_t r = 0; r < groups * op->t_out; r++) {
+        for (int64_t n = 0; n < op->y.cols; n++) {
+            float v = conv_chain(op, r / op->t_out, r % op->t_out, n);
+            v += op->bias.buffer ? *bth_ref_f32(&op->bias, 0, n) : 0;
+            v = activate(op->act, v);
+            v += op->add.buffer ? *bth_ref_f32(&op->add, r % op->t_out, n) : 0;
+            *bth_ref_f32(&op->y, r, n) = v;
+        }
+    }
+}
+
+static void kv_store(const struct berth_op_kv_store *op, int64_t rows) {
+    const struct berth_kv *kv = &op->kv;
+    int64_t d = kv->heads * kv->head_dim;
+    float *data = kv->buffer->host;
+    for (int64_t r = 0; r < rows; r++) {
+        int32_t pos = bth_ref_i32(&op->pos)[r];
+        const int32_t *table = bth_ref_i32(&op->table) + r * op->table.row_stride;
+        int64_t base = table[pos / kv->page_rows] * kv->page_stride +
+                       pos % kv->page_rows * kv->head_dim;
+        for (int64_t c = 0; c < d; c++) {
+            int64_t to = base + c / kv->head_dim * kv->page_rows * kv->head_dim + c % kv->head_dim;
+            data[kv->key_offset + to] = *bth_ref_f32(&op->x, r, c);
+            data[kv->value_offset + to] = *bth_ref_f32(&op->x, r, d + c);
+        }
+    }
+}
+
+static void kv_copy(const struct berth_op_kv_copy *op, int64_t n) {
+    float *data = op->kv.buffer->host;
+    for (int64_t i = 0; i < n; i++) {
+        memcpy(data + bth_ref_i32(&op->to)[i] * op->kv.page_stride,
+               data + bth_ref_i32(&op->from)[i] * op->kv.page_stride,
+               (size_t)op->kv.page_stride * sizeof(float));
+    }
+}
+
+static void gather(const struct berth_op_gather *op, int64_t rows) {
+    for (int64_t r = 0; r < rows; r++) {
+        for (int64_t c = 0; c < op->y.cols; c++) {
+            *bth_ref_f32(&op->y, r, c) = *bth_ref_f32(&op->x, bth_ref_i32(&op->rows)[r], c);
+        }
+    }
+}
+
+int64_t bth_ref_rows(const struct berth_op *op) {
+    switch (op->kind) {
+    case BERTH_OP_EMBED:
+        return op->u.embed.y.rows;
+    case BERTH_OP_LAYER_NORM:
+        return op->u.layer_norm.y.rows;
+    case BERTH_OP_LINEAR:
+        return op->u.linear.y.rows;
+    case BERTH_OP_CONV3:
+        return op->u.conv3.groups;
+    case BERTH_OP_ATTEND_FULL:
+        return op->u.attend_full.groups;
+    case BERTH_OP_KV_STORE:
+        return op->u.kv_store.x.rows;
+    case BERTH_OP_ATTEND_PAGED:
+        return op->u.attend_paged.q.rows;
+    case BERTH_OP_KV_COPY:
+        return op->u.kv_copy.from.cols;
+    case BERTH_OP_GATHER:
+        return op->u.gather.y.rows;
+    case BERTH_OP_PICK:
+        return op->u.pick.logits.rows;
+    }
+    return 0;
+}
+
+void bth_ref_op(const struct berth_op *op, int64_t rows) {
+    switch (op->kind) {
+    case BERTH_OP_EMBED:
+        embed(&op->u.embed, rows);
+        break;
+    case BERTH_OP_LAYER_NORM:
+        layer_norm(&op->u.layer_norm, rows);
+        break;
+    case BERTH_OP_LINEAR:
+        linear(&op->u.linear, rows);
+        break;
+    case BERTH_OP_CONV3:
+        conv3(&op->u.conv3, rows);
+        break;
+    case BERTH_OP_ATTEND_FULL:
+        bth_ref_attend_full(&op->u.attend_full, rows);
+        break;
+    case BERTH_OP_KV_STORE:
+        kv_store(&op->u.kv_store, rows);
+        break;
+    case BERTH_OP_ATTEND_PAGED:
+        bth_ref_attend_paged(&op->u.attend_paged, rows);
+        break;
+    case BERTH_OP_KV_COPY:
+        kv_copy(&op->u.kv_copy, rows);
+        break;
+    case BERTH_OP_GATHER:
+        gather(&op->u.gather, rows);
+        break;
+    case BERTH_OP_PICK:
+        bth_ref_pick(&op->u.pick, rows);
+        break;
+    }
+}

@@ -1,0 +1,153 @@
+/*
+ * engine/whisper/whisper_model.h - a loaded model: dimensions, weights, programs, memory for sessions.
+ *
+ * Weights and programs are immutable after load. The slot allocators and the buffers of a turn belong
+ * to the device's thread.
+ */
+#ifndef BTH_WHISPER_MODEL_H
+#define BTH_WHISPER_MODEL_H
+
+#include "audio/mel.h"
+#include "format/source.h"
+#include "whisper/whisper_options.h"
+#include "whisper/whisper_vocab.h"
+#include <berth/engine.h>
+
+enum {
+    WHISPER_FRAMES = 3000,    /* mel frames of a window */
+    WHISPER_POSITIONS = 1500, /* encoder positions of a window */
+    WHISPER_TEXT = 448,       /* positions of the decoder */
+    WHISPER_HEAD = 64,        /* columns of an attention head */
+    WHISPER_PAGE = 32,        /* decoder positions of a page of keys and values */
+    WHISPER_PAGES = WHISPER_TEXT / WHISPER_PAGE,
+    WHISPER_MAX_LAYERS = 64,
+    WHISPER_MAX_ROWS = 64, /* of a decoder turn */
+    WHISPER_BUCKETS = 7,   /* 1, 2, 4, ... 64 rows */
+    WHISPER_SLOTS = 1024,  /* sessions at once */
+    WHISPER_MASKS = 64     /* suppress lists at once, the default one included */
+};
+
+struct whisper_dims {
+    int64_t mels, d, heads, encoder_layers, decoder_layers, ffn, vocab;
+};
+
+/* y = x W^T + b */
+struct whisper_linear {
+    struct berth_weight *w;
+    struct berth_tensor b; /* [1, n] f32 in model->vectors */
+};
+
+struct whisper_norm {
+    struct berth_tensor gamma, beta; /* [1, d] f32 */
+};
+
+struct whisper_layer {
+    struct whisper_norm self_norm, cross_norm, ffn_norm;
+    struct whisper_linear qkv, self_out; /* [3d, d], [d, d] */
+    struct whisper_linear cross_q, cross_kv, cross_out; /* decoder: [d, d], [2d, d], [d, d] */
+    struct whisper_linear ffn_up, ffn_down;             /* [ffn, d], [d, ffn] */
+};
+
+/* A piece of the encoder: what one ENCODE turn runs. */
+enum { WHISPER_MAX_PIECES = 4096 };
+
+/* Which of a region's equal slots are taken. Lowest free first, so that memory stays dense. */
+struct whisper_slots {
+    uint32_t *used; /* [n / 32] bits */
+    int32_t n;
+};
+
+/* What a decoder turn tells the device, in one block: offsets in 32-bit words of `inputs`. */
+struct whisper_inputs {
+    size_t ids, pos, len, cross_len, table, cross_table, pick_rows, picks, copy_from, copy_to,
+        groups, words;
+};
+
+struct whisper_model {
+    struct berth_model base; /* first */
+    struct whisper_dims dims;
+    struct whisper_vocab vocab;
+    struct bth_mel_tables *mel_tables;
+
+    /* weights */
+    struct berth_buffer *vectors; /* biases, norms, positions: f32 */
+    size_t vectors_used;          /* elements */
+    struct berth_buffer *table;   /* token embedding [vocab, d] as stored */
+    struct berth_tensor embedding, decoder_positions, encoder_positions;
+    struct whisper_linear conv1, conv2;
+    struct berth_weight *logits; /* the embedding, packed */
+    struct whisper_layer encoder[WHISPER_MAX_LAYERS], decoder[WHISPER_MAX_LAYERS];
+    struct whisper_norm encoder_norm, decoder_norm;
+
+    /* memory of sessions: address space, committed slot by slot */
+    struct berth_buffer *pages;   /* decoder keys and values, WHISPER_PAGE positions of all layers */
+    struct berth_buffer *crosses; /* a window's keys and values of all decoder layers */
+    struct berth_buffer *encodes; /* a window in the encoder: x [1500, d], q, k, v [heads][1500][64] */
+    int64_t page_stride, cross_stride, encode_stride; /* f32 elements, multiples of 64 KiB */
+    struct whisper_slots page_slots, cross_slots, encode_slots, mask_slots;
+
+    /* scratch of turns */
+    struct berth_buffer *mel;     /* [windows, 3000, mels] f32 */
+    struct berth_buffer *scratch; /* f32: the larger of encoder and decoder scratch */
+    struct berth_buffer *inputs;  /* u32 words, see whisper_inputs */
+    struct berth_buffer *outputs; /* [64] berth_pick_out */
+    struct berth_buffer *masks;   /* [WHISPER_MASKS, ceil(vocab / 32)] u32; row 0: the default */
+    struct berth_buffer *probs;   /* [WHISPER_DETECTS, vocab] f32 */
+    struct whisper_inputs layout;
+    struct berth_reservation *workspace;
+
+    /* programs */
+    struct berth_program *pieces[WHISPER_MAX_PIECES]; /* [n_pieces] the encoder, in order */
+    int32_t piece_rows[WHISPER_MAX_PIECES];           /* of one window */
+    int n_pieces, windows;                            /* windows: most in one ENCODE turn */
+    struct berth_program *step[WHISPER_BUCKETS];
+    struct berth_program *prefill[WHISPER_BUCKETS];
+    struct berth_program *detect;
+    struct berth_program *copy;
+
+    /* device thread: the host side of `inputs`, `outputs` */
+    uint32_t *host_inputs;
+    struct berth_pick_out *host_outputs;
+    float *host_mel; /* [3000, mels] */
+};
+
+enum { WHISPER_DETECTS = 8 }; /* sessions of a DETECT turn */
+
+/* whisper_config.c */
+enum whisper_format { WHISPER_CT2, WHISPER_HF };
+struct whisper_files {
+    enum whisper_format format;
+    char *dir;
+    struct bth_source *source;
+    struct whisper_dims dims;
+};
+/* Opens a model's files and works out its dimensions; reads no weights. ENOTFOUND: not Whisper. */
+int whisper_files_open(struct whisper_files *f, const char *path, struct berth_error *err);
+void whisper_files_close(struct whisper_files *f);
+/* "base, multilingual" */
+void whisper_dims_describe(const struct whisper_dims *d, char *out, size_t size);
+
+/* whisper_load.c */
+size_t whisper_weights_bytes(const struct whisper_dims *d, const struct whisper_files *f,
+                             struct berth_device *device);
+int whisper_weights_load(struct whisper_model *m, const struct whisper_files *f,
+                         struct berth_reservation *weights, struct berth_error *err);
+void whisper_weights_unload(struct whisper_model *m);
+
+/* whisper_memory.c: regions, scratch, slots */
+size_t whisper_workspace_bytes(const struct whisper_dims *d, const struct berth_device *device);
+int whisper_memory_create(struct whisper_model *m, struct berth_error *err);
+void whisper_memory_destroy(struct whisper_model *m);
+/* The lowest free slot, `stride` elements of `region` committed behind it from `r` (region NULL: none).
+ * EBUDGET, ENOMEM, EOVERLOADED. Device thread. */
+int whisper_slot_take(struct whisper_slots *s, struct berth_buffer *region, int64_t stride,
+                      struct berth_reservation *r, int32_t *out, struct berth_error *err);
+void whisper_slot_drop(struct whisper_slots *s, struct berth_buffer *region, int64_t stride,
+                       struct berth_reservation *r, int32_t slot);
+
+/* whisper_encode.c, whisper_decode.c: programs */
+int whisper_encode_build(struct whisper_model *m, struct berth_error *err);
+int whisper_decode_build(struct whisper_model *m, struct berth_error *err);
+void whisper_programs_destroy(struct whisper_model *m);
+
+#endif

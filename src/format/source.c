@@ -1,0 +1,167 @@
+#include "format/source.h"
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "base/str.h"
+#include "format/source_internal.h"
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_TENSORS = 100000, MAX_NAME = 512 };
+static const uint64_t max_elements = UINT64_C(1) << 40;
+
+struct bth_source *bth_source_create(void) {
+    return bth_calloc(1, sizeof(struct bth_source));
+}
+
+void bth_source_close(struct bth_source *s) {
+    if (!s) {
+        return;
+    }
+    for (size_t i = 0; i < s->n_maps; i++) {
+        bth_map_close(&s->maps[i]);
+    }
+    bth_free(s->maps);
+    bth_free(s->tensors);
+    bth_arena_finish(&s->arena);
+    bth_free(s);
+}
+
+static size_t dtype_size(enum berth_dtype dtype) {
+    switch (dtype) {
+    case BERTH_I8:
+        return 1;
+    case BERTH_F16:
+    case BERTH_BF16:
+    case BERTH_I16:
+        return 2;
+    default:
+        return 4;
+    }
+}
+
+/* shape x dtype must be the bytes that there are. */
+static int check_tensor(const char *name, const struct bth_source_tensor *t,
+                        struct berth_error *err) {
+    uint64_t n = 1;
+    if (t->rank < 0 || t->rank > BTH_SOURCE_MAX_DIMS) {
+        return bth_error(err, BERTH_EFORMAT, "tensor %.100s has %d dimensions, at most %d are read",
+                         name, t->rank, BTH_SOURCE_MAX_DIMS);
+    }
+    for (int i = 0; i < t->rank; i++) {
+        uint64_t dim = (uint64_t)t->dims[i];
+        if (t->dims[i] < 0 || (dim > 0 && n > max_elements / dim)) {
+            return bth_error(err, BERTH_EFORMAT, "tensor %.100s claims an impossible size", name);
+        }
+        n *= dim;
+    }
+    if (n * dtype_size(t->dtype) != t->bytes) {
+        return bth_error(err, BERTH_EFORMAT,
+                         "tensor %.100s: %zu bytes do not hold its %llu elements", name, t->bytes,
+                         (unsigned long long)n);
+    }
+    return 0;
+}
+
+int bth_source_add(struct bth_source *s, const char *name, size_t name_size,
+                   const struct bth_source_tensor *t, struct berth_error *err) {
+    if (name_size == 0 || name_size > MAX_NAME || memchr(name, 0, name_size) ||
+        !bth_utf8_valid(name, name_size)) {
+        return bth_error(err, BERTH_EFORMAT, "a tensor has no usable name");
+    }
+    char *copy = bth_arena_strndup(&s->arena, name, name_size);
+    if (!copy) {
+        return bth_error_nomem(err);
+    }
+    int rc = check_tensor(copy, t, err);
+    if (rc < 0) {
+        return rc;
+    }
+    if (s->n == MAX_TENSORS) {
+        return bth_error(err, BERTH_EFORMAT, "more than %d tensors", MAX_TENSORS);
+    }
+    if (s->n == s->capacity) {
+        size_t capacity = s->capacity ? 2 * s->capacity : 64;
+        struct bth_source_tensor *p = bth_realloc_array(s->tensors, capacity, sizeof(*p));
+        if (!p) {
+            return bth_error_nomem(err);
+        }
+        s->tensors = p;
+        s->capacity = capacity;
+    }
+    s->tensors[s->n] = *t;
+    s->tensors[s->n++].name = copy;
+    return 0;
+}
+
+static int by_name(const void *a, const void *b) {
+    return strcmp(((const struct bth_source_tensor *)a)->name,
+                  ((const struct bth_source_tensor *)b)->name);
+}
+
+int bth_source_seal(struct bth_source *s, struct berth_error *err) {
+    if (s->n) {
+        qsort(s->tensors, s->n, sizeof(*s->tensors), by_name);
+    }
+    for (size_t i = 1; i < s->n; i++) {
+        if (strcmp(s->tensors[i - 1].name, s->tensors[i].name) == 0) {
+            return bth_error(err, BERTH_EFORMAT, "tensor %.100s is there twice",
+                             s->tensors[i].name);
+        }
+    }
+    return 0;
+}
+
+size_t bth_source_count(const struct bth_source *s) {
+    return s->n;
+}
+
+const struct bth_source_tensor *bth_source_at(const struct bth_source *s, size_t i) {
+    return i < s->n ? &s->tensors[i] : NULL;
+}
+
+const struct bth_source_tensor *bth_source_find(const struct bth_source *s, const char *name) {
+    const struct bth_source_tensor key = {.name = name};
+    return s->n ? bsearch(&key, s->tensors, s->n, sizeof(key), by_name) : NULL;
+}
+
+/* Exact: f16 and bf16 are subsets of f32. */
+static float f16(uint16_t h) {
+    uint32_t sign = (uint32_t)(h & 0x8000) << 16, exponent = h >> 10 & 31, mantissa = h & 0x3FF;
+    uint32_t bits = exponent == 31 ? sign | 0x7F800000 | mantissa << 13
+                                   : sign | (exponent + 112) << 23 | mantissa << 13;
+    float f;
+    if (exponent == 0) {
+        f = (float)mantissa * 0x1p-24f;
+        return sign ? -f : f;
+    }
+    memcpy(&f, &bits, sizeof(f));
+    return f;
+}
+
+static float bf16(uint16_t h) {
+    uint32_t bits = (uint32_t)h << 16;
+    float f;
+    memcpy(&f, &bits, sizeof(f));
+    return f;
+}
+
+int bth_source_to_f32(const struct bth_source_tensor *t, float *out, struct berth_error *err) {
+    const unsigned char *data = t->data;
+    size_t n = t->bytes / dtype_size(t->dtype);
+    if (t->dtype == BERTH_F32) {
+        if (n) {
+            memcpy(out, data, t->bytes);
+        }
+        return 0;
+    }
+    if (t->dtype != BERTH_F16 && t->dtype != BERTH_BF16) {
+        return bth_error(err, BERTH_EFORMAT, "tensor %.100s is not f32, f16 or bf16", t->name);
+    }
+    for (size_t i = 0; i < n; i++) {
+        uint16_t h;
+        memcpy(&h, data + 2 * i, sizeof(h)); /* any alignment */
+        out[i] = t->dtype == BERTH_F16 ? f16(h) : bf16(h);
+    }
+    return 0;
+}

@@ -1,0 +1,283 @@
+#include "sched/job.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include <assert.h>
+#include <string.h>
+
+/* ---- create and free ---- */
+
+static bool copy_text(struct bth_arena *a, const char **text) {
+    if (*text) {
+        *text = bth_arena_strndup(a, *text, strlen(*text));
+        return *text != NULL;
+    }
+    return true;
+}
+
+static bool copy_options(struct bth_arena *a, struct berth_request *r) {
+    struct berth_option *options = bth_arena_memdup(a, r->options, r->n_options * sizeof(*options));
+    bool ok = options != NULL;
+    for (size_t i = 0; ok && i < r->n_options; i++) {
+        ok = copy_text(a, &options[i].name) && copy_text(a, &options[i].value);
+    }
+    r->options = options;
+    return ok;
+}
+
+/* request is an older or newer caller's: only what it has is read. */
+static bool copy_request(struct bth_job *job, const struct berth_request *request) {
+    struct berth_request *r = &job->request;
+    size_t n = BTH_MIN((size_t)request->struct_size, sizeof(*r));
+    memcpy(r, request, n);
+    r->struct_size = sizeof(*r);
+    bool ok = copy_options(&job->arena, r) && copy_text(&job->arena, &r->caller) &&
+              copy_text(&job->arena, &r->input.path);
+    if (ok && r->input.data) {
+        r->input.data = bth_arena_memdup(&job->arena, r->input.data, r->input.size);
+        ok = r->input.data != NULL;
+    }
+    return ok;
+}
+
+static void init(struct bth_job *job) BTH_TSA(no_thread_safety_analysis);
+static void init(struct bth_job *job) {
+    bth_mutex_init(&job->lock, BTH_RANK_result);
+    bth_cond_init(&job->changed);
+    bth_list_init(&job->all);
+    bth_list_init(&job->inbox);
+    bth_list_init(&job->active);
+    bth_list_init(&job->on_host);
+    job->refs = 1;
+    job->sink.emit = bth_job_emit;
+}
+
+static void destroy(struct bth_job *job) BTH_TSA(no_thread_safety_analysis);
+static void destroy(struct bth_job *job) {
+    struct bth_sched *sched = job->sched;
+    for (size_t i = 0; i < job->n_items; i++) {
+        berth_item_free(job->items[(job->first_item + i) % job->max_items]);
+    }
+    berth_item_free(job->final);
+    bth_free(job->items);
+    bth_arena_finish(&job->arena);
+    bth_cond_finish(&job->changed);
+    bth_mutex_finish(&job->lock);
+    bth_free(job);
+    if (sched) {
+        bth_sched_unref(sched);
+    }
+}
+
+int bth_job_create(const struct berth_request *request, size_t max_items, struct bth_job **out,
+                   struct berth_error *err) {
+    struct bth_job *job = bth_calloc(1, sizeof(*job));
+    if (!job) {
+        return bth_error_nomem(err);
+    }
+    init(job);
+    job->max_items = max_items;
+    struct berth_item **items = bth_calloc(max_items, sizeof(*items));
+    job_lock(job);
+    job->items = items;
+    job_unlock(job);
+    if (!items || !copy_request(job, request)) {
+        destroy(job);
+        return bth_error_nomem(err);
+    }
+    *out = job;
+    return 0;
+}
+
+void bth_job_ref(struct bth_job *job) {
+    job_lock(job);
+    job->refs++;
+    job_unlock(job);
+}
+
+void bth_job_unref(struct bth_job *job) {
+    job_lock(job);
+    bool last = --job->refs == 0;
+    job_unlock(job);
+    if (last) {
+        destroy(job);
+    }
+}
+
+/* ---- from the engine ---- */
+
+/* Partial items are kept for streaming callers; progress is only a number. Items that nobody will take
+ * are dropped. */
+static struct berth_item *keep_locked(struct bth_job *job, struct berth_item *item)
+    REQUIRES(result);
+static struct berth_item *keep_locked(struct bth_job *job, struct berth_item *item) {
+    assert(bth_mutex_held(&job->lock));
+    struct berth_item *drop = item;
+    job->done = item->done;
+    job->total = item->total;
+    if (item->kind == BERTH_ITEM_FINAL) {
+        drop = job->final;
+        job->final = item;
+    } else if (item->kind == BERTH_ITEM_PARTIAL && job->request.stream &&
+               job->n_items < job->max_items) {
+        job->items[(job->first_item + job->n_items++) % job->max_items] = item;
+        drop = NULL;
+    }
+    return drop;
+}
+
+int bth_job_emit(struct berth_sink *sink, struct berth_item *item) {
+    struct bth_job *job = BTH_CONTAINER(sink, struct bth_job, sink);
+    job_lock(job);
+    struct berth_item *drop = keep_locked(job, item);
+    bth_cond_broadcast(&job->changed);
+    job_unlock(job);
+    berth_item_free(drop);
+    return 0;
+}
+
+bool bth_job_has_room(struct bth_job *job) {
+    job_lock(job);
+    bool room = job->max_items - job->n_items >= BERTH_MAX_EMIT;
+    job->waits_for_room = !room;
+    job_unlock(job);
+    return room;
+}
+
+void bth_job_running(struct bth_job *job) {
+    job_lock(job);
+    job->state = BERTH_JOB_RUNNING;
+    job_unlock(job);
+}
+
+void bth_job_complete(struct bth_job *job, const struct berth_error *err) {
+    job_lock(job);
+    assert(job->state != BERTH_JOB_DONE && job->state != BERTH_JOB_FAILED);
+    bool well = (!err || err->code == 0) && job->final;
+    if (!well && err && err->code < 0) {
+        job->error = *err;
+    } else if (!well) {
+        bth_error(&job->error, BERTH_EINTERNAL, "the request ended without a result");
+    }
+    job->state = well ? BERTH_JOB_DONE : BERTH_JOB_FAILED;
+    job->waits_for_room = false;
+    bth_cond_broadcast(&job->changed);
+    job_unlock(job);
+}
+
+/* ---- from the caller ---- */
+
+/* The oldest partial item, or NULL. *out_tell: the scheduler waits for this room. */
+static struct berth_item *pop_locked(struct bth_job *job, bool *out_tell) REQUIRES(result);
+static struct berth_item *pop_locked(struct bth_job *job, bool *out_tell) {
+    if (job->n_items == 0) {
+        return NULL;
+    }
+    struct berth_item *item = job->items[job->first_item];
+    job->first_item = (job->first_item + 1) % job->max_items;
+    job->n_items--;
+    *out_tell = job->waits_for_room && job->max_items - job->n_items >= BERTH_MAX_EMIT;
+    job->waits_for_room &= !*out_tell;
+    return item;
+}
+
+/* The final item, once. */
+static int take_final_locked(struct bth_job *job, struct berth_item **out, struct berth_error *err)
+    REQUIRES(result);
+static int take_final_locked(struct bth_job *job, struct berth_item **out,
+                             struct berth_error *err) {
+    if (job->state == BERTH_JOB_FAILED) {
+        return bth_error_copy(err, &job->error);
+    }
+    if (job->taken) {
+        return bth_error(err, BERTH_ESTATE, "the result has been taken already");
+    }
+    job->taken = true;
+    *out = job->final;
+    job->final = NULL;
+    return 0;
+}
+
+static bool over_locked(const struct bth_job *job) REQUIRES(result);
+static bool over_locked(const struct bth_job *job) {
+    return job->state == BERTH_JOB_DONE || job->state == BERTH_JOB_FAILED;
+}
+
+/* `partial`: also answers with a partial item. */
+static int wait_for(struct bth_job *job, bool partial, int64_t deadline, struct berth_item **out,
+                    struct berth_error *err) {
+    struct berth_item *item = NULL, *dropped[8];
+    size_t n_dropped = 0;
+    bool tell = false;
+    int rc = 0;
+    job_lock(job);
+    for (;;) {
+        struct berth_item *next = pop_locked(job, &tell);
+        if (next && partial) {
+            item = next;
+            break;
+        }
+        if (next) {
+            dropped[n_dropped++] = next;
+            if (n_dropped < BTH_COUNT(dropped) && !tell) {
+                continue;
+            }
+        } else if (over_locked(job)) {
+            rc = take_final_locked(job, &item, err);
+            break;
+        } else if (!bth_cond_wait(&job->changed, &job->lock, deadline) && !over_locked(job) &&
+                   job->n_items == 0) {
+            rc = bth_error(err, BERTH_ETIMEDOUT, "not finished yet");
+            break;
+        }
+        if (n_dropped > 0) { /* free and tell with nothing held, then go on */
+            job_unlock(job);
+            while (n_dropped > 0) {
+                berth_item_free(dropped[--n_dropped]);
+            }
+            if (tell) {
+                bth_sched_note(job->sched, job, BTH_NOTE_ROOM);
+                tell = false;
+            }
+            job_lock(job);
+        }
+    }
+    job_unlock(job);
+    while (n_dropped > 0) {
+        berth_item_free(dropped[--n_dropped]);
+    }
+    if (tell) {
+        bth_sched_note(job->sched, job, BTH_NOTE_ROOM);
+    }
+    if (rc == 0) {
+        *out = item;
+    }
+    return rc;
+}
+
+int bth_job_next(struct bth_job *job, int64_t deadline, struct berth_item **out,
+                 struct berth_error *err) {
+    return wait_for(job, true, deadline, out, err);
+}
+
+int bth_job_wait(struct bth_job *job, int64_t deadline, struct berth_item **out,
+                 struct berth_error *err) {
+    return wait_for(job, false, deadline, out, err);
+}
+
+enum berth_job_state bth_job_state(const struct bth_job *job) {
+    struct bth_job *j = (struct bth_job *)job;
+    job_lock(j);
+    enum berth_job_state state = j->state;
+    job_unlock(j);
+    return state;
+}
+
+void bth_job_progress(const struct bth_job *job, double *done, double *total) {
+    struct bth_job *j = (struct bth_job *)job;
+    job_lock(j);
+    *done = j->done;
+    *total = j->total;
+    job_unlock(j);
+}

@@ -1,0 +1,98 @@
+/*
+ * sched/job.h - one request: its copy, its results, its place with the scheduler.
+ *
+ * Two halves. The result half (lock rank result) is shared with the caller's threads: items, state,
+ * progress, and it completes exactly once. The other half belongs to the device's thread alone.
+ */
+#ifndef BTH_JOB_H
+#define BTH_JOB_H
+
+#include "base/arena.h"
+#include "base/list.h"
+#include "base/sync.h"
+#include "sched/sched.h"
+
+/* What other threads have to say to the device's thread; guarded by the scheduler's lock. */
+enum bth_note {
+    BTH_NOTE_SUBMIT = 1,
+    BTH_NOTE_GRANTED = 2,   /* or refused: see admission */
+    BTH_NOTE_CANCEL = 4,
+    BTH_NOTE_HOST_DONE = 8, /* a host turn has run */
+    BTH_NOTE_ROOM = 16      /* the caller has taken results */
+};
+
+enum bth_job_phase {
+    BTH_JOB_NEW,      /* submitted */
+    BTH_JOB_ADMIT,    /* waits for its bytes */
+    BTH_JOB_READY,    /* waits for a turn */
+    BTH_JOB_PARKED,   /* waits for room in its results */
+    BTH_JOB_ON_HOST,  /* a host thread has it */
+    BTH_JOB_OVER
+};
+
+struct bth_caller; /* fair share, sched.c */
+
+struct bth_job {
+    /* result half */
+    struct bth_mutex lock;
+    struct bth_cond changed;
+    int refs GUARDED_BY(result); /* the caller's and the scheduler's */
+    enum berth_job_state state GUARDED_BY(result);
+    struct berth_item **items GUARDED_BY(result); /* ring [max_items] */
+    size_t max_items, first_item GUARDED_BY(result), n_items GUARDED_BY(result);
+    struct berth_item *final GUARDED_BY(result);
+    bool taken GUARDED_BY(result); /* the final item has been */
+    struct berth_error error GUARDED_BY(result);
+    double done GUARDED_BY(result), total GUARDED_BY(result);
+    bool waits_for_room GUARDED_BY(result);
+
+    /* set at submission, constant */
+    struct bth_sched *sched;
+    struct bth_arena arena; /* the request's copy */
+    struct berth_request request;
+    const struct bth_lease *lease; /* an identity, never looked into */
+    int64_t deadline;
+
+    /* the scheduler's lock */
+    struct bth_list all, inbox;
+    unsigned notes;
+    bool over; /* no more notes */
+    int grant_rc;
+    struct berth_error grant_error;
+
+    /* device thread */
+    struct bth_list active;
+    enum bth_job_phase phase;
+    struct bth_caller *caller;
+    struct bth_use use;
+    struct berth_session *session;
+    struct berth_sink sink;
+    struct berth_want want;
+    int64_t since; /* when it began to wait; in the future: it is not to run before */
+    int cancel_code; /* not 0: told to stop while a host thread had it */
+    struct bth_list on_host;
+    int host_rc; /* of a host turn's enqueue */
+    struct berth_error host_error;
+    int retries;
+};
+
+BTH_LOCK(job, struct bth_job, lock, result)
+
+/* A job with a deep copy of the request and one reference, or an error. */
+int bth_job_create(const struct berth_request *request, size_t max_items, struct bth_job **out,
+                   struct berth_error *err);
+void bth_job_ref(struct bth_job *job);
+void bth_job_unref(struct bth_job *job);
+
+/* The engine's sink: queues, keeps or drops an item, see berth_request.stream. */
+int bth_job_emit(struct berth_sink *sink, struct berth_item *item);
+/* Is there room for BERTH_MAX_EMIT items? If not, a note comes when there is. */
+bool bth_job_has_room(struct bth_job *job);
+void bth_job_running(struct bth_job *job);
+/* The end; err NULL or code 0: well, the final item is there. Once. */
+void bth_job_complete(struct bth_job *job, const struct berth_error *err);
+
+/* sched.c: leaves a note for the device's thread; nothing once the job is over. */
+void bth_sched_note(struct bth_sched *s, struct bth_job *job, unsigned note);
+
+#endif
