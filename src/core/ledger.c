@@ -38,7 +38,7 @@ void bth_ledger_free(struct bth_ledger *d, struct bth_gen *g) {
     assert(g->use_bytes == 0);
     d->reserved -= g->res + g->session;
     d->committed -= g->held;
-    g->held += g->res; /* drawn after the load, perhaps: charged until all is back */
+    g->held += g->res + g->session; /* nothing becomes room before FREE_DONE: see step_pump.c */
     g->res = g->session = 0;
     d->freeing += g->held;
 }

@@ -226,7 +226,7 @@ static int resolve(struct bth_manager *m, const char *name, uint32_t *out,
 const struct berth_engine_ops *bth_manager_engine(struct bth_manager *m, const char *name,
                                                   struct berth_error *err) {
     uint32_t model;
-    const struct bth_entry *entry;
+    const struct bth_entry *entry = NULL;
     return resolve(m, name, &model, &entry, err) < 0 ? NULL : entry->ops;
 }
 
@@ -262,7 +262,7 @@ static void wait_for_answer(struct bth_manager *m, uint32_t model, int64_t deadl
 int bth_manager_acquire(struct bth_manager *m, const char *name, const char *tag, int64_t deadline,
                         struct bth_lease **out, struct berth_error *err) {
     uint32_t model;
-    const struct bth_entry *entry;
+    const struct bth_entry *entry = NULL;
     int rc = resolve(m, name, &model, &entry, err);
     if (rc < 0) {
         return rc;
@@ -323,7 +323,7 @@ static bool still_there_locked(const struct bth_manager *m, uint32_t model, uint
 int bth_manager_unload(struct bth_manager *m, const char *name, int64_t deadline,
                        struct berth_error *err) {
     uint32_t model;
-    const struct bth_entry *entry;
+    const struct bth_entry *entry = NULL;
     int rc = resolve(m, name, &model, &entry, err);
     if (rc < 0) {
         return rc;

@@ -264,6 +264,7 @@ static void on_use_begin(struct bth_state *s, const struct bth_event *e, struct 
     s->waiting.last = u->id;
     if (g->waits++ == 0 || bth_use_is_impossible(s, u)) {
         bth_pump_use(s, u, out);
+        bth_pump(s, out); /* it may have taken what a ticket relied on: evict for that one anew */
     }
 }
 
@@ -429,6 +430,7 @@ static void on_grow(struct bth_state *s, const struct bth_event *e, struct bth_a
                         : grow_gen(s, bth_table_get(&s->gens, e->id), more);
     if (grown) {
         bth_act(out, BTH_ACT_GROWN);
+        bth_pump(s, out); /* as after USE_BEGIN */
     }
 }
 
