@@ -7,11 +7,16 @@
 /* ---- actions --------------------------------------------------------------------------------*/
 
 static void answer_waiter_locked(struct bth_manager *m, const struct bth_action *a) REQUIRES(core) {
-    struct bth_waiter *w = a->arg;
+    struct bth_lease *lease = a->arg;
+    if (!lease) {
+        return; /* bth_manager_unload looks itself */
+    }
+    struct bth_waiter *w = lease->waiter;
     if (a->kind == BTH_ACT_GRANT) {
         const struct bth_gen *g = bth_table_get(&m->state.gens, a->gen);
-        w->lease->id = a->id;
-        w->lease->device = (int)g->device;
+        lease->id = a->id;
+        lease->device = (int)g->device;
+        lease->waiter = NULL;
         w->rc = 0;
         m->refs++; /* the lease's */
     } else {
@@ -241,12 +246,13 @@ static void lease_free(struct bth_lease *lease) {
 
 /* The step decides: whoever is granted at the last moment has been granted. */
 static void wait_for_answer(struct bth_manager *m, uint32_t model, int64_t deadline,
-                            struct bth_waiter *w) EXCLUDES(core) {
+                            struct bth_lease *lease) EXCLUDES(core) {
+    struct bth_waiter *w = lease->waiter;
     core_lock(m);
     m->refs++; /* this call's: the manager may be destroyed while we wake up */
     bth_manager_step_locked(
-        m,
-        &(struct bth_event){.kind = BTH_EV_ACQUIRE, .model = model, .expires = deadline, .arg = w});
+        m, &(struct bth_event){
+               .kind = BTH_EV_ACQUIRE, .model = model, .expires = deadline, .arg = lease});
     if (m->actions.n == 0) {
         w->done = true;
         w->rc = bth_error_nomem(&w->error);
@@ -274,10 +280,10 @@ int bth_manager_acquire(struct bth_manager *m, const char *name, const char *tag
         bth_free(lease);
         return bth_error_nomem(err);
     }
-    *lease = (struct bth_lease){.manager = m, .entry = entry, .tag = copy};
-    struct bth_waiter w = {.lease = lease};
+    struct bth_waiter w = {.done = false};
+    *lease = (struct bth_lease){.manager = m, .entry = entry, .tag = copy, .waiter = &w};
     bth_cond_init(&w.cond);
-    wait_for_answer(m, model, deadline, &w);
+    wait_for_answer(m, model, deadline, lease);
     bth_cond_finish(&w.cond);
     if (w.rc < 0) {
         lease_free(lease);
@@ -328,25 +334,22 @@ int bth_manager_unload(struct bth_manager *m, const char *name, int64_t deadline
     if (rc < 0) {
         return rc;
     }
-    struct bth_waiter w = {.rc = 0}; /* for a refusal: out of memory */
-    bth_cond_init(&w.cond);
     core_lock(m);
     m->refs++;
     uint64_t serial = m->state.models[model].serial;
-    bth_manager_step_locked(m,
-                            &(struct bth_event){.kind = BTH_EV_UNLOAD, .model = model, .arg = &w});
+    bth_manager_step_locked(m, &(struct bth_event){.kind = BTH_EV_UNLOAD, .model = model});
+    if (m->actions.n > 0 && m->actions.items[0].reason == BTH_REASON_MEMORY) {
+        rc = bth_error_nomem(err);
+    }
     bool in_time = true;
-    while (w.rc == 0 && in_time && still_there_locked(m, model, serial)) {
+    while (rc == 0 && in_time && still_there_locked(m, model, serial)) {
         in_time = bth_cond_wait(&m->changed, &m->lock, deadline);
     }
-    if (w.rc < 0) {
-        rc = bth_error_copy(err, &w.error);
-    } else if (still_there_locked(m, model, serial)) {
+    if (rc == 0 && still_there_locked(m, model, serial)) {
         rc = bth_error(err, BERTH_ETIMEDOUT,
                        "%s: still in use, unloads when its last lease and request have ended",
                        entry->name);
     }
     bth_manager_leave_unref(m);
-    bth_cond_finish(&w.cond);
     return rc;
 }

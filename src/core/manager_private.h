@@ -35,16 +35,17 @@ struct bth_instance {
 /* A caller waiting in acquire; on his stack. */
 struct bth_waiter {
     struct bth_cond cond;
-    struct bth_lease *lease; /* to be filled by the grant */
     bool done;
     int rc;
     struct berth_error error;
 };
 
+/* `arg` of its ticket, then of its row. */
 struct bth_lease {
     struct bth_manager *manager;
     const struct bth_entry *entry;
     char *tag;
+    struct bth_waiter *waiter; /* until the answer */
     uint64_t id;
     int device;
 };
