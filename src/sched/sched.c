@@ -313,7 +313,8 @@ static size_t gather(struct bth_sched *s, int64_t now) {
             .stage = job->want.stage,
             .key = job->want.key,
             .rows = job->want.rows,
-            .max_rows = ops->stages[job->want.stage].max_rows,
+            .max_rows = job->want.max_rows ? job->want.max_rows
+                                           : ops->stages[job->want.stage].max_rows,
             .since = job->since,
             .deadline = job->deadline,
             .cost = planned_cost(s, ops, &job->want),

@@ -321,9 +321,7 @@ void whisper_next(struct berth_session *session, struct berth_want *out) {
     case PHASE_ENCODE:
         out->stage = WHISPER_ENCODE;
         out->key = (uint64_t)s->piece;
-        /* a device that gains nothing from several windows says so: each then fills the turn */
-        out->rows = WHISPER_MAX_ROWS / (uint32_t)(m->windows < WHISPER_MAX_ROWS ? m->windows
-                                                                                : WHISPER_MAX_ROWS);
+        out->max_rows = (uint32_t)m->windows; /* some devices gain nothing from several */
         break;
     case PHASE_DETECT:
         out->stage = WHISPER_DETECT;
