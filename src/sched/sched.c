@@ -386,27 +386,28 @@ static void run_turn(struct bth_sched *s, size_t n) {
                             .sessions = s->sessions,
                             .status = s->status,
                             .errors = s->errors};
-    const struct berth_stage *stage = &b.model->ops->stages[b.stage];
+    /* once its last job has settled the model may be unloaded: nothing of it is touched after that */
+    const struct berth_engine_ops *ops = b.model->ops;
     uint64_t rows = 0;
     for (uint32_t i = 0; i < b.n; i++) {
         jobs[i] = s->entries[i].job;
         s->sessions[i] = jobs[i]->session;
         rows += s->entries[i].rows;
     }
-    if (stage->lane == BERTH_LANE_HOST && s->host) {
+    if (ops->stages[b.stage].lane == BERTH_LANE_HOST && s->host) {
         jobs[0]->phase = BTH_JOB_ON_HOST;
         bth_host_run(s->host, jobs[0]);
         return;
     }
     int64_t began = bth_now();
-    int rc = b.model->ops->enqueue(&b, &err);
+    int rc = ops->enqueue(&b, &err);
     if (rc < 0) {
         turn_failed(s, &b, jobs, rc, &err, bth_now());
         return;
     }
     settle(s, &b, jobs, began);
     int64_t took = bth_now() - began;
-    learn_cost(s, b.model->ops, b.stage, took);
+    learn_cost(s, ops, b.stage, took);
     count_turn(s, rows, took);
 }
 

@@ -203,8 +203,8 @@ static int add_segment(struct whisper_session *s, const int32_t *tokens,
         return bth_error_nomem(&s->err);
     }
     whisper_vocab_decode(v, tokens + slice->first, (size_t)slice->n, v->eot, &text);
-    size_t start, length;
-    bth_strip(bth_str_text(&text), text.size, &start, &length);
+    size_t length;
+    bth_py_strip(bth_str_text(&text), text.size, &length);
     bool blank = length == 0 || slice->start_s == slice->end_s;
     struct whisper_segment seg = {.seek = s->window.span.seek,
                                   .start_s = slice->start_s,
@@ -268,12 +268,12 @@ static int judge(struct whisper_session *s, const struct whisper_row *r,
     struct bth_str text = {0};
     int n = text_length(r);
     whisper_vocab_decode(v, r->tokens, (size_t)n, v->timestamp0, &text);
-    size_t start, length;
-    bth_strip(bth_str_text(&text), text.size, &start, &length);
+    size_t length;
+    const char *stripped = bth_py_strip(bth_str_text(&text), text.size, &length);
     *out = (struct whisper_outcome){
         .temperature = s->options.temperatures[s->window.attempt],
         .avg_logprob = (double)r->sum / (n + 1),
-        .compression_ratio = whisper_compression_ratio(bth_str_text(&text) + start, length),
+        .compression_ratio = whisper_compression_ratio(stripped, length),
         .no_speech_prob = s->window.no_speech_prob};
     bool failed = text.failed || out->compression_ratio < 0;
     bth_str_finish(&text);
