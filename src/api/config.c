@@ -10,6 +10,7 @@
 #include <yaml.h>
 
 enum { MAX_FILE = 1 << 20, MAX_MODELS = 1000, MAX_THREADS = 1024 };
+#define MAX_BYTES (UINT64_C(1) << 60)
 
 struct parser {
     const char *name;
@@ -116,20 +117,18 @@ static int size_value(struct parser *p, uint64_t *out) {
     } units[] = {{"", 1},          {"B", 1},           {"KB", 1000},
                  {"MB", 1000000},  {"GB", 1000000000}, {"KiB", 1 << 10},
                  {"MiB", 1 << 20}, {"GiB", 1 << 30}};
-    char *text, *end;
+    char *text;
     int rc = text_value(p, &text);
     if (rc < 0) {
         return rc;
     }
+    const size_t digits = strspn(text, "0123456789");
+    const char *unit = text + digits + strspn(text + digits, " ");
     errno = 0;
-    double v = strtod(text, &end);
-    while (*end == ' ') {
-        end++;
-    }
-    for (size_t i = 0; i < BTH_COUNT(units); i++) {
-        if (end != text && !errno && v > 0 && v < 1e9 * (i < 2 ? 1e9 : 1) &&
-            strcasecmp(end, units[i].unit) == 0) {
-            *out = (uint64_t)(v * (double)units[i].bytes);
+    const uint64_t v = strtoull(text, NULL, 10);
+    for (size_t i = 0; digits > 0 && v > 0 && !errno && i < BTH_COUNT(units); i++) {
+        if (strcasecmp(unit, units[i].unit) == 0 && v <= MAX_BYTES / units[i].bytes) {
+            *out = v * units[i].bytes;
             return 0;
         }
     }
