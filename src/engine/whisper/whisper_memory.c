@@ -73,7 +73,7 @@ static size_t program_bytes(const struct whisper_dims *d) {
     size_t splits = (WHISPER_POSITIONS + 255) / 256;
     size_t paged =
         WHISPER_MAX_ROWS * (size_t)d->heads * splits * (WHISPER_HEAD + 2) * sizeof(float);
-    return (16 << 20) + 2 * (2 * WHISPER_BUCKETS + 2) * paged;
+    return (16 << 20) + 2 * (WHISPER_BUCKETS + 2) * paged;
 }
 
 size_t whisper_workspace_bytes(const struct whisper_dims *d, const struct berth_device *device) {

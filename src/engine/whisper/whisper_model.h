@@ -102,8 +102,7 @@ struct whisper_model {
     struct berth_program *pieces[WHISPER_MAX_PIECES]; /* [n_pieces] the encoder, in order */
     int32_t piece_rows[WHISPER_MAX_PIECES];           /* of one window */
     int n_pieces, windows;                            /* windows: most in one ENCODE turn */
-    struct berth_program *step[WHISPER_BUCKETS];
-    struct berth_program *prefill[WHISPER_BUCKETS];
+    struct berth_program *rows[WHISPER_BUCKETS];      /* PREFILL and STEP */
     struct berth_program *detect;
     struct berth_program *copy;
 

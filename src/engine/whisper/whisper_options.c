@@ -164,6 +164,10 @@ static int make_ladder(const struct berth_option *o, struct whisper_options *out
 
 static int check_suppress(const struct berth_option *o, struct whisper_options *out,
                           struct berth_error *err) {
+    if (is_none(o->value)) {
+        out->suppress_tokens = "";
+        return 0;
+    }
     for (const char *p = o->value; *p;) {
         double id;
         if (!parse_number(&p, ',', -1, 51865, &id) || id != floor(id)) {

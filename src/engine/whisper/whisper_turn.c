@@ -212,7 +212,7 @@ static int enqueue_step(struct whisper_model *m, struct berth_batch *b, struct b
         const uint32_t live[BERTH_MAX_LIVE] = {t.copies};
         rc = m->base.device->ops->program_run(m->copy, live, err);
     }
-    return rc < 0 || !t.rows ? rc : run(m, m->step[bucket(t.rows)], &t, err);
+    return rc < 0 || !t.rows ? rc : run(m, m->rows[bucket(t.rows)], &t, err);
 }
 
 static int settle_step(struct whisper_model *m, struct berth_batch *b, struct berth_error *err) {
@@ -267,7 +267,7 @@ static int enqueue_prefill(struct whisper_model *m, struct berth_batch *b,
         }
     }
     int rc = t.rows ? send_inputs(m, err) : 0;
-    return rc < 0 || !t.rows ? rc : run(m, m->prefill[bucket(t.rows)], &t, err);
+    return rc < 0 || !t.rows ? rc : run(m, m->rows[bucket(t.rows)], &t, err);
 }
 
 static int settle_prefill(struct whisper_model *m, struct berth_batch *b, struct berth_error *err) {
