@@ -160,9 +160,12 @@ def keywords(options):
     o.pop("seed", None)
     start, step = float(o.pop("temperature")), o.pop("temperature_increment_on_fallback")
     ladder = start if step == "None" else tuple(np.arange(start, 1.0 + 1e-6, float(step)).tolist())
-    convert = {"best_of": int, "condition_on_previous_text": lambda s: s == "True"}
-    for name in ("logprob_threshold", "compression_ratio_threshold", "no_speech_threshold"):
-        convert[name] = float
+    convert = {"best_of": int, "sample_len": int}
+    for name in ("logprob_threshold", "compression_ratio_threshold", "no_speech_threshold",
+                 "max_initial_timestamp"):
+        convert[name] = lambda s: None if s == "None" else float(s)
+    for name in ("condition_on_previous_text", "carry_initial_prompt", "without_timestamps"):
+        convert[name] = lambda s: s == "True"
     return {"temperature": ladder, "fp16": False,
             **{k: convert.get(k, str)(v) for k, v in o.items()}}
 
