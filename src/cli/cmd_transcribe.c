@@ -146,8 +146,8 @@ static void collect_options(struct run *r) {
             r->options[r->n_options++] = (struct berth_option){table[i].name, r->args->values[i]};
             best_of |= strcmp(table[i].name, "best_of") == 0;
             ladder |= strcmp(table[i].name, "temperature_increment_on_fallback") == 0;
-            temperatures |= strcmp(table[i].name, "temperature") == 0 &&
-                            strchr(r->args->values[i], ',');
+            temperatures |=
+                strcmp(table[i].name, "temperature") == 0 && strchr(r->args->values[i], ',');
         }
     }
     if (!best_of) {

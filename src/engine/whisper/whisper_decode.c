@@ -1,7 +1,8 @@
 /*
  * The decoder as programs: rows are single tokens of any sessions, each with its own position, pages
- * and window, so PREFILL (many tokens of a prompt) and STEP (one token of many rows) are the same ops.
- * A program exists for 1, 2, 4, ... 64 rows. live[0] is the number of rows, live[1] of picks.
+ * and window, so PREFILL (many tokens of a prompt) and STEP (one token of many rows) are the same
+ * program. One exists for 1, 2, 4, ... 64 rows. live[0] is the number of rows, live[1] of picks; in a
+ * prompt every row may be one: the start of transcript is all that an English-only model is told.
  */
 #include "whisper/whisper_model.h"
 
@@ -180,10 +181,7 @@ int whisper_decode_build(struct whisper_model *m, struct berth_error *err) {
     int rc = 0;
     for (int i = 0; rc == 0 && i < WHISPER_BUCKETS; i++) {
         int64_t rows = INT64_C(1) << i;
-        rc = build(m, rows, rows, false, &m->step[i], err);
-        if (rc == 0) {
-            rc = build(m, rows, rows / 2 + 1, false, &m->prefill[i], err);
-        }
+        rc = build(m, rows, rows, false, &m->rows[i], err);
     }
     if (rc == 0) {
         rc = build(m, WHISPER_DETECTS, WHISPER_DETECTS, true, &m->detect, err);
@@ -197,8 +195,7 @@ void whisper_programs_destroy(struct whisper_model *m) {
         bth_program_destroy(device, m->pieces[i]);
     }
     for (int i = 0; i < WHISPER_BUCKETS; i++) {
-        bth_program_destroy(device, m->step[i]);
-        bth_program_destroy(device, m->prefill[i]);
+        bth_program_destroy(device, m->rows[i]);
     }
     bth_program_destroy(device, m->detect);
     bth_program_destroy(device, m->copy);

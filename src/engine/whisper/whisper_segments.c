@@ -23,7 +23,7 @@ static int32_t last_timestamp(const struct whisper_vocab *v, const int32_t *toke
 static void first_token_rules(const struct whisper_vocab *v, const struct whisper_options *o,
                               struct berth_pick_in *in, int *n) {
     forbid(in, n, 0, v->timestamp0);
-    if (!isnan(o->max_initial_timestamp)) {
+    if (o->max_initial_timestamp > 0) { /* None and, as in the original, 0: no limit */
         int32_t most = (int32_t)nearbyint(o->max_initial_timestamp / 0.02);
         forbid(in, n, v->timestamp0 + most + 1, v->size);
     }
@@ -74,16 +74,18 @@ int whisper_cut_segments(const struct whisper_vocab *v, const int32_t *tokens, i
         bool pair = i < n && tokens[i - 1] >= t0 && tokens[i] >= t0;
         bool end = i == n && single_end && n_out > 0;
         if (pair || end) {
-            out[n_out++] = (struct whisper_slice){
-                .first = first,
-                .n = i - first,
-                .start_s = offset + (double)(tokens[first] - t0) * 0.02,
-                .end_s = offset + (double)(tokens[i - 1] - t0) * 0.02};
+            out[n_out++] =
+                (struct whisper_slice){.first = first,
+                                       .n = i - first,
+                                       .start_s = offset + (double)(tokens[first] - t0) * 0.02,
+                                       .end_s = offset + (double)(tokens[i - 1] - t0) * 0.02};
             first = i;
         }
     }
     if (n_out > 0) {
-        *out_advance = single_end ? window.size : (int64_t)(tokens[first - 1] - t0) * 2;
+        int64_t heard = (int64_t)(tokens[first - 1] - t0) * 2;
+        /* without the timestamp rules a pair may say 0.00, where the original never ends */
+        *out_advance = single_end || heard == 0 ? window.size : heard;
         return n_out;
     }
     double duration = (double)(window.size * 160) / 16000.0;
@@ -91,8 +93,8 @@ int whisper_cut_segments(const struct whisper_vocab *v, const int32_t *tokens, i
     if (newest > t0) {
         duration = (double)(newest - t0) * 0.02;
     }
-    out[0] = (struct whisper_slice){
-        .first = 0, .n = n, .start_s = offset, .end_s = offset + duration};
+    out[0] =
+        (struct whisper_slice){.first = 0, .n = n, .start_s = offset, .end_s = offset + duration};
     *out_advance = window.size;
     return 1;
 }
