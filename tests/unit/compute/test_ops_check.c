@@ -202,7 +202,6 @@ static void check_rows_ops(void) {
     WRONG_PLAIN(embed, positions);
     WRONG_PLACED(embed, y);
     WRONG_HEADS(embed, y);
-    WRONG(embed, "table", op.table.dtype = BERTH_BF16);
     WRONG(embed, "ids", op.y.rows--);
     WRONG(embed, "table", op.y.buffer = buf[2]);
 
