@@ -50,11 +50,16 @@ function(bth_cpu_isa)
   if(NOT CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
     return()
   endif()
+  # under sanitizers the plain kernels, the same templates, are instrumented; these would take minutes
+  set(level -O3)
+  if(BERTH_SANITIZE)
+    set(level "-O1;-fno-sanitize=all")
+  endif()
   file(GLOB avx512 ${CMAKE_SOURCE_DIR}/src/compute/cpu/*_avx512.c)
   file(GLOB avx2 ${CMAKE_SOURCE_DIR}/src/compute/cpu/*_avx2.c)
   set_source_files_properties(${avx512} PROPERTIES COMPILE_OPTIONS
-    "-mavx512f;-mavx512bw;-mavx512vl;-mavx512dq;-mavx2;-mfma;-mf16c;-O3")
-  set_source_files_properties(${avx2} PROPERTIES COMPILE_OPTIONS "-mavx2;-mfma;-mf16c;-O3")
+    "-mavx512f;-mavx512bw;-mavx512vl;-mavx512dq;-mavx2;-mfma;-mf16c;${level}")
+  set_source_files_properties(${avx2} PROPERTIES COMPILE_OPTIONS "-mavx2;-mfma;-mf16c;${level}")
 endfunction()
 
 function(bth_libberth)

@@ -29,6 +29,7 @@ if(BERTH_FUZZ)
 endif()
 if(BERTH_SANITIZE OR CMAKE_BUILD_TYPE STREQUAL "Debug")
   add_compile_definitions(BTH_LOCK_CHECKS)
+  add_compile_options($<$<COMPILE_LANGUAGE:C>:-UNDEBUG>) # assertions are part of these builds
 endif()
 
 find_package(PkgConfig REQUIRED)

@@ -69,12 +69,14 @@ struct berth_buffer {
  *
  * Two refinements place rows where the data lives, so that no copy is needed:
  *  - groups: with `index`, rows come in groups of `group_rows`, and group g lies
- *    index[g] * group_stride further on: base + index[g]*group_stride + (r %
- * group_rows)*row_stride. `index` is [>= rows / group_rows] i32 on the device, written before the
- * run.
+ *    index[g] * group_stride further on:
+ *    base + index[g] * group_stride + (r % group_rows) * row_stride.
+ *    `index` is [>= rows / group_rows] i32 on the device, written before the run.
  *  - heads: with `head_cols` > 0 column c lies at head (c / head_cols):
  *    + (c / head_cols) * head_stride + (c % head_cols); row_stride then steps within a head.
- * All strides and the offset count elements of `dtype`.
+ * All strides and the offset count elements of `dtype`. Groups may place the f32 rows of x, y and
+ * their like, heads only those of linear, of attention's q, k, v and y, and of conv3's y and add;
+ * the builder refuses them elsewhere.
  */
 struct berth_tensor {
     struct berth_buffer *buffer;
@@ -110,7 +112,7 @@ enum berth_activation {
 };
 
 /* y[r, :] = table[ids[r], :] * scale + positions[pos[r], :]
- * ids, pos: [rows] i32 as [1, rows] tensors; table, positions: f32 or f16 [*, d]. */
+ * ids, pos: [rows] i32 as [1, rows] tensors; table, positions: f32, f16 or bf16 [*, d]. */
 struct berth_op_embed {
     struct berth_tensor ids, pos, table, positions, y;
     float scale;

@@ -66,6 +66,7 @@ struct berth_want {
     int32_t stage; /* index into ops->stages, or BERTH_WANT_END: finished or failed */
     uint64_t key;
     uint32_t rows;
+    uint32_t max_rows; /* most rows of this turn on this device; 0: the stage's */
 };
 #define BERTH_WANT_END (-1)
 

@@ -15,10 +15,11 @@ BTH_EXPORT const char *berth_version(void) {
 }
 
 int bth_check_pid(pid_t pid, struct berth_error *err) {
-    return pid == getpid() ? 0
-                           : bth_error(err, BERTH_EFORKED,
-                                       "this handle was opened before fork(): open a new one in the "
-                                       "child");
+    return pid == getpid()
+               ? 0
+               : bth_error(err, BERTH_EFORKED,
+                           "this handle was opened before fork(): open a new one in the "
+                           "child");
 }
 
 /* ---- memory ---- */
@@ -118,7 +119,7 @@ static int start(struct berth *b, const struct bth_config *config,
         return rc;
     }
     const int threads = config->threads ? config->threads : bth_cpu_count();
-    const struct bth_sched_config sc = {.device = device, .host_threads = host_threads(threads)};
+    const struct bth_sched_config sc = {.host_threads = host_threads(threads)};
     rc = bth_sched_create(&sc, &b->scheds[0], err);
     b->n_devices = rc < 0 ? 0 : 1;
     return rc;
@@ -155,8 +156,9 @@ BTH_EXPORT int berth_open(const struct berth_config *config, struct berth **out,
                           struct berth_error *err) {
     struct berth_config given = BERTH_CONFIG_INIT;
     if (!out || (config && config->struct_size < sizeof(config->struct_size))) {
-        return bth_error(err, BERTH_EINVAL, "berth_open needs `out`, and a config of "
-                                            "BERTH_CONFIG_INIT or NULL");
+        return bth_error(err, BERTH_EINVAL,
+                         "berth_open needs `out`, and a config of "
+                         "BERTH_CONFIG_INIT or NULL");
     }
     if (config) {
         memcpy(&given, config, BTH_MIN((size_t)config->struct_size, sizeof(given)));
@@ -211,6 +213,9 @@ BTH_EXPORT int berth_acquire(struct berth *b, const char *model,
     if (rc < 0) {
         return rc;
     }
+    if (options && options->struct_size < sizeof(options->struct_size)) {
+        return bth_error(err, BERTH_EINVAL, "berth_acquire needs options of BERTH_ACQUIRE_INIT");
+    }
     if (options) {
         memcpy(&o, options, BTH_MIN((size_t)options->struct_size, sizeof(o)));
     }
@@ -218,12 +223,11 @@ BTH_EXPORT int berth_acquire(struct berth *b, const char *model,
     if (!lease) {
         return bth_error_nomem(err);
     }
-    struct berth_error own;
     rc = bth_manager_acquire(b->manager, model, o.tag ? o.tag : "",
-                             bth_deadline(bth_now(), o.wait_ms), &lease->lease, &own);
+                             bth_deadline(bth_now(), o.wait_ms), &lease->lease, err);
     if (rc < 0) {
         bth_free(lease);
-        return bth_error_copy(err, &own);
+        return rc;
     }
     lease->pid = b->pid;
     lease->sched = b->scheds[bth_lease_device(lease->lease)];
@@ -243,7 +247,7 @@ BTH_EXPORT void berth_release(struct berth_lease *lease) {
 }
 
 BTH_EXPORT const char *berth_lease_model(const struct berth_lease *lease) {
-    return bth_lease_name(lease->lease);
+    return lease ? bth_lease_name(lease->lease) : "";
 }
 
 BTH_EXPORT int berth_unload(struct berth *b, const char *model, int64_t timeout_ms,
@@ -251,27 +255,25 @@ BTH_EXPORT int berth_unload(struct berth *b, const char *model, int64_t timeout_
     if (!b || !model) {
         return bth_error(err, BERTH_EINVAL, "berth_unload needs a manager and a model");
     }
-    struct berth_error own;
     int rc = bth_check_pid(b->pid, err);
-    if (rc == 0) {
-        rc = bth_manager_unload(b->manager, model, bth_deadline(bth_now(), timeout_ms), &own);
-        if (rc < 0) {
-            bth_error_copy(err, &own);
-        }
-    }
-    return rc;
+    return rc < 0 ? rc
+                  : bth_manager_unload(b->manager, model, bth_deadline(bth_now(), timeout_ms), err);
 }
 
 /* ---- statistics ---- */
 
 BTH_EXPORT size_t berth_models(struct berth *b, struct berth_model_stats *out, size_t n) {
-    return bth_check_pid(b->pid, NULL) < 0 ? 0 : bth_manager_models(b->manager, out, n);
+    if (!b || bth_check_pid(b->pid, NULL) < 0) {
+        return 0;
+    }
+    return bth_manager_models(b->manager, out, out ? n : 0);
 }
 
 BTH_EXPORT size_t berth_devices(struct berth *b, struct berth_device_stats *out, size_t n) {
-    if (bth_check_pid(b->pid, NULL) < 0) {
+    if (!b || bth_check_pid(b->pid, NULL) < 0) {
         return 0;
     }
+    n = out ? n : 0;
     size_t have = bth_manager_devices(b->manager, out, n);
     for (size_t i = 0; i < have && i < n; i++) {
         bth_sched_stats(b->scheds[i], &out[i]);

@@ -10,6 +10,7 @@
 #include <yaml.h>
 
 enum { MAX_FILE = 1 << 20, MAX_MODELS = 1000, MAX_THREADS = 1024 };
+#define MAX_BYTES (UINT64_C(1) << 60)
 
 struct parser {
     const char *name;
@@ -17,7 +18,7 @@ struct parser {
     yaml_event_t event; /* the newest; `have` says whether it is to be deleted */
     bool have;
     struct bth_config *config;
-    struct berth_error *err;
+    struct berth_error *err; /* never NULL */
 };
 
 static int fail_at(struct parser *p, const yaml_mark_t *at, const char *what, const char *text) {
@@ -38,16 +39,15 @@ static int next(struct parser *p) {
     if (!yaml_parser_parse(&p->yaml, &p->event)) {
         return p->yaml.error == YAML_MEMORY_ERROR
                    ? bth_error_nomem(p->err)
-                   : fail_at(p, &p->yaml.problem_mark, p->yaml.problem ? p->yaml.problem : "damaged",
-                             "");
+                   : fail_at(p, &p->yaml.problem_mark,
+                             p->yaml.problem ? p->yaml.problem : "damaged", "");
     }
     p->have = true;
-    const yaml_char_t *anchor = p->event.type == YAML_SCALAR_EVENT ? p->event.data.scalar.anchor
-                                : p->event.type == YAML_MAPPING_START_EVENT
-                                    ? p->event.data.mapping_start.anchor
-                                : p->event.type == YAML_SEQUENCE_START_EVENT
-                                    ? p->event.data.sequence_start.anchor
-                                    : NULL;
+    const yaml_char_t *anchor =
+        p->event.type == YAML_SCALAR_EVENT           ? p->event.data.scalar.anchor
+        : p->event.type == YAML_MAPPING_START_EVENT  ? p->event.data.mapping_start.anchor
+        : p->event.type == YAML_SEQUENCE_START_EVENT ? p->event.data.sequence_start.anchor
+                                                     : NULL;
     if (anchor || p->event.type == YAML_ALIAS_EVENT) {
         return fail(p, "anchors and aliases are not read", "");
     }
@@ -85,7 +85,7 @@ static int mapping(struct parser *p, value_fn value, void *arg) {
     while (rc == 0 && (rc = next(p)) == 0 && p->event.type != YAML_MAPPING_END_EVENT) {
         const char *key = p->event.type == YAML_SCALAR_EVENT ? scalar(p) : NULL;
         if (!key) {
-            return p->event.type == YAML_SCALAR_EVENT ? p->err ? p->err->code : BERTH_EINVAL
+            return p->event.type == YAML_SCALAR_EVENT ? p->err->code
                                                       : fail(p, "a key must be plain text", "");
         }
         for (size_t i = 0; i < n; i++) {
@@ -105,7 +105,7 @@ static int mapping(struct parser *p, value_fn value, void *arg) {
 static int text_value(struct parser *p, char **out) {
     int rc = expect(p, YAML_SCALAR_EVENT, "plain text is wanted here");
     if (rc == 0 && !(*out = scalar(p))) {
-        rc = p->err ? p->err->code : BERTH_ENOMEM;
+        rc = p->err->code;
     }
     return rc;
 }
@@ -114,28 +114,21 @@ static int size_value(struct parser *p, uint64_t *out) {
     static const struct {
         const char *unit;
         uint64_t bytes;
-    } units[] = {{"", 1},
-                 {"B", 1},
-                 {"KB", 1000},
-                 {"MB", 1000000},
-                 {"GB", 1000000000},
-                 {"KiB", 1 << 10},
-                 {"MiB", 1 << 20},
-                 {"GiB", 1 << 30}};
-    char *text, *end;
+    } units[] = {{"", 1},          {"B", 1},           {"KB", 1000},
+                 {"MB", 1000000},  {"GB", 1000000000}, {"KiB", 1 << 10},
+                 {"MiB", 1 << 20}, {"GiB", 1 << 30}};
+    char *text;
     int rc = text_value(p, &text);
     if (rc < 0) {
         return rc;
     }
+    const size_t digits = strspn(text, "0123456789");
+    const char *unit = text + digits + strspn(text + digits, " ");
     errno = 0;
-    double v = strtod(text, &end);
-    while (*end == ' ') {
-        end++;
-    }
-    for (size_t i = 0; i < BTH_COUNT(units); i++) {
-        if (end != text && !errno && v > 0 && v < 1e9 * (i < 2 ? 1e9 : 1) &&
-            strcasecmp(end, units[i].unit) == 0) {
-            *out = (uint64_t)(v * (double)units[i].bytes);
+    const uint64_t v = strtoull(text, NULL, 10);
+    for (size_t i = 0; digits > 0 && v > 0 && !errno && i < BTH_COUNT(units); i++) {
+        if (strcasecmp(unit, units[i].unit) == 0 && v <= MAX_BYTES / units[i].bytes) {
+            *out = v * units[i].bytes;
             return 0;
         }
     }
@@ -161,10 +154,16 @@ static int count_value(struct parser *p, int *out) {
 static int path_value(struct parser *p, const char **out) {
     char *text;
     int rc = text_value(p, &text);
-    const char *slash = strrchr(p->name, '/');
-    if (rc < 0 || *text == '/' || !slash) {
-        *out = text;
+    if (rc < 0) {
         return rc;
+    }
+    if (!*text) {
+        return fail(p, "a path is wanted", "");
+    }
+    const char *slash = strrchr(p->name, '/');
+    if (*text == '/' || !slash) {
+        *out = text;
+        return 0;
     }
     char *joined = bth_printf("%.*s/%s", (int)(slash - p->name), p->name, text);
     char *copy = joined ? bth_arena_strndup(&p->config->arena, joined, strlen(joined)) : NULL;
@@ -188,8 +187,7 @@ static int model_key(struct parser *p, const char *key, void *arg) {
 }
 
 static bool good_name(const char *name) {
-    const char *allowed =
-        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+    const char *allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
     size_t family = strspn(name, allowed);
     if (family == 0 || name[family] != '/') {
         return false;
@@ -223,8 +221,7 @@ static int cpu_key(struct parser *p, const char *key, void *arg) {
 }
 
 static int devices_key(struct parser *p, const char *key, void *arg) {
-    return strcmp(key, "cpu") == 0 ? mapping(p, cpu_key, arg)
-                                   : fail(p, "no such device: ", key);
+    return strcmp(key, "cpu") == 0 ? mapping(p, cpu_key, arg) : fail(p, "no such device: ", key);
 }
 
 static int top_key(struct parser *p, const char *key, void *arg) {

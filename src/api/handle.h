@@ -1,8 +1,8 @@
 /*
  * api/handle.h - what is behind the public handles.
  *
- * Layer api: berth.h over core and sched, in this process. It checks arguments, turns time-outs into
- * deadlines and finds the scheduler of a device; it decides nothing.
+ * Layer api: berth.h over core and sched, in this process. It checks arguments, turns time-outs
+ * into deadlines and finds the scheduler of a device; it decides nothing.
  */
 #ifndef BTH_HANDLE_H
 #define BTH_HANDLE_H

@@ -49,9 +49,15 @@ BTH_EXPORT int berth_check(struct berth *b, const char *model, const struct bert
     if (rc < 0) {
         return rc;
     }
-    struct berth_error own;
+    struct berth_error own = {0};
     const struct berth_engine_ops *engine = bth_manager_engine(b->manager, model, &own);
-    return engine ? engine->check(request, err) : bth_error_copy(err, &own);
+    if (!engine) {
+        return bth_error_copy(err, &own);
+    }
+    struct berth_request r = {0}; /* the caller's may be an older, shorter one */
+    memcpy(&r, request, BTH_MIN((size_t)request->struct_size, sizeof(r)));
+    r.struct_size = sizeof(r);
+    return engine->check(&r, err);
 }
 
 BTH_EXPORT int berth_submit(struct berth_lease *lease, const struct berth_request *request,
@@ -80,37 +86,54 @@ BTH_EXPORT int berth_submit(struct berth_lease *lease, const struct berth_reques
     return 0;
 }
 
+/* NULL is no job, one from before fork() does not run here. */
+static int check_job(const struct berth_job *job, struct berth_error *err) {
+    return job ? bth_check_pid(job->pid, err) : bth_error(err, BERTH_EINVAL, "the job is NULL");
+}
+
 BTH_EXPORT enum berth_job_state berth_job_state(const struct berth_job *job) {
-    return bth_check_pid(job->pid, NULL) < 0 ? BERTH_JOB_FAILED : bth_job_state(job->job);
+    return check_job(job, NULL) < 0 ? BERTH_JOB_FAILED : bth_job_state(job->job);
 }
 
 BTH_EXPORT int berth_job_next(struct berth_job *job, int64_t timeout_ms, struct berth_item **out,
                               struct berth_error *err) {
-    int rc = bth_check_pid(job->pid, err);
+    int rc = check_job(job, err);
+    if (rc == 0 && !out) {
+        rc = bth_error(err, BERTH_EINVAL, "berth_job_next needs `out`");
+    }
     return rc < 0 ? rc : bth_job_next(job->job, bth_deadline(bth_now(), timeout_ms), out, err);
 }
 
 BTH_EXPORT int berth_job_wait(struct berth_job *job, int64_t timeout_ms, struct berth_item **out,
                               struct berth_error *err) {
-    int rc = bth_check_pid(job->pid, err);
+    int rc = check_job(job, err);
+    if (rc == 0 && !out) {
+        rc = bth_error(err, BERTH_EINVAL, "berth_job_wait needs `out`");
+    }
     return rc < 0 ? rc : bth_job_wait(job->job, bth_deadline(bth_now(), timeout_ms), out, err);
 }
 
 BTH_EXPORT void berth_job_progress(const struct berth_job *job, double *done, double *total) {
-    *done = *total = 0;
-    if (bth_check_pid(job->pid, NULL) == 0) {
-        bth_job_progress(job->job, done, total);
+    double d = 0, t = 0;
+    if (check_job(job, NULL) == 0) {
+        bth_job_progress(job->job, &d, &t);
+    }
+    if (done) {
+        *done = d;
+    }
+    if (total) {
+        *total = t;
     }
 }
 
 BTH_EXPORT void berth_job_cancel(struct berth_job *job) {
-    if (bth_check_pid(job->pid, NULL) == 0) {
+    if (check_job(job, NULL) == 0) {
         bth_job_cancel(job->job);
     }
 }
 
 BTH_EXPORT void berth_job_free(struct berth_job *job) {
-    if (job && bth_check_pid(job->pid, NULL) == 0) {
+    if (check_job(job, NULL) == 0) {
         bth_job_free(job->job);
         bth_free(job);
     }
@@ -118,6 +141,9 @@ BTH_EXPORT void berth_job_free(struct berth_job *job) {
 
 BTH_EXPORT int berth_run(struct berth_lease *lease, const struct berth_request *request,
                          struct berth_item **out, struct berth_error *err) {
+    if (!out) {
+        return bth_error(err, BERTH_EINVAL, "berth_run needs `out`");
+    }
     struct berth_job *job;
     int rc = berth_submit(lease, request, &job, err);
     if (rc < 0) {

@@ -16,21 +16,21 @@ enum { MAX_HELD = 8 };
 static _Thread_local enum bth_rank_number held_ranks[MAX_HELD];
 static _Thread_local int n_held;
 
-static void note_lock(struct bth_mutex *m) {
+static void note_lock(const struct bth_mutex *m) {
     assert(n_held < MAX_HELD);
     assert((n_held == 0 || held_ranks[n_held - 1] < m->rank) && "lock order, see base/sync.h");
     held_ranks[n_held++] = m->rank;
 }
 
-static void note_unlock(struct bth_mutex *m) {
+static void note_unlock(const struct bth_mutex *m) {
     assert(n_held > 0 && held_ranks[n_held - 1] == m->rank);
     n_held--;
 }
 #else
-static void note_lock(struct bth_mutex *m) {
+static void note_lock(const struct bth_mutex *m) {
     (void)m;
 }
-static void note_unlock(struct bth_mutex *m) {
+static void note_unlock(const struct bth_mutex *m) {
     (void)m;
 }
 #endif

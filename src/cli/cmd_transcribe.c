@@ -146,8 +146,8 @@ static void collect_options(struct run *r) {
             r->options[r->n_options++] = (struct berth_option){table[i].name, r->args->values[i]};
             best_of |= strcmp(table[i].name, "best_of") == 0;
             ladder |= strcmp(table[i].name, "temperature_increment_on_fallback") == 0;
-            temperatures |= strcmp(table[i].name, "temperature") == 0 &&
-                            strchr(r->args->values[i], ',');
+            temperatures |=
+                strcmp(table[i].name, "temperature") == 0 && strchr(r->args->values[i], ',');
         }
     }
     if (!best_of) {
@@ -201,8 +201,9 @@ static int write_file(struct run *r, const struct task *t, enum bth_output_forma
     char *path = bth_printf("%s/%.*s.%s", r->args->values[OUTPUT_DIR], (int)stem, base,
                             bth_output_name(format));
     struct bth_str text = {0};
-    int rc = path ? bth_output_write(format, t->item->transcript, &text) : BERTH_ENOMEM;
-    if (rc < 0) {
+    int rc = 0;
+    bth_output_write(&text, t->item->transcript, format);
+    if (!path || text.failed) {
         rc = bth_error_nomem(err);
     } else {
         FILE *f = fopen(path, "wb");
@@ -220,8 +221,9 @@ static int write_stdout(struct run *r, const struct task *t, struct berth_error 
     if (r->n_tasks > 1 && r->format == BTH_OUTPUT_TXT) {
         bth_str_printf(&text, "%s:\n", t->path);
     }
-    int rc = bth_output_write(r->format, t->item->transcript, &text);
-    if (rc < 0) {
+    int rc = 0;
+    bth_output_write(&text, t->item->transcript, r->format);
+    if (text.failed) {
         rc = bth_error_nomem(err);
     } else if (fwrite(bth_str_text(&text), 1, text.size, stdout) != text.size ||
                fflush(stdout) != 0) {
@@ -237,7 +239,7 @@ static int write_result(struct run *r, struct task *t) {
         return write_stdout(r, t, &t->err);
     }
     int rc = 0;
-    for (int f = 0; rc == 0 && f < BTH_N_OUTPUTS; f++) {
+    for (int f = 0; rc == 0 && f < BTH_N_OUTPUT_FORMATS; f++) {
         if (r->all_formats || f == (int)r->format) {
             rc = write_file(r, t, (enum bth_output_format)f, &t->err);
         }

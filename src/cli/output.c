@@ -1,14 +1,10 @@
 #include "cli/output.h"
 
-#include "base/compiler.h"
 #include "base/pystr.h"
-#include <berth/error.h>
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-static const char *const names[BTH_N_OUTPUTS] = {
+static const char *const names[BTH_N_OUTPUT_FORMATS] = {
     [BTH_OUTPUT_TXT] = "txt", [BTH_OUTPUT_VTT] = "vtt",   [BTH_OUTPUT_SRT] = "srt",
     [BTH_OUTPUT_TSV] = "tsv", [BTH_OUTPUT_JSON] = "json",
 };
@@ -18,8 +14,8 @@ const char *bth_output_name(enum bth_output_format format) {
 }
 
 bool bth_output_parse(const char *name, enum bth_output_format *out) {
-    for (int i = 0; i < BTH_N_OUTPUTS; i++) {
-        if (strcmp(names[i], name) == 0) {
+    for (int i = 0; i < BTH_N_OUTPUT_FORMATS; i++) {
+        if (strcmp(name, names[i]) == 0) {
             *out = (enum bth_output_format)i;
             return true;
         }
@@ -27,135 +23,117 @@ bool bth_output_parse(const char *name, enum bth_output_format *out) {
     return false;
 }
 
-/* Text without white space at its ends, `from` (NULL: nothing) replaced by `to`. */
-static void put_stripped(struct bth_str *out, const char *text, const char *from, const char *to) {
-    size_t start, n, skip = from ? strlen(from) : 0;
-    bth_strip(text, strlen(text), &start, &n);
-    const char *p = text + start, *end = p + n;
+/* Appends the stripped text with every `from` replaced by `to`, and a newline. */
+static void put_line(struct bth_str *out, const char *text, const char *from, const char *to) {
+    size_t n, step = strlen(from);
+    const char *p = bth_py_strip(text, strlen(text), &n), *end = p + n;
     while (p < end) {
-        bool match = from && (size_t)(end - p) >= skip && memcmp(p, from, skip) == 0;
-        if (match) {
+        if (step && (size_t)(end - p) >= step && memcmp(p, from, step) == 0) {
             bth_str_puts(out, to);
+            p += step;
         } else {
-            bth_str_putc(out, *p);
+            bth_str_putc(out, *p++);
         }
-        p += match ? skip : 1;
     }
+    bth_str_putc(out, '\n');
 }
 
-/* Half a millisecond goes to the even one, as Python's round does. */
+/* Python's round(): ties to even. */
 static long long milliseconds(double seconds) {
     return (long long)nearbyint(seconds * 1000.0);
 }
 
-static void put_time(struct bth_str *out, double seconds, bool hours, char point) {
-    long long ms = milliseconds(seconds);
-    long long h = ms / 3600000, m = ms / 60000 % 60, s = ms / 1000 % 60;
-    if (hours || h > 0) {
-        bth_str_printf(out, "%02lld:", h);
+static void put_time(struct bth_str *out, double seconds, bool always_hours, char point) {
+    long long ms = milliseconds(seconds), hours = ms / 3600000;
+    if (always_hours || hours > 0) {
+        bth_str_printf(out, "%02lld:", hours);
     }
-    bth_str_printf(out, "%02lld:%02lld%c%03lld", m, s, point, ms % 1000);
+    bth_str_printf(out, "%02lld:%02lld%c%03lld", ms / 60000 % 60, ms / 1000 % 60, point, ms % 1000);
 }
 
-static void put_cue(struct bth_str *out, const struct berth_segment *s, bool hours, char point) {
-    put_time(out, s->start_s, hours, point);
-    bth_str_puts(out, " --> ");
-    put_time(out, s->end_s, hours, point);
-    bth_str_putc(out, '\n');
-    put_stripped(out, s->text, "-->", "->");
-    bth_str_puts(out, "\n\n");
-}
-
-static void write_txt(const struct berth_transcript *t, struct bth_str *out) {
+static void write_txt(struct bth_str *out, const struct berth_transcript *t) {
     for (size_t i = 0; i < t->n_segments; i++) {
-        put_stripped(out, t->segments[i].text, NULL, NULL);
-        bth_str_putc(out, '\n');
+        put_line(out, t->segments[i].text, "", "");
     }
 }
 
-static void write_vtt(const struct berth_transcript *t, struct bth_str *out) {
+static void put_cue(struct bth_str *out, const struct berth_segment *s, bool always_hours,
+                    char point) {
+    put_time(out, s->start_s, always_hours, point);
+    bth_str_puts(out, " --> ");
+    put_time(out, s->end_s, always_hours, point);
+    bth_str_putc(out, '\n');
+    put_line(out, s->text, "-->", "->"); /* the arrow belongs to the cue's head */
+    bth_str_putc(out, '\n');
+}
+
+static void write_vtt(struct bth_str *out, const struct berth_transcript *t) {
     bth_str_puts(out, "WEBVTT\n\n");
     for (size_t i = 0; i < t->n_segments; i++) {
         put_cue(out, &t->segments[i], false, '.');
     }
 }
 
-static void write_srt(const struct berth_transcript *t, struct bth_str *out) {
+static void write_srt(struct bth_str *out, const struct berth_transcript *t) {
     for (size_t i = 0; i < t->n_segments; i++) {
         bth_str_printf(out, "%zu\n", i + 1);
         put_cue(out, &t->segments[i], true, ',');
     }
 }
 
-static void write_tsv(const struct berth_transcript *t, struct bth_str *out) {
+static void write_tsv(struct bth_str *out, const struct berth_transcript *t) {
     bth_str_puts(out, "start\tend\ttext\n");
     for (size_t i = 0; i < t->n_segments; i++) {
         const struct berth_segment *s = &t->segments[i];
         bth_str_printf(out, "%lld\t%lld\t", milliseconds(s->start_s), milliseconds(s->end_s));
-        put_stripped(out, s->text, "\t", " ");
-        bth_str_putc(out, '\n');
+        put_line(out, s->text, "\t", " ");
     }
 }
 
-/* ---- JSON as Python's json.dump writes it ---- */
+/* ---- json: Python's json.dump with its defaults -----------------------------------------------*/
 
-void bth_output_float(struct bth_str *out, double v) {
-    char text[40];
-    if (!isfinite(v)) {
-        bth_str_puts(out, isnan(v) ? "NaN" : v > 0 ? "Infinity" : "-Infinity");
-        return;
-    }
-    int digits = 1;
-    do {
-        snprintf(text, sizeof(text), "%.*e", digits - 1, v);
-    } while (strtod(text, NULL) != v && ++digits <= 17);
-    int exponent = (int)strtol(strchr(text, 'e') + 1, NULL, 10);
-    if (exponent >= -4 && exponent < 16) {
-        int decimals = digits - 1 - exponent;
-        snprintf(text, sizeof(text), "%.*f", decimals > 1 ? decimals : 1, v);
-        bth_str_puts(out, text);
-        return;
-    }
-    *strchr(text, 'e') = '\0';
-    bth_str_printf(out, "%se%c%02d", text, exponent < 0 ? '-' : '+', abs(exponent));
-}
-
-/* ASCII only; what lies beyond U+FFFF as two surrogates. */
 static void put_string(struct bth_str *out, const char *text) {
-    static const char plain[] = "\"\\\n\r\t\f\b", escaped[] = "\"\\nrtfb";
+    static const char plain[] = "\"\\\b\f\n\r\t", letter[] = "\"\\bfnrt";
+    size_t n = strlen(text);
     bth_str_putc(out, '"');
-    for (size_t n = strlen(text), i = 0; i < n;) {
+    for (size_t i = 0; i < n;) {
         uint32_t c;
         i += bth_utf8_decode(text + i, n - i, &c);
-        const char *special = c < 128 && c ? strchr(plain, (int)c) : NULL;
-        if (special) {
-            bth_str_printf(out, "\\%c", escaped[special - plain]);
-        } else if (c >= 0x10000) {
-            c -= 0x10000;
-            bth_str_printf(out, "\\u%04x\\u%04x", 0xD800 + (c >> 10), 0xDC00 + (c & 0x3FF));
-        } else if (c < 32 || c >= 127) {
-            bth_str_printf(out, "\\u%04x", c);
-        } else {
+        const char *short_form = c < 0x80 ? strchr(plain, (int)c) : NULL;
+        if (short_form) {
+            bth_str_printf(out, "\\%c", letter[short_form - plain]);
+        } else if (c >= 0x20 && c <= 0x7E) {
             bth_str_putc(out, (char)c);
+        } else if (c < 0x10000) {
+            bth_str_printf(out, "\\u%04x", (unsigned)c);
+        } else {
+            c -= 0x10000;
+            bth_str_printf(out, "\\u%04x\\u%04x", 0xD800U + (c >> 10), 0xDC00U + (c & 0x3FF));
         }
     }
     bth_str_putc(out, '"');
 }
 
-static void put_number(struct bth_str *out, const char *name, double v) {
-    bth_str_printf(out, ", \"%s\": ", name);
-    bth_output_float(out, v);
+static void put_number(struct bth_str *out, const char *key, double x) {
+    bth_str_printf(out, ", \"%s\": ", key);
+    if (isnan(x)) {
+        bth_str_puts(out, "NaN");
+    } else if (isinf(x)) {
+        bth_str_puts(out, x < 0 ? "-Infinity" : "Infinity");
+    } else {
+        bth_py_repr_float(out, x);
+    }
 }
 
 static void put_segment(struct bth_str *out, const struct berth_segment *s) {
-    bth_str_printf(out, "{\"id\": %u, \"seek\": %lld", s->id, (long long)s->seek);
+    bth_str_printf(out, "{\"id\": %u, \"seek\": %lld", (unsigned)s->id, (long long)s->seek);
     put_number(out, "start", s->start_s);
     put_number(out, "end", s->end_s);
     bth_str_puts(out, ", \"text\": ");
     put_string(out, s->text);
     bth_str_puts(out, ", \"tokens\": [");
     for (size_t i = 0; i < s->n_tokens; i++) {
-        bth_str_printf(out, "%s%d", i ? ", " : "", s->tokens[i]);
+        bth_str_printf(out, "%s%d", i ? ", " : "", (int)s->tokens[i]);
     }
     bth_str_putc(out, ']');
     put_number(out, "temperature", s->temperature);
@@ -165,9 +143,9 @@ static void put_segment(struct bth_str *out, const struct berth_segment *s) {
     bth_str_putc(out, '}');
 }
 
-static void write_json(const struct berth_transcript *t, struct bth_str *out) {
+static void write_json(struct bth_str *out, const struct berth_transcript *t) {
     bth_str_puts(out, "{\"text\": ");
-    put_string(out, t->text ? t->text : "");
+    put_string(out, t->text);
     bth_str_puts(out, ", \"segments\": [");
     for (size_t i = 0; i < t->n_segments; i++) {
         bth_str_puts(out, i ? ", " : "");
@@ -175,15 +153,14 @@ static void write_json(const struct berth_transcript *t, struct bth_str *out) {
     }
     bth_str_puts(out, "], \"language\": ");
     put_string(out, t->language);
-    bth_str_puts(out, "}");
+    bth_str_putc(out, '}');
 }
 
-int bth_output_write(enum bth_output_format format, const struct berth_transcript *t,
-                     struct bth_str *out) {
-    static void (*const writers[BTH_N_OUTPUTS])(const struct berth_transcript *,
-                                                struct bth_str *) = {
-        [BTH_OUTPUT_TXT] = write_txt, [BTH_OUTPUT_VTT] = write_vtt, [BTH_OUTPUT_SRT] = write_srt,
-        [BTH_OUTPUT_TSV] = write_tsv, [BTH_OUTPUT_JSON] = write_json};
-    writers[format](t, out);
-    return out->failed ? BERTH_ENOMEM : 0;
+void bth_output_write(struct bth_str *out, const struct berth_transcript *t,
+                      enum bth_output_format format) {
+    static void (*const writers[])(struct bth_str *, const struct berth_transcript *) = {
+        [BTH_OUTPUT_TXT] = write_txt, [BTH_OUTPUT_VTT] = write_vtt,   [BTH_OUTPUT_SRT] = write_srt,
+        [BTH_OUTPUT_TSV] = write_tsv, [BTH_OUTPUT_JSON] = write_json,
+    };
+    writers[format](out, t);
 }

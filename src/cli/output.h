@@ -1,7 +1,8 @@
 /*
- * cli/output.h - transcripts as files, byte for byte as openai-whisper's writers make them.
+ * cli/output.h - transcripts as text: the files that openai-whisper's command writes, byte for byte
+ * (20250625, utils.py, without word times).
  *
- * Source: openai/whisper 20250625, utils.py, without its word options. Pure.
+ * Not here: where the text goes. Any thread.
  */
 #ifndef BTH_OUTPUT_H
 #define BTH_OUTPUT_H
@@ -14,19 +15,17 @@ enum bth_output_format {
     BTH_OUTPUT_VTT,
     BTH_OUTPUT_SRT,
     BTH_OUTPUT_TSV,
-    BTH_OUTPUT_JSON
+    BTH_OUTPUT_JSON,
+    BTH_N_OUTPUT_FORMATS
 };
-#define BTH_N_OUTPUTS 5
 
-/* "txt", "vtt", ...: also the file's extension. */
+/* "txt"; also the file name's extension. */
 const char *bth_output_name(enum bth_output_format format);
+/* false: no such format; *out untouched. */
 bool bth_output_parse(const char *name, enum bth_output_format *out);
 
-/* Appends to `out`. 0 or ENOMEM. */
-int bth_output_write(enum bth_output_format format, const struct berth_transcript *t,
-                     struct bth_str *out);
-
-/* A number as Python's repr(float) writes it: the shortest decimal that reads back the same. */
-void bth_output_float(struct bth_str *out, double v);
+/* Appends the whole file to `out`; out->failed says that memory was short. */
+void bth_output_write(struct bth_str *out, const struct berth_transcript *t,
+                      enum bth_output_format format);
 
 #endif

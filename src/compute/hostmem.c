@@ -110,9 +110,17 @@ int bth_hostmem_region_create(struct berth_device *device, size_t max_bytes,
     return 0;
 }
 
+static bool inside(const struct berth_buffer *b, size_t offset, size_t bytes) {
+    return offset <= b->bytes && bytes <= b->bytes - offset;
+}
+
 int bth_hostmem_commit(struct berth_buffer *b, struct berth_reservation *r, size_t offset,
                        size_t bytes, struct berth_error *err) {
     assert(offset % PAGE_BYTES == 0 && bytes % PAGE_BYTES == 0);
+    if (!inside(b, offset, bytes)) {
+        return bth_error(err, BERTH_EINTERNAL, "commit of %zu bytes at %zu of a region of %zu",
+                         bytes, offset, b->bytes);
+    }
     const int rc = bth_reservation_draw(r, bytes, err);
     if (rc < 0) {
         return rc;
@@ -126,17 +134,24 @@ int bth_hostmem_commit(struct berth_buffer *b, struct berth_reservation *r, size
 
 void bth_hostmem_decommit(struct berth_buffer *b, struct berth_reservation *r, size_t offset,
                           size_t bytes) {
+    assert(inside(b, offset, bytes));
     madvise((char *)b->host + offset, bytes, MADV_DONTNEED); /* fresh pages will be zero */
     mprotect((char *)b->host + offset, bytes, PROT_NONE);
     bth_reservation_return(r, bytes);
 }
 
 int bth_hostmem_write(struct berth_buffer *b, size_t offset, const void *from, size_t bytes) {
+    if (!inside(b, offset, bytes)) {
+        return BERTH_EINTERNAL;
+    }
     memcpy((char *)b->host + offset, from, bytes);
     return 0;
 }
 
 int bth_hostmem_read(struct berth_buffer *b, size_t offset, void *to, size_t bytes) {
+    if (!inside(b, offset, bytes)) {
+        return BERTH_EINTERNAL;
+    }
     memcpy(to, (const char *)b->host + offset, bytes);
     return 0;
 }

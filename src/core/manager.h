@@ -3,15 +3,15 @@
  *
  * Layer core: registry, leases, waiters, the byte ledger, loads and unloads. All decisions are one
  * pure step (step.h: state + event + now -> actions); this file takes the lock, runs the step and
- * carries the actions out. It knows engines and devices only by their interfaces, and starts two
- * loader threads. It does not run requests: that is sched.
+ * carries the actions out. It knows engines and devices only by their interfaces, and starts one
+ * loader thread. It does not run requests: that is sched.
  *
  * Lock rank: core. Nothing here calls an engine or a device with the lock held.
  */
 #ifndef BTH_MANAGER_H
 #define BTH_MANAGER_H
 
-#include "core/state.h"
+#include "core/limits.h"
 #include <berth/berth.h>
 #include <berth/engine.h>
 
@@ -26,7 +26,8 @@ struct bth_manager_config {
     size_t n_engines;
     const struct berth_model_spec *models; /* [n_models], copied */
     size_t n_models;
-    /* A lease was revoked: its requests are to be cancelled. Called as bth_use.granted is. */
+    /* A lease was revoked: its requests are to be cancelled. Called as bth_use.granted is. May be
+     * NULL. */
     void (*revoked)(void *arg, struct bth_lease *lease);
     void *arg;
 };
@@ -38,7 +39,8 @@ int bth_manager_create(const struct bth_manager_config *config, struct bth_manag
  * waits for its uses to end (sched has been told to cancel) and unloads. ETIMEDOUT if something was
  * revoked. The manager can then be destroyed. */
 int bth_manager_drain(struct bth_manager *m, int64_t deadline, struct berth_error *err);
-/* Closes the devices and stops the loaders. Leases still held stay valid for release only. */
+/* Closes the devices and stops the loader; drains at once what was not drained. Leases still held
+ * stay valid for release only. */
 void bth_manager_destroy(struct bth_manager *m);
 
 /* A shared lease by name, alias or path (a path of an unknown model registers it as
@@ -56,18 +58,18 @@ const struct berth_engine_ops *bth_manager_engine(struct bth_manager *m, const c
 /*
  * A use: one request of a lease on the loaded model, with its bytes reserved.
  *
- * bth_use_open pins the model, so that the engine's `begin` may be called on it; bth_use_begin asks for
- * bytes. `granted` is then called exactly once, with 0 or why not, unless bth_use_end comes first:
- * after that returns it is never called. It runs on any thread with the core lock held: it may post an
- * event to the scheduler and nothing else. A use outlives its lease: releasing or revoking the lease
- * does not free the model under it. One owner thread, `granted` aside.
+ * bth_use_open pins the model, so that the engine's `begin` may be called on it; bth_use_begin asks
+ * for bytes. `granted` is then called exactly once, with 0 or why not, unless bth_use_end comes
+ * first: after that returns it is never called. It runs on any thread with the core lock held: it
+ * may post an event to the scheduler and nothing else. A use outlives its lease: releasing or
+ * revoking the lease does not free the model under it. One owner thread, `granted` aside.
  */
 struct bth_use {
-    struct berth_model *model;             /* valid from open to end */
-    struct berth_reservation reservation;  /* valid from the grant to end */
+    struct berth_model *model;            /* valid from open to end */
+    struct berth_reservation reservation; /* valid from the grant to end */
     void (*granted)(struct bth_use *use, int rc, const struct berth_error *err);
-    struct bth_manager *manager;
-    struct bth_use_state state;
+    struct bth_manager *manager; /* core's, as is `id` */
+    uint64_t id;
 };
 /* ELOST when the lease has been revoked or released. */
 int bth_use_open(struct bth_lease *lease, struct bth_use *use, struct berth_error *err);

@@ -2,97 +2,232 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
-#include <stdio.h>
+#include "base/fs.h"
+#include "base/str.h"
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
-struct bth_model_entry *bth_registry_find(struct bth_state *s, const char *name) {
-    struct bth_model_entry *m;
-    BTH_LIST_EACH(m, &s->models, struct bth_model_entry, link) {
-        if (strcmp(m->name, name) == 0 || (m->alias[0] && strcmp(m->alias, name) == 0)) {
-            return m;
+int bth_registry_init(struct bth_registry *r, const struct berth_engine_ops *const *engines,
+                      size_t n_engines, struct berth_error *err) {
+    for (size_t i = 0; i < n_engines; i++) {
+        if (engines[i]->api_version != BERTH_ENGINE_API) {
+            return bth_error(err, BERTH_EINVAL, "engine %s: made for API %u, this is %u",
+                             engines[i]->family, engines[i]->api_version, BERTH_ENGINE_API);
         }
     }
-    return NULL;
-}
-
-struct bth_model_entry *bth_registry_find_path(struct bth_state *s, const char *path) {
-    struct bth_model_entry *m;
-    BTH_LIST_EACH(m, &s->models, struct bth_model_entry, link) {
-        if (strcmp(m->path, path) == 0) {
-            return m;
-        }
-    }
-    return NULL;
-}
-
-static bool good_name(const char *name) {
-    const char *slash = strchr(name, '/');
-    return slash && slash != name && slash[1] && strlen(name) < sizeof(((struct bth_model_entry *)0)->name);
-}
-
-int bth_registry_add(struct bth_state *s, const struct berth_engine_ops *engine,
-                     const struct berth_model_spec *spec, struct bth_model_entry **out,
-                     struct berth_error *err) {
-    struct bth_model_entry *m;
-    const char *alias = spec->alias ? spec->alias : "";
-    if (!good_name(spec->name)) {
-        return bth_error(err, BERTH_EINVAL,
-                         "'%.80s' is no model name: write family/name, at most 63 bytes",
-                         spec->name);
-    }
-    if (!spec->path || strlen(spec->path) >= sizeof(m->path) || strlen(alias) >= sizeof(m->alias)) {
-        return bth_error(err, BERTH_EINVAL, "%s: the path or alias is missing or too long",
-                         spec->name);
-    }
-    if (bth_registry_find(s, spec->name) || (*alias && bth_registry_find(s, alias))) {
-        return bth_error(err, BERTH_EINVAL, "%s: the name or its alias is taken already",
-                         spec->name);
-    }
-    m = bth_calloc(1, sizeof(*m));
-    if (!m) {
-        return bth_error_nomem(err);
-    }
-    m->engine = engine;
-    snprintf(m->name, sizeof(m->name), "%s", spec->name);
-    snprintf(m->alias, sizeof(m->alias), "%s", alias);
-    snprintf(m->path, sizeof(m->path), "%s", spec->path);
-    bth_list_append(&s->models, &m->link);
-    *out = m;
+    *r = (struct bth_registry){.engines = engines, .n_engines = n_engines};
     return 0;
 }
 
-void bth_registry_name_for(struct bth_state *s, const char *family, const char *path, char *out) {
-    size_t end = strlen(path);
-    while (end > 1 && path[end - 1] == '/') {
-        end--;
-    }
-    size_t start = end;
-    while (start > 0 && path[start - 1] != '/') {
-        start--;
-    }
-    const size_t size = sizeof(((struct bth_model_entry *)0)->name);
-    snprintf(out, size, "%s/%.*s", family, (int)(end - start < 32 ? end - start : 32),
-             path + start);
-    for (int i = 2; bth_registry_find(s, out); i++) {
-        snprintf(out, size, "%s/%.*s-%d", family, (int)(end - start < 32 ? end - start : 32),
-                 path + start, i);
+static void entry_destroy(struct bth_entry *e) {
+    if (e) {
+        bth_free(e->alias);
+        bth_free(e->path);
+        bth_free(e->real);
+        bth_free(e);
     }
 }
 
-int bth_registry_unknown(struct bth_state *s, const char *name, struct berth_error *err) {
-    char names[160] = "";
-    size_t n = 0;
-    struct bth_model_entry *m;
-    BTH_LIST_EACH(m, &s->models, struct bth_model_entry, link) {
-        if (n + strlen(m->name) + 6 < sizeof(names)) {
-            n += (size_t)snprintf(names + n, sizeof(names) - n, "%s%s", n ? ", " : "", m->name);
+void bth_registry_finish(struct bth_registry *r) {
+    while (r->n > 0) {
+        bth_registry_pop(r);
+    }
+    bth_free(r->entries);
+    *r = (struct bth_registry){0};
+}
+
+void bth_registry_pop(struct bth_registry *r) {
+    entry_destroy(r->entries[--r->n]);
+}
+
+/* 0 with *out NULL when there is no such file. */
+static int real_path(const char *path, char **out, struct berth_error *err) {
+    char *real = realpath(path, NULL);
+    if (!real) {
+        *out = NULL;
+        return errno == ENOMEM ? bth_error_nomem(err) : 0;
+    }
+    *out = bth_strdup(real); /* to be counted with the rest */
+    free(real);
+    return *out ? 0 : bth_error_nomem(err);
+}
+
+int bth_registry_probe(const struct bth_registry *r, const char *path, char **out_real,
+                       const struct berth_engine_ops **out_ops, struct berth_error *err) {
+    char *real;
+    int rc = real_path(path, &real, err);
+    if (rc < 0) {
+        return rc;
+    }
+    if (!real) {
+        return bth_error(err, BERTH_ENOTFOUND, "%s: %s", path, strerror(errno));
+    }
+    for (size_t i = 0; i < r->n_engines; i++) {
+        struct berth_model_info info;
+        rc = r->engines[i]->probe(real, &info, err);
+        if (rc == 0) {
+            *out_real = real;
+            *out_ops = r->engines[i];
+            return 0;
+        }
+        if (rc != BERTH_ENOTFOUND) {
+            bth_free(real);
+            return rc;
         }
     }
-    if (n == 0) {
-        return bth_error(err, BERTH_ENOTFOUND,
-                         "no model '%.60s': none is configured; give a path, or name it in "
-                         "berth.yaml",
-                         name);
+    bth_free(real);
+    return bth_error(err, BERTH_ENOTFOUND, "%s: holds no model that Berth knows", path);
+}
+
+int64_t bth_registry_find(const struct bth_registry *r, const char *name) {
+    for (size_t i = 0; i < r->n; i++) {
+        const struct bth_entry *e = r->entries[i];
+        if (strcmp(e->name, name) == 0 || (e->alias && strcmp(e->alias, name) == 0) ||
+            strcmp(e->path, name) == 0) {
+            return (int64_t)i;
+        }
     }
-    return bth_error(err, BERTH_ENOTFOUND, "no model '%.40s'; there are: %s", name, names);
+    return -1;
+}
+
+int64_t bth_registry_find_real(const struct bth_registry *r, const char *real) {
+    for (size_t i = 0; i < r->n; i++) {
+        if (r->entries[i]->real && strcmp(r->entries[i]->real, real) == 0) {
+            return (int64_t)i;
+        }
+    }
+    return -1;
+}
+
+static int make_room(struct bth_registry *r, struct berth_error *err) {
+    if (r->n >= BTH_MAX_MODELS) {
+        return bth_error(err, BERTH_ETOOLARGE, "at most %d models can be known", BTH_MAX_MODELS);
+    }
+    if (r->n < r->capacity) {
+        return 0;
+    }
+    size_t capacity = r->capacity ? 2 * r->capacity : 8;
+    struct bth_entry **entries = bth_realloc_array(r->entries, capacity, sizeof(*entries));
+    if (!entries) {
+        return bth_error_nomem(err);
+    }
+    r->entries = entries;
+    r->capacity = capacity;
+    return 0;
+}
+
+static int add(struct bth_registry *r, const struct berth_model_spec *spec, const char *real,
+               const struct berth_engine_ops *ops, struct berth_error *err) {
+    int rc = make_room(r, err);
+    if (rc < 0) {
+        return rc;
+    }
+    struct bth_entry *e = bth_calloc(1, sizeof(*e));
+    if (!e) {
+        return bth_error_nomem(err);
+    }
+    memcpy(e->name, spec->name, strlen(spec->name));
+    e->ops = ops;
+    e->path = bth_strdup(spec->path);
+    e->alias = bth_strdup(spec->alias);
+    e->real = bth_strdup(real);
+    if (!e->path || (spec->alias && !e->alias) || (real && !e->real)) {
+        entry_destroy(e);
+        return bth_error_nomem(err);
+    }
+    r->entries[r->n++] = e;
+    return 0;
+}
+
+static const struct berth_engine_ops *engine_of(const struct bth_registry *r, const char *name) {
+    const char *slash = strchr(name, '/');
+    for (size_t i = 0; slash && slash[1] && i < r->n_engines; i++) {
+        const char *family = r->engines[i]->family;
+        if (strlen(family) == (size_t)(slash - name) && memcmp(family, name, strlen(family)) == 0) {
+            return r->engines[i];
+        }
+    }
+    return NULL;
+}
+
+static int bad_family(const struct bth_registry *r, const char *name, struct berth_error *err) {
+    struct bth_str s = {0};
+    for (size_t i = 0; i < r->n_engines; i++) {
+        bth_str_printf(&s, "%s%s/...", i ? ", " : "", r->engines[i]->family);
+    }
+    int rc = s.failed ? bth_error_nomem(err)
+                      : bth_error(err, BERTH_EINVAL, "model %s: a name begins with its family: %s",
+                                  name, bth_str_text(&s));
+    bth_str_finish(&s);
+    return rc;
+}
+
+int bth_registry_add(struct bth_registry *r, const struct berth_model_spec *spec,
+                     struct berth_error *err) {
+    if (!spec->name || !spec->path || !*spec->path) {
+        return bth_error(err, BERTH_EINVAL, "model %s: needs a name and a path",
+                         spec->name ? spec->name : "(no name)");
+    }
+    if (strlen(spec->name) >= sizeof(((struct bth_entry *)0)->name)) {
+        return bth_error(err, BERTH_EINVAL, "model %s: a name has at most 63 bytes", spec->name);
+    }
+    if (bth_registry_find(r, spec->name) >= 0 ||
+        (spec->alias && bth_registry_find(r, spec->alias) >= 0)) {
+        return bth_error(err, BERTH_EINVAL, "model %s: its name or alias is taken", spec->name);
+    }
+    const struct berth_engine_ops *ops = engine_of(r, spec->name);
+    if (!ops) {
+        return bad_family(r, spec->name, err);
+    }
+    char *real;
+    int rc = real_path(spec->path, &real, err);
+    if (rc < 0) {
+        return rc;
+    }
+    rc = add(r, spec, real, ops, err);
+    bth_free(real);
+    return rc;
+}
+
+int bth_registry_add_path(struct bth_registry *r, const char *path, const char *real,
+                          const struct berth_engine_ops *ops, struct berth_error *err) {
+    const char *slash = strrchr(real, '/');
+    const char *base = slash && slash[1] ? slash + 1 : "model";
+    for (unsigned i = 1; i <= BTH_MAX_MODELS + 1; i++) {
+        char *name = i == 1 ? bth_printf("%s/%.40s", ops->family, base)
+                            : bth_printf("%s/%.40s-%u", ops->family, base, i);
+        if (!name) {
+            return bth_error_nomem(err);
+        }
+        int rc = 1;
+        if (bth_registry_find(r, name) < 0) {
+            const struct berth_model_spec spec = {.name = name, .path = path};
+            rc = add(r, &spec, real, ops, err);
+        }
+        bth_free(name);
+        if (rc <= 0) {
+            return rc;
+        }
+    }
+    return bth_error(err, BERTH_ETOOLARGE, "%s: no name is left for it", path);
+}
+
+int bth_registry_unknown(const struct bth_registry *r, const char *name, struct berth_error *err) {
+    struct bth_str s = {0};
+    for (size_t i = 0; i < r->n && i < 8; i++) {
+        const struct bth_entry *e = r->entries[i];
+        bth_str_printf(&s, "%s%s", i ? ", " : "", e->name);
+        if (e->alias) {
+            bth_str_printf(&s, " (%s)", e->alias);
+        }
+    }
+    if (r->n > 8) {
+        bth_str_printf(&s, " and %zu more", r->n - 8);
+    }
+    int rc = s.failed ? bth_error_nomem(err)
+                      : bth_error(err, BERTH_ENOTFOUND, "%.80s: no such model or path; there is %s",
+                                  name, r->n ? bth_str_text(&s) : "none");
+    bth_str_finish(&s);
+    return rc;
 }

@@ -1,27 +1,55 @@
 /*
- * core/registry.h - names, aliases and paths of models.
+ * core/registry.h - the models that could be loaded, by name, alias or path.
  *
- * Entries are only ever added while a manager lives. Guarded by the manager's lock; probing a path is
- * done outside it.
+ * Entries are never removed and never change, so a pointer to one may be used without the lock.
+ * Lookups and additions need the core lock of whoever owns the registry; probing a path reads files
+ * and must not hold it.
  */
 #ifndef BTH_REGISTRY_H
 #define BTH_REGISTRY_H
 
-#include "core/manager.h"
+#include "core/limits.h"
+#include <berth/berth.h>
+#include <berth/engine.h>
 
-/* By name or alias, NULL if there is none. */
-struct bth_model_entry *bth_registry_find(struct bth_state *s, const char *name);
-struct bth_model_entry *bth_registry_find_path(struct bth_state *s, const char *path);
+struct bth_entry {
+    char name[64]; /* "family/name" */
+    char *alias;   /* or NULL */
+    char *path;
+    char *real; /* absolute and without links; NULL when that file does not exist */
+    const struct berth_engine_ops *ops;
+};
 
-/* A new entry, linked in. EINVAL (bad or taken name, unknown family), ENOMEM. */
-int bth_registry_add(struct bth_state *s, const struct berth_engine_ops *engine,
-                     const struct berth_model_spec *spec, struct bth_model_entry **out,
+struct bth_registry {
+    struct bth_entry **entries; /* [n] */
+    size_t n, capacity;
+    const struct berth_engine_ops *const *engines; /* [n_engines] */
+    size_t n_engines;
+};
+
+int bth_registry_init(struct bth_registry *r, const struct berth_engine_ops *const *engines,
+                      size_t n_engines, struct berth_error *err);
+void bth_registry_finish(struct bth_registry *r);
+
+/* What is found in a path: its absolute form (freed by the caller) and the engine for it.
+ * Reads files. ENOTFOUND, EFORMAT, ENOMEM. */
+int bth_registry_probe(const struct bth_registry *r, const char *path, char **out_real,
+                       const struct berth_engine_ops **out_ops, struct berth_error *err);
+
+/* Index of a name, an alias or a path as registered; -1. */
+int64_t bth_registry_find(const struct bth_registry *r, const char *name);
+int64_t bth_registry_find_real(const struct bth_registry *r, const char *real);
+
+/* EINVAL (bad or double name, unknown family), ETOOLARGE, ENOMEM. Entry n-1 is the new one. */
+int bth_registry_add(struct bth_registry *r, const struct berth_model_spec *spec,
                      struct berth_error *err);
+/* A probed path as family/last-component, made unique. */
+int bth_registry_add_path(struct bth_registry *r, const char *path, const char *real,
+                          const struct berth_engine_ops *ops, struct berth_error *err);
+/* Undoes the last addition. */
+void bth_registry_pop(struct bth_registry *r);
 
-/* "family/<last component of the path>", made unique; into out[64]. */
-void bth_registry_name_for(struct bth_state *s, const char *family, const char *path, char *out);
-
-/* ENOTFOUND, with the names there are. */
-int bth_registry_unknown(struct bth_state *s, const char *name, struct berth_error *err);
+/* ENOTFOUND with what there is. */
+int bth_registry_unknown(const struct bth_registry *r, const char *name, struct berth_error *err);
 
 #endif

@@ -1,501 +1,648 @@
-#include "core/step.h"
+#include "core/ledger.h"
+#include "core/step_private.h"
 
+#include "base/alloc.h"
 #include "base/clock.h"
-#include "base/error.h"
 #include <assert.h>
-#include <string.h>
 
-#define MB(bytes) ((double)(bytes) / 1e6)
+/* Sums of a few such numbers do not overflow; estimates and sizes beyond it are cut to it, and fit
+ * no device. */
+#define BYTES_MAX (UINT64_C(1) << 58)
 
-void bth_state_init(struct bth_state *s) {
-    *s = (struct bth_state){.max_loading = 2};
-    bth_list_init(&s->models);
-    bth_list_init(&s->instances);
-    bth_list_init(&s->tickets);
-    bth_list_init(&s->leases);
-    bth_list_init(&s->uses);
+static uint64_t cut(uint64_t bytes) {
+    return BTH_MIN(bytes, BYTES_MAX);
 }
 
-uint64_t bth_ledger_room(const struct bth_ledger *l) {
-    uint64_t taken = l->reserved + l->committed + l->freeing + l->sessions;
-    return taken < l->budget ? l->budget - taken : 0;
+/* ---- actions --------------------------------------------------------------------------------*/
+
+struct bth_action *bth_act(struct bth_actions *out, enum bth_action_kind kind) {
+    assert(out->n < out->capacity);
+    struct bth_action *a = &out->items[out->n++];
+    *a = (struct bth_action){.kind = kind};
+    return a;
 }
 
-static void act(struct bth_list *out, struct bth_action *a, enum bth_action_kind kind,
-                void *object) {
-    a->kind = kind;
-    a->object = object;
-    bth_list_append(out, &a->link);
+void bth_act_work(struct bth_actions *out, uint64_t op) {
+    bth_act(out, BTH_ACT_WORK)->op = op;
 }
 
-/* ---- answers ---- */
-
-static void drop_ticket(struct bth_ticket *t) {
-    t->answered = true;
-    t->model->n_waiting--;
-    bth_list_remove(&t->link);
+void bth_actions_finish(struct bth_actions *a) {
+    bth_free(a->items);
+    *a = (struct bth_actions){0};
 }
 
-/* t->error has been filled. */
-static void refuse(struct bth_ticket *t, struct bth_list *out) {
-    drop_ticket(t);
-    act(out, &t->action, BTH_ACT_REFUSE, t);
+/* Room for all that one step can say: an answer and QUEUED a ticket, an answer and a cancellation a
+ * use, a revocation a lease, LOAD, FREE and DEAD a generation, an estimate a model. */
+static bool reserve_actions(const struct bth_state *s, struct bth_actions *out) {
+    size_t n = 2 * (size_t)s->tickets.capacity + 2 * (size_t)s->uses.capacity + s->leases.capacity +
+               3 * (size_t)s->gens.capacity + s->n_models + 4;
+    if (n <= out->capacity) {
+        return true;
+    }
+    struct bth_action *items = bth_realloc_array(out->items, 2 * n, sizeof(*items));
+    if (!items) {
+        return false;
+    }
+    out->items = items;
+    out->capacity = 2 * n;
+    return true;
 }
 
-static void grant(struct bth_state *s, struct bth_ticket *t, struct bth_list *out) {
-    struct bth_instance *i = t->model->open;
-    assert(i && i->phase == BTH_INSTANCE_READY);
-    drop_ticket(t);
-    t->lease->phase = BTH_LEASE_HELD;
-    t->lease->instance = i;
-    i->n_leases++;
-    bth_list_append(&s->leases, &t->lease->link);
-    act(out, &t->action, BTH_ACT_GRANT, t);
+/* A lease for every ticket, a generation for every model that may want one. */
+static bool reserve(struct bth_state *s, size_t tickets, size_t uses, struct bth_actions *out) {
+    return bth_table_reserve(&s->tickets, s->tickets.used + tickets) &&
+           bth_table_reserve(&s->leases, s->leases.used + s->tickets.used + tickets) &&
+           bth_table_reserve(&s->gens, s->gens.used + s->n_models) &&
+           bth_table_reserve(&s->uses, s->uses.used + uses) && reserve_actions(s, out);
 }
 
-/* ---- bytes ---- */
-
-static uint64_t need_of(const struct bth_model_entry *m) {
-    uint64_t estimate = m->estimate.weights_bytes + m->estimate.workspace_bytes;
-    return estimate > m->learnt_bytes ? estimate : m->learnt_bytes;
+static int code_of(const struct bth_state *s, uint32_t model, enum bth_reason reason) {
+    switch (reason) {
+    case BTH_REASON_MEMORY:
+        return BERTH_ENOMEM;
+    case BTH_REASON_SHUTDOWN:
+        return BERTH_ESHUTDOWN;
+    case BTH_REASON_TIMEOUT:
+        return BERTH_ETIMEDOUT;
+    case BTH_REASON_CANCELLED:
+        return BERTH_ECANCELLED;
+    case BTH_REASON_IMPOSSIBLE:
+        return BERTH_EBUDGET;
+    case BTH_REASON_LOAD_FAILED:
+        return s->models[model].cause.code;
+    case BTH_REASON_LOST:
+        return BERTH_ELOST;
+    case BTH_REASON_NONE:
+        break;
+    }
+    return BERTH_EINTERNAL;
 }
 
-/* The device for a model's next instance: the one with most room. */
-static int place(const struct bth_state *s) {
-    int best = 0;
-    for (int d = 1; d < s->n_devices; d++) {
-        if (bth_ledger_room(&s->ledgers[d]) > bth_ledger_room(&s->ledgers[best])) {
-            best = d;
+/* The first answer of all is the only one that may have no room: ENOMEM to a newcomer. */
+static struct bth_action *refuse(const struct bth_state *s, struct bth_actions *out,
+                                 enum bth_action_kind kind, uint32_t model,
+                                 enum bth_reason reason) {
+    struct bth_action *a = bth_act(out, kind);
+    a->model = model;
+    a->reason = reason;
+    a->code = code_of(s, model, reason);
+    return a;
+}
+
+/* ---- generations ----------------------------------------------------------------------------*/
+
+void bth_gen_dead(struct bth_state *s, struct bth_gen *g, struct bth_actions *out) {
+    struct bth_action *a = bth_act(out, BTH_ACT_DEAD);
+    a->gen = g->id;
+    a->model = g->model;
+    if (s->models[g->model].open == g->id) {
+        s->models[g->model].open = 0;
+    }
+    bth_table_drop(&s->gens, g);
+}
+
+void bth_gen_settle(struct bth_state *s, struct bth_gen *g, struct bth_actions *out) {
+    if (g->inst != BTH_DRAIN || g->leases || g->uses) {
+        return;
+    }
+    g->inst = BTH_FREEING;
+    g->started = false;
+    g->op = ++s->last_op;
+    bth_ledger_free(&s->devices[g->device], g);
+    bth_act_work(out, g->op);
+}
+
+void bth_gen_close(struct bth_state *s, struct bth_gen *g, struct bth_actions *out) {
+    if (g->closing) {
+        return;
+    }
+    g->closing = true;
+    s->models[g->model].open = 0;
+    if (g->inst == BTH_RESV) { /* the loader has not begun: nothing to undo */
+        bth_ledger_unreserve(&s->devices[g->device], g);
+        bth_gen_dead(s, g, out);
+    } else if (g->inst == BTH_READY) {
+        g->inst = BTH_DRAIN;
+        bth_gen_settle(s, g, out);
+    }
+}
+
+/* ---- tickets and uses -----------------------------------------------------------------------*/
+
+void bth_ticket_unlink(struct bth_state *s, struct bth_ticket *t) {
+    struct bth_ticket *prev = bth_table_get(&s->tickets, t->prev);
+    struct bth_ticket *next = bth_table_get(&s->tickets, t->next);
+    *(prev ? &prev->next : &s->queue.first) = t->next;
+    *(next ? &next->prev : &s->queue.last) = t->prev;
+    s->models[t->model].waiting--;
+    bth_table_drop(&s->tickets, t);
+}
+
+void bth_ticket_refuse(struct bth_state *s, struct bth_ticket *t, enum bth_reason reason,
+                       struct bth_actions *out) {
+    struct bth_action *a = refuse(s, out, BTH_ACT_REFUSE, t->model, reason);
+    a->why = t->why;
+    a->arg = t->arg;
+    bth_ticket_unlink(s, t);
+}
+
+void bth_use_unlink(struct bth_state *s, struct bth_use_row *u) {
+    assert(u->state == BTH_USE_WAIT);
+    struct bth_use_row *prev = bth_table_get(&s->uses, u->prev);
+    struct bth_use_row *next = bth_table_get(&s->uses, u->next);
+    *(prev ? &prev->next : &s->waiting.first) = u->next;
+    *(next ? &next->prev : &s->waiting.last) = u->prev;
+    struct bth_gen *g = bth_table_get(&s->gens, u->gen);
+    g->waits--;
+}
+
+void bth_use_refuse(struct bth_state *s, struct bth_use_row *u, enum bth_reason reason,
+                    struct bth_actions *out) {
+    struct bth_gen *g = bth_table_get(&s->gens, u->gen);
+    if (u->state == BTH_USE_WAIT) {
+        bth_use_unlink(s, u);
+    }
+    u->state = BTH_USE_REFUSED;
+    struct bth_action *a = refuse(s, out, BTH_ACT_USE_REFUSED, g->model, reason);
+    a->id = u->id;
+    a->gen = g->id;
+    a->bytes = u->bytes;
+    a->arg = u->arg;
+}
+
+/* ---- events of callers ----------------------------------------------------------------------*/
+
+static void on_acquire(struct bth_state *s, const struct bth_event *e, struct bth_actions *out) {
+    assert(e->model < s->n_models);
+    if (s->closing) {
+        refuse(s, out, BTH_ACT_REFUSE, e->model, BTH_REASON_SHUTDOWN)->arg = e->arg;
+        return;
+    }
+    struct bth_ticket *t = bth_table_add(&s->tickets);
+    t->arg = e->arg;
+    t->model = e->model;
+    t->expires = e->expires;
+    t->prev = s->queue.last;
+    struct bth_ticket *last = bth_table_get(&s->tickets, t->prev);
+    *(last ? &last->next : &s->queue.first) = t->id;
+    s->queue.last = t->id;
+    s->models[e->model].waiting++;
+    uint64_t id = t->id;
+    bth_pump_ticket(s, t, out);
+    if (bth_table_get(&s->tickets, id)) {
+        struct bth_action *a = bth_act(out, BTH_ACT_QUEUED);
+        a->id = id;
+        a->arg = e->arg;
+    }
+}
+
+static void on_cancel(struct bth_state *s, const struct bth_event *e, struct bth_actions *out) {
+    struct bth_ticket *t = bth_table_get(&s->tickets, e->id);
+    if (t) {
+        bth_ticket_refuse(s, t, BTH_REASON_CANCELLED, out);
+        bth_pump(s, out); /* its earmark is gone */
+    }
+}
+
+/* The lease no longer holds its generation. */
+static void let_go(struct bth_state *s, struct bth_lease_row *l, struct bth_actions *out) {
+    struct bth_gen *g = bth_table_get(&s->gens, l->gen);
+    struct bth_model *m = &s->models[l->model];
+    g->leases--;
+    g->used_seq = ++s->last_use;
+    m->leases--;
+    m->used_at = s->now;
+    bth_gen_settle(s, g, out);
+}
+
+static void on_release(struct bth_state *s, const struct bth_event *e, struct bth_actions *out) {
+    struct bth_lease_row *l = bth_table_get(&s->leases, e->id);
+    if (!l) {
+        return;
+    }
+    if (l->state == BTH_LEASE_HELD) {
+        let_go(s, l, out);
+    }
+    bth_table_drop(&s->leases, l);
+    bth_pump(s, out);
+}
+
+static void on_use_open(struct bth_state *s, const struct bth_event *e, struct bth_actions *out) {
+    struct bth_lease_row *l = bth_table_get(&s->leases, e->id);
+    if (!l || l->state != BTH_LEASE_HELD) {
+        refuse(s, out, BTH_ACT_USE_REFUSED, l ? l->model : 0, BTH_REASON_LOST)->arg = e->arg;
+        return;
+    }
+    struct bth_gen *g = bth_table_get(&s->gens, l->gen);
+    struct bth_use_row *u = bth_table_add(&s->uses);
+    u->arg = e->arg;
+    u->lease = l->id;
+    u->gen = g->id;
+    u->state = BTH_USE_OPEN;
+    g->uses++;
+    struct bth_action *a = bth_act(out, BTH_ACT_USE_OPENED);
+    a->id = u->id;
+    a->gen = g->id;
+    a->arg = u->arg;
+}
+
+static void on_use_begin(struct bth_state *s, const struct bth_event *e, struct bth_actions *out) {
+    struct bth_use_row *u = bth_table_get(&s->uses, e->id);
+    if (!u || u->state != BTH_USE_OPEN) {
+        return;
+    }
+    u->bytes = cut(e->bytes);
+    if (u->lost) {
+        bth_use_refuse(s, u, BTH_REASON_LOST, out);
+        return;
+    }
+    struct bth_gen *g = bth_table_get(&s->gens, u->gen);
+    u->state = BTH_USE_WAIT;
+    u->prev = s->waiting.last;
+    struct bth_use_row *last = bth_table_get(&s->uses, u->prev);
+    *(last ? &last->next : &s->waiting.first) = u->id;
+    s->waiting.last = u->id;
+    if (g->waits++ == 0 || bth_use_is_impossible(s, u)) {
+        bth_pump_use(s, u, out);
+        bth_pump(s, out); /* it may have taken what a ticket relied on: evict for that one anew */
+    }
+}
+
+static void on_use_end(struct bth_state *s, const struct bth_event *e, struct bth_actions *out) {
+    struct bth_use_row *u = bth_table_get(&s->uses, e->id);
+    if (!u) {
+        return;
+    }
+    struct bth_gen *g = bth_table_get(&s->gens, u->gen);
+    struct bth_model *m = &s->models[g->model];
+    if (u->state == BTH_USE_WAIT) {
+        bth_use_unlink(s, u);
+    } else if (u->state == BTH_USE_RUN || u->state == BTH_USE_CANCELLING) {
+        bth_ledger_set_sessions(&s->devices[g->device], g, g->use_bytes - u->bytes);
+        m->running--;
+    }
+    m->served++;
+    m->failed += e->failed;
+    m->used_at = s->now;
+    g->uses--;
+    g->used_seq = ++s->last_use;
+    bth_table_drop(&s->uses, u);
+    bth_gen_settle(s, g, out);
+    bth_pump(s, out);
+}
+
+/* ---- events of the loader -------------------------------------------------------------------*/
+
+static struct bth_gen *gen_of_op(const struct bth_state *s, uint64_t op) {
+    for (struct bth_gen *g = bth_table_next(&s->gens, NULL); g; g = bth_table_next(&s->gens, g)) {
+        if (op && g->op == op) {
+            return g;
+        }
+    }
+    return NULL;
+}
+
+static uint32_t model_of_op(const struct bth_state *s, uint64_t op) {
+    uint32_t i = 0;
+    while (i < s->n_models &&
+           !(s->models[i].est_state == BTH_EST_ASKED && s->models[i].est_op == op)) {
+        i++;
+    }
+    return i;
+}
+
+static void on_op_begin(struct bth_state *s, const struct bth_event *e) {
+    struct bth_gen *g = gen_of_op(s, e->op);
+    uint32_t i = model_of_op(s, e->op);
+    if (g && g->inst == BTH_RESV) {
+        g->inst = BTH_LOADING;
+        g->load_at = s->now;
+    } else if (g) {
+        g->started = true;
+    } else if (i < s->n_models) {
+        s->models[i].est_started = true;
+    }
+}
+
+/* 1, 2, 4 ... 60 s in which callers get the cause at once; those who wait get it now. */
+static void load_failed(struct bth_state *s, uint32_t model, const struct berth_error *error,
+                        struct bth_actions *out) {
+    struct bth_model *m = &s->models[model];
+    int64_t delay = m->failures < 6 ? INT64_C(1) << m->failures : BTH_BACKOFF_MAX_S;
+    m->failures++;
+    m->cause = *error;
+    m->retry_at = s->now + BTH_MIN(delay, BTH_BACKOFF_MAX_S) * BTH_NS_PER_S;
+    for (uint64_t id = s->queue.first; id;) {
+        struct bth_ticket *t = bth_table_get(&s->tickets, id);
+        id = t->next;
+        if (t->model == model) {
+            bth_ticket_refuse(s, t, BTH_REASON_LOAD_FAILED, out);
+        }
+    }
+}
+
+static void on_estimated(struct bth_state *s, const struct bth_event *e, struct bth_actions *out) {
+    uint32_t model = model_of_op(s, e->op);
+    if (model == s->n_models) {
+        return;
+    }
+    struct bth_model *m = &s->models[model];
+    m->est_state = e->error ? BTH_EST_NONE : BTH_EST_KNOWN;
+    if (e->error) {
+        load_failed(s, model, e->error, out);
+    } else {
+        for (uint32_t i = 0; i < s->n_devices; i++) {
+            m->est[i].weights = cut(e->estimates[i].weights);
+            m->est[i].workspace = cut(e->estimates[i].workspace);
+            m->est[i].session = cut(e->estimates[i].session);
+        }
+    }
+    bth_pump(s, out);
+}
+
+static void on_load_done(struct bth_state *s, const struct bth_event *e, struct bth_actions *out) {
+    struct bth_gen *g = gen_of_op(s, e->op);
+    if (!g || g->inst != BTH_LOADING) {
+        return;
+    }
+    struct bth_ledger *d = &s->devices[g->device];
+    struct bth_model *m = &s->models[g->model];
+    uint32_t model = g->model;
+    g->op = 0;
+    if (e->error) {
+        bth_ledger_unreserve(d, g);
+        d->residual += e->bytes;
+        bth_gen_dead(s, g, out);
+        load_failed(s, model, e->error, out);
+    } else {
+        bth_ledger_commit(d, g, e->bytes, e->spare);
+        g->handle = e->handle;
+        g->inst = g->closing ? BTH_DRAIN : BTH_READY;
+        g->used_seq = ++s->last_use;
+        m->failures = 0;
+        m->loads++;
+        m->load_ns = s->now - g->load_at;
+        bth_gen_settle(s, g, out);
+    }
+    bth_pump(s, out);
+}
+
+static void on_free_done(struct bth_state *s, const struct bth_event *e, struct bth_actions *out) {
+    struct bth_gen *g = gen_of_op(s, e->op);
+    if (g && g->inst == BTH_FREEING) {
+        bth_ledger_freed(&s->devices[g->device], g, e->bytes);
+        bth_gen_dead(s, g, out);
+        bth_pump(s, out);
+    }
+}
+
+static bool grow_use(struct bth_state *s, struct bth_use_row *u, uint64_t more) {
+    if (!u || more > BYTES_MAX - u->bytes ||
+        (u->state != BTH_USE_RUN && u->state != BTH_USE_CANCELLING)) {
+        return false;
+    }
+    struct bth_gen *g = bth_table_get(&s->gens, u->gen);
+    struct bth_ledger *d = &s->devices[g->device];
+    if (bth_ledger_session_delta(g, g->use_bytes + more) > bth_ledger_room(d)) {
+        return false;
+    }
+    u->bytes += more;
+    bth_ledger_set_sessions(d, g, g->use_bytes + more);
+    return true;
+}
+
+static bool grow_gen(struct bth_state *s, struct bth_gen *g, uint64_t more) {
+    if (!g || g->inst == BTH_RESV || g->inst == BTH_FREEING) {
+        return false;
+    }
+    struct bth_ledger *d = &s->devices[g->device];
+    uint64_t room = bth_ledger_room(d);
+    if (room < d->earmark || room - d->earmark < more) {
+        return false;
+    }
+    bth_ledger_grow(d, g, more);
+    return true;
+}
+
+static void on_grow(struct bth_state *s, const struct bth_event *e, struct bth_actions *out) {
+    uint64_t more = cut(e->bytes);
+    bool grown = e->use ? grow_use(s, bth_table_get(&s->uses, e->id), more)
+                        : grow_gen(s, bth_table_get(&s->gens, e->id), more);
+    if (grown) {
+        bth_act(out, BTH_ACT_GROWN);
+        bth_pump(s, out); /* as after USE_BEGIN */
+    }
+}
+
+/* ---- events of administration ---------------------------------------------------------------*/
+
+static void on_unload(struct bth_state *s, const struct bth_event *e, struct bth_actions *out) {
+    assert(e->model < s->n_models);
+    struct bth_gen *g = bth_table_get(&s->gens, s->models[e->model].open);
+    if (g) {
+        bth_gen_close(s, g, out);
+        bth_pump(s, out);
+    }
+}
+
+/* Uses that have not begun are refused, those that run are to be cancelled. */
+static void revoke_all(struct bth_state *s, struct bth_actions *out) {
+    s->revoked = true;
+    struct bth_use_row *u;
+    for (u = bth_table_next(&s->uses, NULL); u; u = bth_table_next(&s->uses, u)) {
+        if (u->state == BTH_USE_WAIT) {
+            bth_use_refuse(s, u, BTH_REASON_LOST, out);
+        } else if (u->state == BTH_USE_OPEN) {
+            u->lost = true;
+        } else if (u->state == BTH_USE_RUN) {
+            u->state = BTH_USE_CANCELLING;
+            struct bth_action *a = bth_act(out, BTH_ACT_USE_CANCEL);
+            a->id = u->id;
+            a->arg = u->arg;
+        }
+    }
+    struct bth_lease_row *l;
+    for (l = bth_table_next(&s->leases, NULL); l; l = bth_table_next(&s->leases, l)) {
+        if (l->state == BTH_LEASE_HELD) {
+            l->state = BTH_LEASE_REVOKED;
+            let_go(s, l, out);
+            l->gen = 0;
+            struct bth_action *a = bth_act(out, BTH_ACT_REVOKED);
+            a->id = l->id;
+            a->arg = l->arg;
+        }
+    }
+}
+
+static void expire(struct bth_state *s, struct bth_actions *out) {
+    for (uint64_t id = s->queue.first; id;) {
+        struct bth_ticket *t = bth_table_get(&s->tickets, id);
+        id = t->next;
+        if (s->now >= t->expires) {
+            bth_ticket_refuse(s, t, BTH_REASON_TIMEOUT, out);
+        }
+    }
+    if (s->closing && !s->revoked && s->now >= s->close_at) {
+        revoke_all(s, out);
+    }
+    bth_pump(s, out);
+}
+
+static void on_close(struct bth_state *s, const struct bth_event *e, struct bth_actions *out) {
+    s->close_at = s->closing ? BTH_MIN(s->close_at, e->expires) : e->expires;
+    s->closing = true;
+    while (s->queue.first) {
+        bth_ticket_refuse(s, bth_table_get(&s->tickets, s->queue.first), BTH_REASON_SHUTDOWN, out);
+    }
+    struct bth_gen *g;
+    for (g = bth_table_next(&s->gens, NULL); g; g = bth_table_next(&s->gens, g)) {
+        bth_gen_close(s, g, out);
+    }
+    expire(s, out);
+}
+
+/* ---- the step -------------------------------------------------------------------------------*/
+
+/* Memory for the event, or the newcomer's refusal; false: answered. */
+static bool prepare(struct bth_state *s, const struct bth_event *e, struct bth_actions *out) {
+    bool acquire = e->kind == BTH_EV_ACQUIRE, open = e->kind == BTH_EV_USE_OPEN;
+    if (!acquire && !open && e->kind != BTH_EV_UNLOAD) {
+        return true;
+    }
+    if (reserve(s, acquire, open, out)) {
+        return true;
+    }
+    if (out->capacity > 0) {
+        refuse(s, out, open ? BTH_ACT_USE_REFUSED : BTH_ACT_REFUSE, e->model, BTH_REASON_MEMORY)
+            ->arg = e->arg;
+    }
+    return false; /* no action at all says the same */
+}
+
+void bth_step(struct bth_state *s, const struct bth_event *e, int64_t now,
+              struct bth_actions *out) {
+    s->now = BTH_MAX(s->now, now);
+    out->n = 0;
+    if (!prepare(s, e, out)) {
+        return;
+    }
+    switch (e->kind) {
+    case BTH_EV_ACQUIRE:
+        on_acquire(s, e, out);
+        break;
+    case BTH_EV_CANCEL:
+        on_cancel(s, e, out);
+        break;
+    case BTH_EV_RELEASE:
+        on_release(s, e, out);
+        break;
+    case BTH_EV_USE_OPEN:
+        on_use_open(s, e, out);
+        break;
+    case BTH_EV_USE_BEGIN:
+        on_use_begin(s, e, out);
+        break;
+    case BTH_EV_USE_END:
+        on_use_end(s, e, out);
+        break;
+    case BTH_EV_OP_BEGIN:
+        on_op_begin(s, e);
+        break;
+    case BTH_EV_ESTIMATED:
+        on_estimated(s, e, out);
+        break;
+    case BTH_EV_LOAD_DONE:
+        on_load_done(s, e, out);
+        break;
+    case BTH_EV_FREE_DONE:
+        on_free_done(s, e, out);
+        break;
+    case BTH_EV_GROW:
+        on_grow(s, e, out);
+        break;
+    case BTH_EV_UNLOAD:
+        on_unload(s, e, out);
+        break;
+    case BTH_EV_CLOSE:
+        on_close(s, e, out);
+        break;
+    case BTH_EV_TICK:
+        expire(s, out);
+        break;
+    }
+}
+
+int64_t bth_state_next_deadline(const struct bth_state *s) {
+    int64_t next = s->closing && !s->revoked ? s->close_at : BTH_FOREVER;
+    struct bth_ticket *t;
+    for (t = bth_table_next(&s->tickets, NULL); t; t = bth_table_next(&s->tickets, t)) {
+        next = BTH_MIN(next, t->expires);
+    }
+    return next;
+}
+
+static struct bth_op gen_op(const struct bth_gen *g) {
+    return (struct bth_op){.kind = g->inst == BTH_FREEING ? BTH_OP_FREE : BTH_OP_LOAD,
+                           .id = g->op,
+                           .model = g->model,
+                           .device = g->device,
+                           .gen = g->id,
+                           .est = g->est,
+                           .handle = g->handle};
+}
+
+struct bth_op bth_state_next_op(const struct bth_state *s) {
+    struct bth_op best = {.kind = BTH_OP_NONE};
+    for (struct bth_gen *g = bth_table_next(&s->gens, NULL); g; g = bth_table_next(&s->gens, g)) {
+        bool pending = g->inst == BTH_RESV || (g->inst == BTH_FREEING && !g->started);
+        enum bth_op_kind kind = g->inst == BTH_FREEING ? BTH_OP_FREE : BTH_OP_LOAD;
+        if (pending && (kind > best.kind || (kind == best.kind && g->op < best.id))) {
+            best = gen_op(g);
+        }
+    }
+    for (uint32_t i = 0; i < s->n_models && best.kind != BTH_OP_FREE; i++) {
+        const struct bth_model *m = &s->models[i];
+        if (m->est_state == BTH_EST_ASKED && !m->est_started &&
+            (best.kind != BTH_OP_ESTIMATE || m->est_op < best.id)) {
+            best = (struct bth_op){.kind = BTH_OP_ESTIMATE, .id = m->est_op, .model = i};
         }
     }
     return best;
 }
 
-static uint64_t largest_budget(const struct bth_state *s) {
-    uint64_t most = 0;
-    for (int d = 0; d < s->n_devices; d++) {
-        most = s->ledgers[d].budget > most ? s->ledgers[d].budget : most;
+/* ---- life -----------------------------------------------------------------------------------*/
+
+void bth_state_init(struct bth_state *s, const uint64_t *budgets, uint32_t n_devices) {
+    assert(n_devices >= 1 && n_devices <= BTH_MAX_DEVICES);
+    *s = (struct bth_state){.n_devices = n_devices};
+    for (uint32_t i = 0; i < n_devices; i++) {
+        s->devices[i].budget = cut(budgets[i]);
     }
-    return most;
+    bth_table_init(&s->gens, sizeof(struct bth_gen));
+    bth_table_init(&s->tickets, sizeof(struct bth_ticket));
+    bth_table_init(&s->leases, sizeof(struct bth_lease_row));
+    bth_table_init(&s->uses, sizeof(struct bth_use_row));
 }
 
-static bool is_idle(const struct bth_instance *i) {
-    return i->phase == BTH_INSTANCE_READY && i->n_leases == 0 && i->n_uses == 0;
+void bth_state_finish(struct bth_state *s) {
+    bth_free(s->models);
+    bth_table_finish(&s->gens);
+    bth_table_finish(&s->tickets);
+    bth_table_finish(&s->leases);
+    bth_table_finish(&s->uses);
 }
 
-/* Somebody waits for this very model: it is not to be unloaded under them. */
-static bool is_wanted(const struct bth_state *s, const struct bth_instance *i) {
-    struct bth_ticket *t;
-    BTH_LIST_EACH(t, &s->tickets, struct bth_ticket, link) {
-        if (t->model == i->model) {
-            return true;
+int bth_state_add_model(struct bth_state *s, void *arg, uint32_t *out) {
+    if (s->n_models == s->models_capacity) {
+        uint32_t capacity = s->models_capacity ? 2 * s->models_capacity : 8;
+        struct bth_model *models = bth_realloc_array(s->models, capacity, sizeof(*models));
+        if (!models) {
+            return BERTH_ENOMEM;
         }
+        s->models = models;
+        s->models_capacity = capacity;
     }
-    return false;
-}
-
-static struct bth_instance *oldest_idle(const struct bth_state *s, int device) {
-    struct bth_instance *i, *oldest = NULL;
-    BTH_LIST_EACH(i, &s->instances, struct bth_instance, link) {
-        if (i->device == device && is_idle(i) && !is_wanted(s, i) &&
-            (!oldest || i->idle_since < oldest->idle_since)) {
-            oldest = i;
-        }
-    }
-    return oldest;
-}
-
-static void close_instance(struct bth_instance *i) {
-    if (i->phase == BTH_INSTANCE_READY) {
-        i->phase = BTH_INSTANCE_DRAINING;
-    }
-    if (i->model->open == i) {
-        i->model->open = NULL;
-    }
-}
-
-/* Makes `bytes` of room on a device by draining idle models, if there are enough of them; else drains
- * none. Bytes already on their way back count. */
-static void make_room(struct bth_state *s, int device, uint64_t bytes) {
-    struct bth_instance *i;
-    uint64_t coming = bth_ledger_room(&s->ledgers[device]) + s->ledgers[device].freeing;
-    uint64_t idle = 0;
-    BTH_LIST_EACH(i, &s->instances, struct bth_instance, link) {
-        if (i->device == device && i->phase == BTH_INSTANCE_DRAINING && i->n_leases + i->n_uses == 0) {
-            coming += i->bytes;
-        } else if (i->device == device && is_idle(i) && !is_wanted(s, i)) {
-            idle += i->bytes;
-        }
-    }
-    if (coming + idle < bytes) {
-        return;
-    }
-    while (coming < bytes && (i = oldest_idle(s, device))) {
-        coming += i->bytes;
-        close_instance(i);
-    }
-}
-
-/* ---- the pump: the only place that grants, loads, frees ---- */
-
-static void free_drained(struct bth_state *s, struct bth_list *out) {
-    struct bth_instance *i;
-    BTH_LIST_EACH(i, &s->instances, struct bth_instance, link) {
-        if (i->phase == BTH_INSTANCE_DRAINING && i->n_leases == 0 && i->n_uses == 0) {
-            struct bth_ledger *l = &s->ledgers[i->device];
-            i->phase = BTH_INSTANCE_FREEING;
-            l->committed -= i->bytes;
-            l->freeing += i->bytes;
-            act(out, &i->action, BTH_ACT_FREE, i);
-        }
-    }
-}
-
-/* Uses wait in order; the first that does not fit holds back those behind it on its device. */
-static void pump_uses(struct bth_state *s, struct bth_list *out) {
-    bool blocked[BTH_MAX_DEVICES] = {false};
-    struct bth_use_state *u;
-    BTH_LIST_EACH(u, &s->uses, struct bth_use_state, link) {
-        int d = u->instance->device;
-        struct bth_ledger *l = &s->ledgers[d];
-        uint64_t most = l->budget - (u->instance->bytes < l->budget ? u->instance->bytes : l->budget);
-        if (u->bytes > most) {
-            u->phase = BTH_USE_OPEN;
-            bth_list_remove(&u->link);
-            bth_error(&u->error, BERTH_EBUDGET,
-                      "this request needs up to %.0f MB where %s leaves %.0f MB of the budget: raise "
-                      "the device's memory, or ask for less (best_of, length of the audio)",
-                      MB(u->bytes), u->instance->model->name, MB(most));
-            act(out, &u->action, BTH_ACT_USE_REFUSE, u);
-        } else if (!blocked[d] && u->bytes <= bth_ledger_room(l)) {
-            l->sessions += u->bytes;
-            u->phase = BTH_USE_RUN;
-            bth_list_remove(&u->link);
-            act(out, &u->action, BTH_ACT_USE_GRANT, u);
-        } else if (!blocked[d]) {
-            blocked[d] = true;
-            make_room(s, d, u->bytes);
-        }
-    }
-}
-
-static void start_load(struct bth_state *s, struct bth_model_entry *m, int device, uint64_t need,
-                       struct bth_instance *i, int64_t now, struct bth_list *out) {
-    i->model = m;
-    i->device = device;
-    i->phase = BTH_INSTANCE_LOADING;
-    i->generation = ++m->generation;
-    i->bytes = need;
-    i->n_leases = i->n_uses = 0;
-    m->open = i;
-    m->load_began = now;
-    s->ledgers[device].reserved += need;
-    s->n_loading++;
-    bth_list_append(&s->instances, &i->link);
-    act(out, &i->action, BTH_ACT_LOAD, i);
-}
-
-/* One ticket whose model is neither ready nor loading. */
-static bool pump_load(struct bth_state *s, struct bth_ticket *t, struct bth_instance **spare,
-                      bool *bytes_blocked, bool *wants_spare, int64_t now, struct bth_list *out) {
-    struct bth_model_entry *m = t->model;
-    if (now < m->fail.until) {
-        bth_error_copy(&t->error, &m->fail.cause);
-        refuse(t, out);
-        return true;
-    }
-    uint64_t need = need_of(m), with_session = need + m->estimate.session_bytes;
-    if (with_session > largest_budget(s)) {
-        bth_error(&t->error, BERTH_EBUDGET,
-                  "%s needs %.0f MB and %.0f MB for a request; the largest budget is %.0f MB: raise "
-                  "the device's memory in the configuration",
-                  m->name, MB(need), MB(m->estimate.session_bytes), MB(largest_budget(s)));
-        refuse(t, out);
-        return true;
-    }
-    if (*bytes_blocked || s->n_loading >= s->max_loading) {
-        return false;
-    }
-    int d = place(s);
-    if (with_session > bth_ledger_room(&s->ledgers[d])) {
-        *bytes_blocked = true;
-        make_room(s, d, with_session);
-        return false;
-    }
-    if (!*spare) {
-        *wants_spare = true;
-        return false;
-    }
-    start_load(s, m, d, need, *spare, now, out);
-    *spare = NULL;
-    return true;
-}
-
-static bool pump_tickets(struct bth_state *s, struct bth_instance **spare, bool *wants_spare,
-                         int64_t now, struct bth_list *out) {
-    bool bytes_blocked = false, moved = false;
-    struct bth_ticket *t;
-    BTH_LIST_EACH(t, &s->tickets, struct bth_ticket, link) {
-        const struct bth_instance *i = t->model->open;
-        if (s->closing) {
-            bth_error(&t->error, BERTH_ESHUTDOWN, "Berth is shutting down");
-            refuse(t, out);
-        } else if (i && i->phase == BTH_INSTANCE_READY) {
-            grant(s, t, out);
-            moved = true;
-        } else if (!i) {
-            moved |= pump_load(s, t, spare, &bytes_blocked, wants_spare, now, out);
-        }
-    }
-    return moved;
-}
-
-static void expire(struct bth_state *s, int64_t now, struct bth_list *out) {
-    struct bth_ticket *t;
-    BTH_LIST_EACH(t, &s->tickets, struct bth_ticket, link) {
-        if (t->deadline <= now) {
-            bth_error(&t->error, BERTH_ETIMEDOUT, "%s was not to be had in time (%s)",
-                      t->model->name,
-                      t->model->open ? "it is loading" : "it waits for memory or another load");
-            refuse(t, out);
-        }
-    }
-}
-
-static void pump(struct bth_state *s, struct bth_event *ev, int64_t now, struct bth_list *out,
-                 bool *wants_spare) {
-    *wants_spare = false;
-    do {
-        free_drained(s, out);
-        pump_uses(s, out);
-    } while (pump_tickets(s, &ev->spare, wants_spare, now, out));
-    free_drained(s, out);
-}
-
-/* ---- events ---- */
-
-static void acquire(struct bth_state *s, struct bth_ticket *t) {
-    t->answered = false;
-    t->lease->phase = BTH_LEASE_WAIT;
-    t->lease->instance = NULL;
-    bth_list_init(&t->lease->link);
-    t->model->n_waiting++;
-    bth_list_append(&s->tickets, &t->link);
-}
-
-static void note_idle(struct bth_instance *i, int64_t now) {
-    if (i->n_leases == 0 && i->n_uses == 0) {
-        i->idle_since = now;
-    }
-}
-
-static void release(struct bth_lease_state *l, int64_t now) {
-    if (l->phase == BTH_LEASE_HELD) {
-        l->instance->n_leases--;
-        note_idle(l->instance, now);
-    }
-    if (l->phase == BTH_LEASE_HELD || l->phase == BTH_LEASE_REVOKED) {
-        bth_list_remove(&l->link);
-    }
-    l->phase = BTH_LEASE_RELEASED;
-}
-
-static int use_open(struct bth_use_state *u, const struct bth_lease_state *l) {
-    if (l->phase != BTH_LEASE_HELD) {
-        return BERTH_ELOST;
-    }
-    u->phase = BTH_USE_OPEN;
-    u->instance = l->instance;
-    u->bytes = 0;
-    bth_list_init(&u->link);
-    u->instance->n_uses++;
-    u->instance->model->n_running++;
+    s->models[s->n_models] = (struct bth_model){.arg = arg, .used_at = -1};
+    *out = s->n_models++;
     return 0;
-}
-
-static void use_end(struct bth_state *s, struct bth_use_state *u, bool failed, int64_t now) {
-    if (u->phase == BTH_USE_ENDED) {
-        return;
-    }
-    if (u->phase == BTH_USE_RUN) {
-        s->ledgers[u->instance->device].sessions -= u->bytes;
-    }
-    bth_list_remove(&u->link); /* a use that waits is given up */
-    u->phase = BTH_USE_ENDED;
-    u->instance->n_uses--;
-    u->instance->model->n_running--;
-    u->instance->model->n_served++;
-    u->instance->model->n_failed += failed;
-    note_idle(u->instance, now);
-}
-
-static int grow(struct bth_state *s, const struct bth_event *ev) {
-    int d = ev->use ? ev->use->instance->device : ev->instance->device;
-    struct bth_ledger *l = &s->ledgers[d];
-    if (ev->bytes > bth_ledger_room(l)) {
-        return BERTH_EBUDGET;
-    }
-    if (ev->use) {
-        ev->use->bytes += ev->bytes;
-        l->sessions += ev->bytes;
-    } else {
-        ev->instance->bytes += ev->bytes;
-        *(ev->instance->phase == BTH_INSTANCE_LOADING ? &l->reserved : &l->committed) += ev->bytes;
-    }
-    return 0;
-}
-
-static const int64_t longest_back_off = 60 * BTH_NS_PER_S;
-
-static void load_failed(struct bth_state *s, struct bth_instance *i, int rc, int64_t now,
-                        struct bth_list *out) {
-    struct bth_model_entry *m = i->model;
-    int64_t wait = BTH_NS_PER_S << (m->fail.n < 6 ? m->fail.n : 6);
-    m->fail.n++;
-    m->fail.until = now + (wait < longest_back_off ? wait : longest_back_off);
-    m->fail.cause = i->error;
-    if (m->fail.cause.code == 0) {
-        bth_error(&m->fail.cause, rc, "loading %s failed", m->name);
-    }
-    struct bth_ticket *t;
-    BTH_LIST_EACH(t, &s->tickets, struct bth_ticket, link) {
-        if (t->model == m) {
-            bth_error_copy(&t->error, &m->fail.cause);
-            refuse(t, out);
-        }
-    }
-}
-
-static void load_done(struct bth_state *s, const struct bth_event *ev, int64_t now,
-                      struct bth_list *out) {
-    struct bth_instance *i = ev->instance;
-    if (i->phase != BTH_INSTANCE_LOADING) {
-        return;
-    }
-    struct bth_ledger *l = &s->ledgers[i->device];
-    struct bth_model_entry *m = i->model;
-    s->n_loading--;
-    l->reserved -= i->bytes;
-    if (ev->rc < 0) {
-        i->bytes = 0;
-        close_instance(i);
-        i->phase = BTH_INSTANCE_GONE;
-        bth_list_remove(&i->link);
-        load_failed(s, i, ev->rc, now, out);
-        return;
-    }
-    bool still_open = m->open == i;
-    i->bytes = ev->bytes;
-    l->committed += ev->bytes;
-    i->phase = still_open ? BTH_INSTANCE_READY : BTH_INSTANCE_DRAINING;
-    i->idle_since = now;
-    m->n_loads++;
-    m->load_ns = now - m->load_began;
-    m->learnt_bytes = ev->bytes > m->learnt_bytes ? ev->bytes : m->learnt_bytes;
-    m->fail.n = 0;
-    m->fail.until = 0;
-}
-
-/* Bytes that an engine did not give back stay charged as committed: better too little room than
- * an out-of-memory crash. */
-static void free_done(struct bth_state *s, const struct bth_event *ev) {
-    struct bth_instance *i = ev->instance;
-    if (i->phase != BTH_INSTANCE_FREEING) {
-        return;
-    }
-    struct bth_ledger *l = &s->ledgers[i->device];
-    l->freeing -= i->bytes;
-    l->committed += ev->bytes;
-    i->bytes = 0;
-    i->phase = BTH_INSTANCE_GONE;
-    bth_list_remove(&i->link);
-}
-
-static void unload(struct bth_model_entry *m) {
-    if (m->open) {
-        close_instance(m->open);
-    }
-}
-
-static void close_all(struct bth_state *s) {
-    struct bth_model_entry *m;
-    s->closing = true;
-    BTH_LIST_EACH(m, &s->models, struct bth_model_entry, link) {
-        unload(m);
-    }
-}
-
-/* Revoked leases no longer hold their instance; their uses do, until they have ended. */
-static void revoke_all(struct bth_state *s, int64_t now, struct bth_list *out) {
-    struct bth_lease_state *l;
-    BTH_LIST_EACH(l, &s->leases, struct bth_lease_state, link) {
-        if (l->phase == BTH_LEASE_HELD) {
-            l->phase = BTH_LEASE_REVOKED;
-            l->instance->n_leases--;
-            note_idle(l->instance, now);
-            act(out, &l->action, BTH_ACT_REVOKE, l);
-        }
-    }
-}
-
-int bth_step(struct bth_state *s, struct bth_event *ev, int64_t now, struct bth_list *out,
-             bool *out_wants_spare) {
-    int rc = 0;
-    switch (ev->kind) {
-    case BTH_EV_ACQUIRE:
-        acquire(s, ev->ticket);
-        break;
-    case BTH_EV_CANCEL:
-        if (!ev->ticket->answered) {
-            bth_error(&ev->ticket->error, BERTH_ECANCELLED, "no longer wanted");
-            refuse(ev->ticket, out);
-        }
-        break;
-    case BTH_EV_RELEASE:
-        release(ev->lease, now);
-        break;
-    case BTH_EV_USE_OPEN:
-        rc = use_open(ev->use, ev->lease);
-        break;
-    case BTH_EV_USE_BEGIN:
-        ev->use->phase = BTH_USE_WAIT;
-        ev->use->bytes = ev->bytes;
-        bth_list_append(&s->uses, &ev->use->link);
-        break;
-    case BTH_EV_USE_END:
-        use_end(s, ev->use, ev->failed, now);
-        break;
-    case BTH_EV_GROW:
-        rc = grow(s, ev);
-        break;
-    case BTH_EV_LOAD_DONE:
-        load_done(s, ev, now, out);
-        break;
-    case BTH_EV_FREE_DONE:
-        free_done(s, ev);
-        break;
-    case BTH_EV_UNLOAD:
-        unload(ev->model);
-        break;
-    case BTH_EV_CLOSE:
-        close_all(s);
-        break;
-    case BTH_EV_REVOKE_ALL:
-        revoke_all(s, now, out);
-        break;
-    case BTH_EV_TICK:
-        break;
-    }
-    pump(s, ev, now, out, out_wants_spare); /* a grant that is due comes before a time-out */
-    expire(s, now, out);
-    return rc;
-}
-
-int64_t bth_next_deadline(const struct bth_state *s) {
-    int64_t next = BTH_FOREVER;
-    struct bth_ticket *t;
-    BTH_LIST_EACH(t, &s->tickets, struct bth_ticket, link) {
-        next = t->deadline < next ? t->deadline : next;
-    }
-    return next;
 }

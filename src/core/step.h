@@ -1,65 +1,257 @@
 /*
- * core/step.h - every decision of the manager, as one pure function.
+ * core/step.h - every decision of core as one pure function: state + event + now -> actions.
  *
- * State, event and time in; actions out. No clock, thread, lock, allocation or I/O inside, so the
- * simulator (tests/sim/sim_core.c) runs what the manager runs. The rules, in short:
+ * No lock, clock, thread, file or engine inside: manager.c runs it under the core lock and carries
+ * the actions out; the simulator (tests/sim/sim_core.c) runs the same code under a virtual clock.
  *
- *  - A model loads once however many ask (LOADING), under a reservation of its estimate.
- *  - Tickets are served in order of arrival; one that waits for bytes lets none behind it start a load.
- *  - When room lacks, idle models are unloaded, least recently used first, but only if that suffices.
- *  - What can never fit is refused at once, with the numbers.
- *  - A failed load answers all its waiters, and newcomers for 1, 2, 4 ... 60 s.
- *  - Unloading drains: a draining instance is never revived, newcomers wait for the next generation.
- *  - Nothing is freed while a lease or a use holds it. Revoking a lease does not end its uses: the
- *    scheduler does, and says so.
- *  - A completion that names no pending load or unload changes nothing.
+ * THE STATES, and who moves them
+ *   device      budget = reserved + committed + freeing + residual + room        (ledger.c)
+ *   model       what could be loaded; back-off after a failed load
+ *   generation  OPEN > CLOSING > dead. At most one OPEN a model. A CLOSING one is never opened
+ *               again: newcomers get the next. One instance each for now:
+ *                 RESV     bytes are reserved, LOAD is asked for
+ *                 LOADING  the loader is at it
+ *                 READY    the only state in which a lease is granted
+ *                 DRAIN    closing, until its last lease and its last use have gone
+ *                 FREEING  FREE is asked for; the bytes stay charged until FREE_DONE
+ *   ticket      a caller waiting for a lease: answered GRANT or REFUSE, exactly once
+ *   lease       HELD > released | REVOKED (then its uses are cancelled, its bytes wait for them)
+ *   use         one request on the instance: OPEN (pins it) > WAIT (for bytes) > RUN
+ *               > CANCELLING, or REFUSED; gone with USE_END
+ *
+ * THE ORDER. Tickets first come, first served. The oldest that lacks bytes owns an earmark on its
+ * device: younger ones use only the room beyond it. Uses pass earmarks, for who holds a lease must
+ * be able to finish, and are first come, first served within an instance.
+ *
+ * MEMORY. Only ACQUIRE, USE_OPEN and UNLOAD allocate, before they change anything, and answer
+ * ENOMEM; all other events cannot fail.
  */
 #ifndef BTH_STEP_H
 #define BTH_STEP_H
 
-#include "core/state.h"
+#include "core/limits.h"
+#include "core/table.h"
+#include <berth/error.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define BTH_BACKOFF_MAX_S 60
+
+/* ---- state ----------------------------------------------------------------------------------*/
+
+struct bth_ledger {
+    uint64_t budget;
+    uint64_t reserved, committed, freeing;
+    uint64_t residual; /* still drawn after an unload: never given out again */
+    uint64_t earmark;  /* the oldest byte waiter's need, as of the last event */
+};
+
+/* What a load will take on one device. */
+struct bth_estimate {
+    uint64_t weights, workspace;
+    uint64_t session; /* least worth loading for; stays reserved while the instance lives */
+};
+
+/* Why a ticket waits. */
+enum bth_why { BTH_WHY_NONE, BTH_WHY_ESTIMATE, BTH_WHY_LOADING, BTH_WHY_BYTES };
+
+enum bth_est_state { BTH_EST_NONE, BTH_EST_ASKED, BTH_EST_KNOWN };
+
+struct bth_model {
+    void *arg;       /* the driver's */
+    uint64_t open;   /* the OPEN generation, or 0 */
+    uint64_t serial; /* of the newest generation */
+    enum bth_est_state est_state;
+    bool est_started;
+    uint64_t est_op;
+    struct bth_estimate est[BTH_MAX_DEVICES];
+    uint32_t failures; /* in a row */
+    int64_t retry_at;  /* no load before */
+    struct berth_error cause;
+    uint64_t pass; /* the pump's mark: cannot be had in this pass, because of: */
+    enum bth_why pass_why;
+    /* statistics */
+    uint64_t leases, waiting, running, served, failed, loads;
+    int64_t load_ns, used_at; /* used_at < 0: never */
+};
+
+enum bth_inst_state { BTH_RESV, BTH_LOADING, BTH_READY, BTH_DRAIN, BTH_FREEING };
+
+struct bth_gen {
+    uint64_t id;
+    uint32_t model, device;
+    uint64_t serial;
+    bool closing, started; /* started: the loader has begun the pending FREE */
+    enum bth_inst_state inst;
+    uint64_t op;  /* the pending LOAD or FREE, or 0 */
+    void *handle; /* the driver's loaded instance, from LOAD_DONE to FREE */
+    struct bth_estimate est;
+    uint64_t held;    /* C while READY or DRAIN, F while FREEING */
+    uint64_t res;     /* R: not drawn yet, sessions apart */
+    uint64_t session; /* R: max(est.session, sum of the uses' bytes) */
+    uint64_t use_bytes;
+    uint32_t leases, uses; /* HELD leases; uses in any state */
+    uint32_t waits;        /* of them in WAIT */
+    int64_t load_at;
+    uint64_t used_seq; /* order of last use: the clock may stand still */
+    uint64_t pass;     /* the pump's mark: a use of it waits already */
+    bool victim;       /* the planner's mark */
+};
+
+struct bth_ticket {
+    uint64_t id, prev, next; /* in the queue */
+    void *arg;
+    uint32_t model;
+    int64_t expires;
+    enum bth_why why;
+};
+
+enum bth_lease_state { BTH_LEASE_HELD, BTH_LEASE_REVOKED };
+struct bth_lease_row {
+    uint64_t id;
+    void *arg;
+    uint64_t gen; /* 0 once revoked and its generation has gone */
+    uint32_t model;
+    enum bth_lease_state state;
+};
+
+enum bth_use_state { BTH_USE_OPEN, BTH_USE_WAIT, BTH_USE_RUN, BTH_USE_CANCELLING, BTH_USE_REFUSED };
+struct bth_use_row {
+    uint64_t id, prev, next; /* among those that wait */
+    void *arg;
+    uint64_t lease, gen;
+    uint64_t bytes;
+    enum bth_use_state state;
+    bool lost; /* its lease was revoked while it was OPEN */
+};
+
+struct bth_list {
+    uint64_t first, last;
+};
+
+struct bth_state {
+    int64_t now;
+    struct bth_ledger devices[BTH_MAX_DEVICES];
+    uint32_t n_devices;
+    struct bth_model *models;
+    uint32_t n_models, models_capacity;
+    struct bth_table gens, tickets, leases, uses;
+    struct bth_list queue;   /* tickets, oldest first */
+    struct bth_list waiting; /* uses in WAIT, oldest first */
+    uint64_t last_op, last_pass, last_use;
+    bool closing, revoked;
+    int64_t close_at;
+};
+
+/* ---- events ---------------------------------------------------------------------------------*/
 
 enum bth_event_kind {
-    BTH_EV_ACQUIRE,     /* ticket, linked to a lease */
-    BTH_EV_CANCEL,      /* ticket: give up, unless it has been answered */
-    BTH_EV_RELEASE,     /* lease */
-    BTH_EV_USE_OPEN,    /* use, lease: pin the lease's instance */
-    BTH_EV_USE_BEGIN,   /* use, bytes */
-    BTH_EV_USE_END,     /* use, failed */
-    BTH_EV_GROW,        /* use or instance, bytes: now or not at all */
-    BTH_EV_LOAD_DONE,   /* instance; rc, bytes that it holds */
-    BTH_EV_FREE_DONE,   /* instance; bytes that were not given back */
-    BTH_EV_UNLOAD,      /* model */
-    BTH_EV_CLOSE,       /* refuse newcomers, drain everything */
-    BTH_EV_REVOKE_ALL,  /* the deadline of a close */
-    BTH_EV_TICK         /* time has passed */
+    BTH_EV_ACQUIRE,   /* model, expires, arg: GRANT, REFUSE or QUEUED; expires <= now: no wait,
+                         nothing started */
+    BTH_EV_CANCEL,    /* id of a ticket */
+    BTH_EV_RELEASE,   /* id of a lease; again: nothing */
+    BTH_EV_USE_OPEN,  /* id of a lease, arg: USE_OPENED or USE_REFUSED */
+    BTH_EV_USE_BEGIN, /* id of a use, bytes: USE_RUN or USE_REFUSED, now or later */
+    BTH_EV_USE_END,   /* id of a use, failed; again: nothing */
+    BTH_EV_OP_BEGIN,  /* op: the loader has taken it */
+    BTH_EV_ESTIMATED, /* op, error or estimates [n_devices] */
+    BTH_EV_LOAD_DONE, /* op, error, handle, bytes = drawn, spare = may still be drawn */
+    BTH_EV_FREE_DONE, /* op, bytes = still drawn (residual) */
+    BTH_EV_GROW,      /* id of a generation or (use true) of a use, bytes: GROWN, or nothing: no */
+    BTH_EV_UNLOAD,    /* model, arg: REFUSE when out of memory, else nothing */
+    BTH_EV_CLOSE,     /* expires: refuse newcomers, drain, then revoke */
+    BTH_EV_TICK       /* time has passed */
 };
+#define BTH_N_EVENTS 14
 
 struct bth_event {
     enum bth_event_kind kind;
-    struct bth_ticket *ticket;
-    struct bth_lease_state *lease;
-    struct bth_use_state *use;
-    struct bth_instance *instance;
-    struct bth_model_entry *model;
-    struct bth_instance *spare; /* ACQUIRE and whatever may start a load: memory for one; NULL after
-                                   the step if it was taken */
-    uint64_t bytes;
-    int rc;
-    bool failed;
+    uint64_t id, op;
+    uint32_t model;
+    void *arg;
+    int64_t expires;
+    uint64_t bytes, spare;
+    bool use, failed;
+    void *handle;
+    const struct berth_error *error; /* NULL: it went well */
+    const struct bth_estimate *estimates;
 };
 
-void bth_state_init(struct bth_state *s);
+/* ---- actions --------------------------------------------------------------------------------*/
 
-/* Moves the state. Actions are appended to `out`. Returns 0, or for USE_OPEN and GROW why not
- * (BERTH_ELOST, BERTH_EBUDGET). A state that could start a load but had no `spare` does nothing about
- * it: *out_wants_spare asks for another TICK with one. */
-int bth_step(struct bth_state *s, struct bth_event *ev, int64_t now, struct bth_list *out,
-             bool *out_wants_spare);
+enum bth_action_kind {
+    BTH_ACT_QUEUED,      /* id = ticket */
+    BTH_ACT_GRANT,       /* id = lease, gen; arg of the ticket */
+    BTH_ACT_REFUSE,      /* code, reason, model; arg of the ticket */
+    BTH_ACT_USE_OPENED,  /* id = use, gen */
+    BTH_ACT_USE_RUN,     /* id = use, bytes */
+    BTH_ACT_USE_REFUSED, /* code, reason */
+    BTH_ACT_USE_CANCEL,  /* id = use: its lease was revoked, it must end soon */
+    BTH_ACT_REVOKED,     /* id = lease */
+    BTH_ACT_WORK,        /* op: bth_state_next_op has something new */
+    BTH_ACT_GROWN,
+    BTH_ACT_DEAD /* gen is no more */
+};
 
-/* When a TICK is due: the earliest deadline of a ticket; BTH_FOREVER: none. */
-int64_t bth_next_deadline(const struct bth_state *s);
+enum bth_reason {
+    BTH_REASON_NONE,
+    BTH_REASON_MEMORY,      /* ENOMEM: a table could not grow */
+    BTH_REASON_SHUTDOWN,    /* ESHUTDOWN */
+    BTH_REASON_TIMEOUT,     /* ETIMEDOUT; `why` says what it waited for */
+    BTH_REASON_CANCELLED,   /* ECANCELLED */
+    BTH_REASON_IMPOSSIBLE,  /* EBUDGET: not even alone; `bytes` = need */
+    BTH_REASON_LOAD_FAILED, /* the model's cause */
+    BTH_REASON_LOST         /* ELOST: the lease is revoked or was given back */
+};
 
-uint64_t bth_ledger_room(const struct bth_ledger *l);
+struct bth_action {
+    enum bth_action_kind kind;
+    enum bth_reason reason;
+    enum bth_why why;
+    int code;
+    uint32_t model;
+    uint64_t id, gen, op, bytes;
+    void *arg;
+};
+
+/* The driver's buffer; the step makes it large enough. Zero-initialised is valid. */
+struct bth_actions {
+    struct bth_action *items;
+    size_t n, capacity;
+};
+void bth_actions_finish(struct bth_actions *a);
+
+/* ---- the step -------------------------------------------------------------------------------*/
+
+void bth_state_init(struct bth_state *s, const uint64_t *budgets, uint32_t n_devices);
+void bth_state_finish(struct bth_state *s);
+/* Makes a model known; 0 or ENOMEM. */
+int bth_state_add_model(struct bth_state *s, void *arg, uint32_t *out);
+
+/* Replaces the contents of `out`. `now` may stand still and is never taken back. */
+void bth_step(struct bth_state *s, const struct bth_event *event, int64_t now,
+              struct bth_actions *out);
+
+/* When a TICK is due; BTH_FOREVER: never. */
+int64_t bth_state_next_deadline(const struct bth_state *s);
+
+/* What the loader should do next: frees first, then estimates, then loads, oldest first. The
+ * driver says OP_BEGIN, does it, and says the matching DONE event. */
+enum bth_op_kind { BTH_OP_NONE, BTH_OP_ESTIMATE, BTH_OP_LOAD, BTH_OP_FREE };
+struct bth_op {
+    enum bth_op_kind kind;
+    uint64_t id;
+    uint32_t model, device;
+    uint64_t gen;
+    struct bth_estimate est;
+    void *handle;
+};
+struct bth_op bth_state_next_op(const struct bth_state *s);
+
+/* Nothing is loaded, loading or being freed. */
+static inline bool bth_state_empty(const struct bth_state *s) {
+    return s->gens.used == 0;
+}
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "base/str.h"
 #include "format/source_internal.h"
 #include <stdio.h>
 #include <string.h>
@@ -45,7 +46,7 @@ static uint32_t take_u32(struct cursor *c) {
 static const char *take_string(struct cursor *c, size_t *out_size) {
     uint32_t n = take_u16(c);
     const unsigned char *p = take(c, n);
-    if (!p || n == 0 || p[n - 1] != 0) {
+    if (!p || n == 0 || memchr(p, 0, n) != p + n - 1) {
         c->bad = true;
         return NULL;
     }
@@ -82,15 +83,19 @@ static int parse_variable(struct bth_source *s, struct cursor *c, uint32_t versi
     for (int i = 0; i < t.rank && i < BTH_SOURCE_MAX_DIMS; i++) {
         t.dims[i] = take_u32(c);
     }
-    if (c->bad || t.rank > BTH_SOURCE_MAX_DIMS) {
+    if (c->bad) {
         return cut_short(err);
+    }
+    if (t.rank > BTH_SOURCE_MAX_DIMS) {
+        return bth_error(err, BERTH_EFORMAT, "tensor %.100s has %d dimensions, at most %d are read",
+                         name, t.rank, BTH_SOURCE_MAX_DIMS);
     }
     uint32_t code = take_u8(c);
     size_t bytes = take_u32(c);
     if (!(version >= 4 ? new_dtype(code, &t.dtype) : old_dtype(code, &t.dtype))) {
-        return c->bad ? cut_short(err)
-                      : bth_error(err, BERTH_EFORMAT, "tensor %.100s has unknown type %u", name,
-                                  code);
+        return c->bad
+                   ? cut_short(err)
+                   : bth_error(err, BERTH_EFORMAT, "tensor %.100s has unknown type %u", name, code);
     }
     if (version < 4 && !bth_mul(bytes, code, &bytes)) {
         return cut_short(err);
@@ -100,25 +105,48 @@ static int parse_variable(struct bth_source *s, struct cursor *c, uint32_t versi
     return c->bad ? cut_short(err) : bth_source_add(s, name, name_size, &t, err);
 }
 
+static const struct bth_source_tensor *find_variable(const struct bth_source *s, size_t n_variables,
+                                                     const char *name) {
+    const struct bth_source variables = {.tensors = s->tensors, .n = n_variables};
+    return bth_source_find(&variables, name);
+}
+
+/* Adds an alias, and one of the quantisation scale that belongs to the variable, if it has one: the
+ * file names the weight only. */
+static int add_alias(struct bth_source *s, size_t n_variables, const char *alias, const char *name,
+                     struct berth_error *err) {
+    const struct bth_source_tensor *t = find_variable(s, n_variables, name);
+    if (!t) {
+        return bth_error(err, BERTH_EFORMAT, "alias %.100s names %.100s, which is not there", alias,
+                         name);
+    }
+    struct bth_source_tensor copy = *t; /* adding moves the array */
+    int rc = bth_source_add(s, alias, strlen(alias), &copy, err);
+    struct bth_str scale = {0};
+    bth_str_printf(&scale, "%s_scale", name);
+    t = rc == 0 ? find_variable(s, n_variables, bth_str_text(&scale)) : NULL;
+    if (t) {
+        copy = *t;
+        bth_str_clear(&scale);
+        bth_str_printf(&scale, "%s_scale", alias);
+        rc = bth_source_add(s, bth_str_text(&scale), scale.size, &copy, err);
+    }
+    if (rc == 0 && scale.failed) {
+        rc = bth_error_nomem(err);
+    }
+    bth_str_finish(&scale);
+    return rc;
+}
+
 /* Aliases are looked up among the variables: they are sealed first, then again with the aliases. */
 static int parse_aliases(struct bth_source *s, struct cursor *c, struct berth_error *err) {
     uint32_t n = take_u32(c);
     int rc = bth_source_seal(s, err);
     size_t n_variables = s->n;
     for (uint32_t i = 0; rc == 0 && i < n; i++) {
-        size_t alias_size = 0, name_size = 0;
-        const char *alias = take_string(c, &alias_size), *name = take_string(c, &name_size);
-        if (c->bad) {
-            return cut_short(err);
-        }
-        struct bth_source variables = {.tensors = s->tensors, .n = n_variables};
-        const struct bth_source_tensor *t = bth_source_find(&variables, name);
-        if (!t) {
-            return bth_error(err, BERTH_EFORMAT, "alias %.100s names %.100s, which is not there",
-                             alias, name);
-        }
-        const struct bth_source_tensor copy = *t;
-        rc = bth_source_add(s, alias, alias_size, &copy, err);
+        size_t size = 0;
+        const char *alias = take_string(c, &size), *name = take_string(c, &size);
+        rc = c->bad ? cut_short(err) : add_alias(s, n_variables, alias, name, err);
     }
     return rc;
 }
@@ -131,6 +159,7 @@ int bth_ct2_parse(struct bth_source *s, const unsigned char *data, size_t size,
         return bth_error(err, BERTH_EFORMAT,
                          "not a CTranslate2 model, or of a version other than 1 to 6");
     }
+    s->revision = 1; /* of files that do not say */
     if (version >= 2) {
         size_t n = 0;
         const char *spec = take_string(&c, &n);

@@ -17,10 +17,9 @@ struct dtype_name {
 };
 
 static bool find_dtype(const char *name, enum berth_dtype *out) {
-    static const struct dtype_name names[] = {{"F32", BERTH_F32},   {"F16", BERTH_F16},
-                                              {"BF16", BERTH_BF16}, {"I8", BERTH_I8},
-                                              {"I16", BERTH_I16},   {"I32", BERTH_I32},
-                                              {"U32", BERTH_U32}};
+    static const struct dtype_name names[] = {
+        {"F32", BERTH_F32}, {"F16", BERTH_F16}, {"BF16", BERTH_BF16}, {"I8", BERTH_I8},
+        {"I16", BERTH_I16}, {"I32", BERTH_I32}, {"U32", BERTH_U32}};
     for (size_t i = 0; name && i < BTH_COUNT(names); i++) {
         if (strcmp(name, names[i].name) == 0) {
             *out = names[i].dtype;
@@ -146,7 +145,10 @@ static int add_file(struct bth_source *s, const char *path, struct berth_error *
     }
     s->n_maps++;
     rc = bth_safetensors_parse(s, map->data, map->size, err);
-    return rc < 0 ? bth_error_prefix(err, "%s: ", path) : 0;
+    if (rc < 0) {
+        bth_error_prefix(err, "%s: ", path);
+    }
+    return rc;
 }
 
 static int add_shard(struct bth_source *s, const char *dir, const char *name,
@@ -161,7 +163,7 @@ static int add_shard(struct bth_source *s, const char *dir, const char *name,
     return rc;
 }
 
-/* Every shard that the index names, once. */
+/* Every shard that the index names, once; then every tensor that it names must be there. */
 static int add_shards(struct bth_source *s, const char *dir, json_t *index,
                       struct berth_error *err) {
     json_t *weights = json_object_get(index, "weight_map"), *seen = json_object(), *file;
@@ -188,6 +190,12 @@ static int add_shards(struct bth_source *s, const char *dir, json_t *index,
         rc = add_shard(s, dir, name, err);
     }
     json_decref(seen);
+    rc = rc < 0 ? rc : bth_source_seal(s, err);
+    json_object_foreach(weights, tensor, file) {
+        if (rc == 0 && !bth_source_find(s, tensor)) {
+            rc = bth_error(err, BERTH_EFORMAT, "%s: tensor %.100s is in no shard", dir, tensor);
+        }
+    }
     return rc;
 }
 

@@ -37,8 +37,9 @@ int bth_ct2_open(const char *path, struct bth_source **out, struct berth_error *
 const char *bth_ct2_spec(const struct bth_source *s, uint32_t *out_revision);
 
 /* Opens one safetensors file, or a directory with model.safetensors or
- * model.safetensors.index.json and its shards. On disk: u64 n; n bytes of JSON {name: {dtype, shape,
- * data_offsets [begin, end)}}; data. Overlaps, gaps beyond the file and unknown dtypes are errors. */
+ * model.safetensors.index.json and its shards. On disk: u64 n; n bytes of JSON {name: {dtype,
+ * shape, data_offsets [begin, end)}}; data. Overlaps, gaps beyond the file and unknown dtypes are
+ * errors. */
 int bth_safetensors_open(const char *path, struct bth_source **out, struct berth_error *err);
 
 void bth_source_close(struct bth_source *s);

@@ -11,8 +11,8 @@
 struct bth_source {
     struct bth_map *maps; /* [n_maps] files that tensors point into */
     size_t n_maps;
-    struct bth_arena arena;             /* names */
-    struct bth_source_tensor *tensors;  /* [n], sorted by name once sealed */
+    struct bth_arena arena;            /* names */
+    struct bth_source_tensor *tensors; /* [n], sorted by name once sealed */
     size_t n, capacity;
     char spec[64]; /* CTranslate2 only */
     uint32_t revision;

@@ -23,7 +23,7 @@ BTH_LOCK(host, struct bth_host, lock, pool)
 static void run(struct bth_job *job) {
     struct berth_session *session = job->session;
     int status = 0;
-    struct berth_error error = {0};
+    struct berth_error error = {0}, failed = {0};
     struct berth_batch b = {.model = session->model,
                             .stage = job->want.stage,
                             .key = job->want.key,
@@ -31,7 +31,12 @@ static void run(struct bth_job *job) {
                             .sessions = &session,
                             .status = &status,
                             .errors = &error};
-    job->host_rc = session->model->ops->enqueue(&b, &job->host_error);
+    int rc = session->model->ops->enqueue(&b, &failed);
+    if (rc < 0 && failed.code >= 0) {
+        bth_error(&failed, rc, "%s", berth_strerror(rc));
+    }
+    job->host_error = failed;
+    job->host_turn = b.turn;
     bth_sched_note(job->sched, job, BTH_NOTE_HOST_DONE); /* publishes what was written here */
 }
 

@@ -107,8 +107,8 @@ void bth_job_unref(struct bth_job *job) {
 
 /* ---- from the engine ---- */
 
-/* Partial items are kept for streaming callers; progress is only a number. Items that nobody will take
- * are dropped. */
+/* Partial items are kept for streaming callers; progress is only a number. Items that nobody will
+ * take are dropped. */
 static struct berth_item *keep_locked(struct bth_job *job, struct berth_item *item)
     REQUIRES(result);
 static struct berth_item *keep_locked(struct bth_job *job, struct berth_item *item) {
@@ -130,8 +130,11 @@ static struct berth_item *keep_locked(struct bth_job *job, struct berth_item *it
 int bth_job_emit(struct berth_sink *sink, struct berth_item *item) {
     struct bth_job *job = BTH_CONTAINER(sink, struct bth_job, sink);
     job_lock(job);
+    size_t had = job->n_items;
     struct berth_item *drop = keep_locked(job, item);
-    bth_cond_broadcast(&job->changed);
+    if (job->n_items > had) { /* a final item can be taken when the job is complete */
+        bth_cond_broadcast(&job->changed);
+    }
     job_unlock(job);
     berth_item_free(drop);
     return 0;
@@ -204,66 +207,54 @@ static bool over_locked(const struct bth_job *job) {
     return job->state == BERTH_JOB_DONE || job->state == BERTH_JOB_FAILED;
 }
 
-/* `partial`: also answers with a partial item. */
-static int wait_for(struct bth_job *job, bool partial, int64_t deadline, struct berth_item **out,
-                    struct berth_error *err) {
-    struct berth_item *item = NULL, *dropped[8];
-    size_t n_dropped = 0;
-    bool tell = false;
-    int rc = 0;
-    job_lock(job);
+/* Waits until there is something to take; false: the deadline has passed. */
+static bool wait_locked(struct bth_job *job, int64_t deadline) REQUIRES(result);
+static bool wait_locked(struct bth_job *job, int64_t deadline) {
+    while (job->n_items == 0 && !over_locked(job)) {
+        if (!bth_cond_wait(&job->changed, &job->lock, deadline)) {
+            return job->n_items > 0 || over_locked(job);
+        }
+    }
+    return true;
+}
+
+/* The next item; partial ones are dropped on the way if only the `last` is wanted. */
+static int take(struct bth_job *job, bool last, int64_t deadline, struct berth_item **out,
+                struct berth_error *err) {
     for (;;) {
-        struct berth_item *next = pop_locked(job, &tell);
-        if (next && partial) {
-            item = next;
-            break;
-        }
-        if (next) {
-            dropped[n_dropped++] = next;
-            if (n_dropped < BTH_COUNT(dropped) && !tell) {
-                continue;
-            }
-        } else if (over_locked(job)) {
-            rc = take_final_locked(job, &item, err);
-            break;
-        } else if (!bth_cond_wait(&job->changed, &job->lock, deadline) && !over_locked(job) &&
-                   job->n_items == 0) {
+        struct berth_item *item = NULL;
+        bool tell = false, final = false;
+        int rc = 0;
+        job_lock(job);
+        if (!wait_locked(job, deadline)) {
             rc = bth_error(err, BERTH_ETIMEDOUT, "not finished yet");
-            break;
+        } else if (!(item = pop_locked(job, &tell))) {
+            final = true;
+            rc = take_final_locked(job, &item, err);
         }
-        if (n_dropped > 0) { /* free and tell with nothing held, then go on */
-            job_unlock(job);
-            while (n_dropped > 0) {
-                berth_item_free(dropped[--n_dropped]);
-            }
-            if (tell) {
-                bth_sched_note(job->sched, job, BTH_NOTE_ROOM);
-                tell = false;
-            }
-            job_lock(job);
+        job_unlock(job);
+        if (tell) {
+            bth_sched_note(job->sched, job, BTH_NOTE_ROOM);
         }
+        if (rc < 0) {
+            return rc;
+        }
+        if (final || !last) {
+            *out = item;
+            return 0;
+        }
+        berth_item_free(item);
     }
-    job_unlock(job);
-    while (n_dropped > 0) {
-        berth_item_free(dropped[--n_dropped]);
-    }
-    if (tell) {
-        bth_sched_note(job->sched, job, BTH_NOTE_ROOM);
-    }
-    if (rc == 0) {
-        *out = item;
-    }
-    return rc;
 }
 
 int bth_job_next(struct bth_job *job, int64_t deadline, struct berth_item **out,
                  struct berth_error *err) {
-    return wait_for(job, true, deadline, out, err);
+    return take(job, false, deadline, out, err);
 }
 
 int bth_job_wait(struct bth_job *job, int64_t deadline, struct berth_item **out,
                  struct berth_error *err) {
-    return wait_for(job, false, deadline, out, err);
+    return take(job, true, deadline, out, err);
 }
 
 enum berth_job_state bth_job_state(const struct bth_job *job) {

@@ -19,28 +19,36 @@ struct bth_sched;
 struct bth_job;
 
 struct bth_sched_config {
-    struct berth_device *device;
-    int host_threads;     /* pool for host-lane turns; 0: they run on the device's thread */
-    size_t max_jobs;      /* queued and running; beyond it EOVERLOADED; 0: 1,024 */
-    size_t max_results;   /* items a job holds before it is parked; 0: 64 */
+    int host_threads;   /* pool for host-lane turns; 0: they run on the device's thread */
+    size_t max_jobs;    /* queued and running; beyond it EOVERLOADED; 0: 1,024 */
+    size_t max_results; /* items a job holds before it is parked; 0: 64 */
+    /* NULL: bth_now, and a thread that runs the turns. Else (simulations) the time is this, and the
+     * owner runs the turns with bth_sched_step; host_threads must be 0. */
+    int64_t (*clock)(void);
 };
 
 int bth_sched_create(const struct bth_sched_config *config, struct bth_sched **out,
                      struct berth_error *err);
-/* Cancels the jobs of a lease, or all with NULL. Does not wait; may be called with core's lock held. */
+/* Cancels the jobs of a lease, or all with NULL. Does not wait; may be called with core's lock
+ * held. */
 void bth_sched_cancel(struct bth_sched *s, const struct bth_lease *lease);
-/* Takes no more jobs, cancels those there are, waits until all sessions have ended, stops the device's
- * thread. Job handles stay valid. NULL is allowed. */
+/* Takes no more jobs, cancels those there are, waits until all sessions have ended, stops the
+ * device's thread. Job handles stay valid. NULL is allowed. */
 void bth_sched_destroy(struct bth_sched *s) BLOCKING;
 
 /* Keeps the object (not its thread) for a handle that may outlive it. */
 void bth_sched_ref(struct bth_sched *s);
 void bth_sched_unref(struct bth_sched *s);
 
-/* Starts a request under a lease. Deep-copies it. */
+/* Starts a request under a lease. Deep-copies it; `request` is well formed, maybe of another
+ * version (struct_size). EOVERLOADED, ESHUTDOWN, ELOST, ENOMEM. */
 int bth_sched_submit(struct bth_sched *s, struct bth_lease *lease,
                      const struct berth_request *request, struct bth_job **out,
                      struct berth_error *err);
+
+/* What the device's thread does in a loop: reads all notes, ends what is too late, runs at most one
+ * turn. Returns when it is due again if nothing is said before; not later than now after a turn. */
+int64_t bth_sched_step(struct bth_sched *s);
 
 /* As the berth_job_ calls of berth.h, with deadlines instead of time-outs. */
 int bth_job_next(struct bth_job *job, int64_t deadline, struct berth_item **out,

@@ -1,8 +1,8 @@
 /*
  * Byte-level BPE over a hash index of the vocabulary.
  *
- * A piece starts as single bytes in a linked list; the pair whose joined bytes have the lowest id is
- * merged first, found with a heap of candidates, so a piece of n bytes costs O(n log n).
+ * A piece starts as single bytes in a linked list; the pair whose joined bytes have the lowest id
+ * is merged first, found with a heap of candidates, so a piece of n bytes costs O(n log n).
  */
 #include "text/bpe.h"
 
@@ -226,8 +226,8 @@ static void merge_all(struct merger *m) {
 /* Appends the ids of one piece to out (which has room for n); returns how many. */
 static size_t encode_piece(struct merger *m, const char *piece, size_t n, int32_t *out) {
     int32_t whole = n <= m->b->longest ? m->b->index[place(m->b, piece, n)] : -1;
-    if (whole >= 0 && n == 1) {
-        out[0] = whole;
+    if (whole >= 0) {
+        out[0] = whole; /* as tiktoken; most words end here */
         return 1;
     }
     m->piece = piece;
@@ -262,7 +262,7 @@ int bth_bpe_encode(const struct bth_bpe *b, const char *text, size_t n, int32_t 
     struct merger m = {.b = b};
     int32_t *ids = bth_calloc(n, sizeof(*ids));
     m.parts = bth_calloc(n, sizeof(*m.parts));
-    m.heap = bth_calloc(3 * n, sizeof(*m.heap)); /* n at first, at most two more a merge */
+    m.heap = bth_calloc(2 * n, sizeof(*m.heap)); /* n - 1 at first; a merge takes one, adds two */
     int rc = ids && m.parts && m.heap ? 0 : bth_error_nomem(err);
     size_t n_ids = 0;
     for (size_t at = 0; rc == 0 && at < n;) {

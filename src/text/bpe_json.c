@@ -99,5 +99,8 @@ int bth_bpe_open_json(const char *path, int32_t limit, struct bth_bpe **out,
     }
     rc = bth_bpe_parse_json(text, n, limit, out, err);
     bth_free(text);
-    return rc < 0 ? bth_error_prefix(err, "%s: ", path) : 0;
+    if (rc < 0) {
+        bth_error_prefix(err, "%s: ", path);
+    }
+    return rc;
 }

@@ -3,10 +3,10 @@
 #include "base/error.h"
 #include "base/fs.h"
 #include "text/bpe_internal.h"
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
-enum { MAX_FILE = 64 << 20, MAX_LINE = 2048 };
+enum { MAX_FILE = 64 << 20, MAX_LINE = 2048, MAX_TOKENS = 1 << 20 };
 
 static int digit(char c) {
     if (c >= 'A' && c <= 'Z') {
@@ -29,6 +29,9 @@ static int64_t decode(const char *text, size_t n, char *out) {
     while (n > 0 && text[n - 1] == '=') {
         n--;
     }
+    if (n % 4 == 1) {
+        return -1; /* six bits are no byte */
+    }
     for (size_t i = 0; i < n; i++) {
         int d = digit(text[i]);
         if (d < 0) {
@@ -44,11 +47,22 @@ static int64_t decode(const char *text, size_t n, char *out) {
     return n_out;
 }
 
+/* Whether text[0, n) is this number in decimal; a carriage return may follow. */
+static bool is_number(const char *text, size_t n, int32_t number) {
+    char want[16];
+    int size = snprintf(want, sizeof(want), "%d", number);
+    if (n > 0 && text[n - 1] == '\r') {
+        n--;
+    }
+    return n == (size_t)size && memcmp(text, want, n) == 0;
+}
+
 static int add_line(struct bth_bpe *b, const char *line, size_t n, int32_t rank,
                     struct berth_error *err) {
     const char *blank = memchr(line, ' ', n);
     char bytes[MAX_LINE];
-    if (!blank || n > MAX_LINE || strtol(blank + 1, NULL, 10) != rank) {
+    if (!blank || blank == line || n > MAX_LINE ||
+        !is_number(blank + 1, n - (size_t)(blank - line) - 1, rank)) {
         return bth_error(err, BERTH_EFORMAT, "line %d is not \"base64 %d\"", rank + 1, rank);
     }
     int64_t size = decode(line, (size_t)(blank - line), bytes);
@@ -65,6 +79,9 @@ int bth_bpe_parse_tiktoken(const char *text, size_t n, struct bth_bpe **out,
         lines += text[i] == '\n';
     }
     lines += n > 0 && text[n - 1] != '\n';
+    if (lines > MAX_TOKENS) {
+        return bth_error(err, BERTH_ETOOLARGE, "%d tokens, at most %d are read", lines, MAX_TOKENS);
+    }
     struct bth_bpe *b = bth_bpe_create(lines);
     int rc = b ? 0 : bth_error_nomem(err);
     int32_t rank = 0;
@@ -94,5 +111,8 @@ int bth_bpe_open_tiktoken(const char *path, struct bth_bpe **out, struct berth_e
     }
     rc = bth_bpe_parse_tiktoken(text, n, out, err);
     bth_free(text);
-    return rc < 0 ? bth_error_prefix(err, "%s: ", path) : 0;
+    if (rc < 0) {
+        bth_error_prefix(err, "%s: ", path);
+    }
+    return rc;
 }

@@ -69,4 +69,14 @@ CASES = [
          temperature_increment_on_fallback="None", seed="3"),
     case("hot_p015_best5", "p015", ENGLISH, temperature="0.8", best_of="5",
          temperature_increment_on_fallback="None", seed="18446744073709551615"),
+    # The rarer options.
+    case("clips_p028", "p028", LADDER, ENGLISH, clip_timestamps="1.5,9,14.2,40"),
+    case("clips_overlap_p015", "p015", LADDER, ENGLISH, clip_timestamps="4,9.5,2.25"),
+    case("carry_p095", "p095", LADDER, ENGLISH, initial_prompt=PROMPT,
+         carry_initial_prompt="True", long=True),
+    case("plain_p015", "p015", LADDER, ENGLISH, without_timestamps="True"),
+    case("unsuppressed_p008", "p008", LADDER, ENGLISH, suppress_tokens=""),
+    case("suppressed_p008", "p008", LADDER, ENGLISH, suppress_tokens="-1,2221,11,13"),
+    case("late_p015", "p015", LADDER, ENGLISH, max_initial_timestamp="None"),
+    case("cut_short_p028", "p028", LADDER, ENGLISH, sample_len="40"),
 ]

@@ -38,8 +38,8 @@ def race(logits, temperature, seed, window, attempt, row, step):
     z = logits.astype(np.float64) / np.float64(np.float32(temperature))
     z -= np.log(-np.log(uniforms(len(z), seed, window, attempt, row, step)))
     first = int(np.argmax(z))
-    rest = np.delete(z, first).max()
-    return first, float(z[first] - rest)
+    best, z[first] = z[first], -np.inf
+    return first, float(best - z.max())
 
 
 def _self_check():

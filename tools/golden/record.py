@@ -2,6 +2,8 @@
 """Runs openai-whisper on the material and records what it decides.
 
 usage: record.py CHECKPOINT.pt MATERIAL OUT [CASE...]
+
+Cases by name, and "layers"; default all.
 """
 import datetime
 import hashlib
@@ -160,9 +162,12 @@ def keywords(options):
     o.pop("seed", None)
     start, step = float(o.pop("temperature")), o.pop("temperature_increment_on_fallback")
     ladder = start if step == "None" else tuple(np.arange(start, 1.0 + 1e-6, float(step)).tolist())
-    convert = {"best_of": int, "condition_on_previous_text": lambda s: s == "True"}
-    for name in ("logprob_threshold", "compression_ratio_threshold", "no_speech_threshold"):
-        convert[name] = float
+    convert = {"best_of": int, "sample_len": int}
+    for name in ("logprob_threshold", "compression_ratio_threshold", "no_speech_threshold",
+                 "max_initial_timestamp"):
+        convert[name] = lambda s: None if s == "None" else float(s)
+    for name in ("condition_on_previous_text", "carry_initial_prompt", "without_timestamps"):
+        convert[name] = lambda s: s == "True"
     return {"temperature": ladder, "fp16": False,
             **{k: convert.get(k, str)(v) for k, v in o.items()}}
 
@@ -253,7 +258,7 @@ def fold(text):
     return "\n".join(out)
 
 
-def manifest(checkpoint):
+def manifest(checkpoint, out):
     with open("/proc/cpuinfo", encoding="ascii", errors="replace") as f:
         cpu = next((line.split(":", 1)[1].strip() for line in f if line.startswith("model name")),
                    "unknown")
@@ -265,7 +270,8 @@ def manifest(checkpoint):
         "torch": torch.__version__, "numpy": np.__version__, "python": sys.version.split()[0],
         "threads": torch.get_num_threads(), "cpu": cpu,
         "cpu_capability": torch.backends.cpu.get_cpu_capability(), "precision": "f32",
-        "cases": [c["name"] for c in CASES]}
+        "cases": [c["name"] for c in CASES
+                  if os.path.exists(os.path.join(out, c["name"] + ".json"))]}
 
 
 def main(args):
@@ -283,9 +289,9 @@ def main(args):
         write(out, case["name"], result)
         tried = [len(w["attempts"]) for w in result["windows"]]
         print(f"{case['name']}: {len(result['windows'])} windows, attempts {tried}", flush=True)
-    if not args[3:]:
+    if not args[3:] or "layers" in args[3:]:
         write(out, "layers", run_layers(model, material))
-        write(out, "MANIFEST", manifest(checkpoint))
+    write(out, "MANIFEST", manifest(checkpoint, out))
 
 
 if __name__ == "__main__":

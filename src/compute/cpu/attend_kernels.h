@@ -150,6 +150,8 @@ static void op_attend_full(const struct bth_cpu_turn *t) {
 
 /* ---- paged ---------------------------------------------------------------------------------- */
 
+enum { AHEAD = 1024 }; /* floats that are asked for before they are needed */
+
 /* What a chunk of positions gives one (row, head). */
 struct partial {
     float max, sum;
@@ -211,6 +213,7 @@ V_INLINE v16 dot_lanes(const float *q, const float *k, int64_t dh) {
     v16 sum = v_zero();
     int64_t c = 0;
     for (; c + 16 <= dh; c += 16) {
+        __builtin_prefetch(k + c + AHEAD);
         sum = v_fma(v_load(q + c), v_load(k + c), sum);
     }
     if (c < dh) {
@@ -256,7 +259,9 @@ V_INLINE void add_rows(const int Z, const float *p, const float *v, int64_t n, i
         const v16 w = v_set1(p[i]);
         V_UNROLL
         for (int z = 0; z < Z; z++) {
-            sum[z] = v_fma(w, v_load(v + i * dh + z * 16), sum[z]);
+            const float *at = v + i * dh + z * 16;
+            __builtin_prefetch(at + AHEAD);
+            sum[z] = v_fma(w, v_load(at), sum[z]);
         }
     }
     V_UNROLL

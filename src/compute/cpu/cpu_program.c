@@ -1,6 +1,6 @@
 /*
- * A program is its ops and one block of scratch, drawn from the program's reservation: a part that
- * all members share, then one part per member, each as large as the largest op needs. Running it,
+ * A program is its ops and a share in its workspace's scratch: a part that all members share, then one
+ * part per member, each as large as the program's largest op needs. Running it,
  * every member walks the ops with a barrier behind each; nothing is allocated or decided.
  */
 #include "base/alloc.h"
@@ -10,7 +10,7 @@
 
 struct berth_program {
     struct bth_cpu_device *device;
-    struct berth_buffer *scratch; /* [shared + members * own] */
+    struct bth_cpu_pool *scratch; /* of [shared + members * own] and more */
     size_t shared_bytes, own_bytes;
     const uint32_t *live; /* of the run going on */
     size_t n_ops;
@@ -48,7 +48,7 @@ static void walk(void *arg, int member) {
     const struct berth_program *p = arg;
     const struct bth_cpu_device *d = p->device;
     const int n_members = bth_team_size(d->team);
-    char *shared = p->scratch->host;
+    char *shared = p->scratch->buffer->host;
     struct bth_cpu_turn turn = {
         .member = member,
         .n_members = n_members,
@@ -114,7 +114,7 @@ int bth_cpu_program_create(struct berth_device *device, struct berth_reservation
     for (size_t i = 0; i < n_ops; i++) {
         p->ops[i] = ops[i];
     }
-    const int rc = bth_hostmem_create(device, r, bytes, &p->scratch, err);
+    const int rc = bth_cpu_pool_join(d, r, bytes, &p->scratch, err);
     if (rc < 0) {
         bth_free(p);
         return rc;
@@ -125,7 +125,7 @@ int bth_cpu_program_create(struct berth_device *device, struct berth_reservation
 
 void bth_cpu_program_destroy(struct berth_program *p) {
     if (p) {
-        bth_hostmem_destroy(p->scratch);
+        bth_cpu_pool_leave(p->device, p->scratch);
         bth_free(p);
     }
 }

@@ -71,44 +71,129 @@ static void pack_block(const struct source *s, int64_t row, int R, float *to) {
     }
 }
 
-/* Up to 16 neighbouring results of one row, which may lie in different heads. */
-static void finish_16(const struct epilogue *e, v16 v, int64_t row, int64_t col, int n) {
+/* The results v of columns [col, col + n), n <= 16, before the residual. */
+V_INLINE v16 activated(const struct epilogue *e, v16 v, int64_t col, int n) {
     if (e->bias) {
-        v = v_add(v, v_load_n(e->bias + col, n));
+        v = v_add(v, n == 16 ? v_load(e->bias + col) : v_load_n(e->bias + col, n));
     }
-    v = v_activate(e->act, v);
-    if (col < e->scale_cols) {
-        const v16 lane = v_load(lane_number);
+    if (e->act != BERTH_ACT_NONE) {
+        v = v_activate(e->act, v);
+    }
+    if (col + 16 <= e->scale_cols) {
+        v = v_mul(v, v_set1(e->scale));
+    } else if (col < e->scale_cols) {
         const v16 inside = v_set1((float)(e->scale_cols - col));
-        v = v_if_gt(inside, lane, v_mul(v, v_set1(e->scale)), v);
+        v = v_if_gt(inside, v_load(lane_number), v_mul(v, v_set1(e->scale)), v);
     }
+    return v;
+}
+
+/* Up to 16 neighbouring columns of y that need not lie side by side. */
+static void store_apart(const struct epilogue *e, v16 v, int64_t row, int64_t col, int n) {
     float *y = view_row(&e->y, row);
-    const float *residual =
-        e->residual.base ? view_row(&e->residual, row % e->residual_rows) : NULL;
-    if (view_run(&e->y, col, n) == n && (!residual || view_run(&e->residual, col, n) == n)) {
-        if (residual) {
-            v = v_add(v, v_load_n(residual + view_col(&e->residual, col), n));
-        }
-        v_store_n(y + view_col(&e->y, col), v, n);
-        return;
-    }
     float lane[16];
     v_store(lane, v);
     for (int i = 0; i < n; i++) {
-        const float more = residual ? residual[view_col(&e->residual, col + i)] : 0.0f;
-        y[view_col(&e->y, col + i)] = residual ? lane[i] + more : lane[i];
+        if (e->residual.base) {
+            const float *residual = view_row(&e->residual, row % e->residual_rows);
+            lane[i] += residual[view_col(&e->residual, col + i)];
+        }
+        y[view_col(&e->y, col + i)] = lane[i];
     }
+}
+
+/* Whether columns [col, col + cols) lie side by side where they are read and written. */
+static bool side_by_side(const struct epilogue *e, int64_t col, int64_t cols) {
+    return view_run(&e->y, col, cols) == cols &&
+           (!e->residual.base || view_run(&e->residual, col, cols) == cols);
 }
 
 /* tile [R][cols] f32 of sums at (row, col); columns beyond n are padding. */
 static void finish_tile(const struct product *p, const float *tile, int R, int cols, int64_t row,
                         int64_t col) {
+    const struct epilogue *e = &p->out;
+    const int live = p->n - col < cols ? (int)(p->n - col) : cols;
+    const bool dense = side_by_side(e, col, live);
     for (int r = 0; r < R; r++) {
-        for (int c = 0; c < cols && col + c < p->n; c += 16) {
-            const int64_t left = p->n - col - c;
-            const v16 v = v_load(tile + r * cols + c);
-            finish_16(&p->out, v, row + r, col + c, left < 16 ? (int)left : 16);
+        float *y = view_row(&e->y, row + r) + view_col(&e->y, col);
+        const float *residual = NULL;
+        if (e->residual.base) {
+            residual =
+                view_row(&e->residual, (row + r) % e->residual_rows) + view_col(&e->residual, col);
         }
+        for (int c = 0; c < live; c += 16) {
+            const int n = live - c < 16 ? live - c : 16;
+            v16 v = activated(e, v_load(tile + r * cols + c), col + c, n);
+            if (!dense) {
+                store_apart(e, v, row + r, col + c, n);
+                continue;
+            }
+            if (residual) {
+                v = v_add(v, n == 16 ? v_load(residual + c) : v_load_n(residual + c, n));
+            }
+            if (n == 16) {
+                v_store(y + c, v);
+            } else {
+                v_store_n(y + c, v, n);
+            }
+        }
+    }
+}
+
+/* finish_tile for a whole panel whose columns lie side by side; `act` is a constant. */
+V_INLINE void finish_panel(const struct epilogue *e, const enum berth_activation act,
+                           const float *tile, int R, int64_t row, int64_t col) {
+    const bool scaled = col < e->scale_cols;
+    const v16 b0 = e->bias ? v_load(e->bias + col) : v_zero();
+    const v16 b1 = e->bias ? v_load(e->bias + col + 16) : v_zero();
+    const v16 scale = v_set1(e->scale);
+    const int64_t y_col = view_col(&e->y, col), residual_col = view_col(&e->residual, col);
+    for (int r = 0; r < R; r++) {
+        v16 v0 = v_load(tile + r * BTH_PANEL), v1 = v_load(tile + r * BTH_PANEL + 16);
+        if (e->bias) {
+            v0 = v_add(v0, b0);
+            v1 = v_add(v1, b1);
+        }
+        v0 = v_activate(act, v0);
+        v1 = v_activate(act, v1);
+        if (scaled) {
+            v0 = v_mul(v0, scale);
+            v1 = v_mul(v1, scale);
+        }
+        if (e->residual.base) {
+            int64_t from = row + r;
+            from = from < e->residual_rows ? from : from % e->residual_rows;
+            const float *residual = view_row(&e->residual, from) + residual_col;
+            v0 = v_add(v0, v_load(residual));
+            v1 = v_add(v1, v_load(residual + 16));
+        }
+        float *y = view_row(&e->y, row + r) + y_col;
+        v_store(y, v0);
+        v_store(y + 16, v1);
+    }
+}
+
+/* Either way the same operations in the same order. */
+static void finish(const struct product *p, const float *tile, int R, int cols, int64_t row,
+                   int64_t col) {
+    const struct epilogue *e = &p->out;
+    const bool simple = cols == BTH_PANEL && col + cols <= p->n && side_by_side(e, col, cols) &&
+                        (col >= e->scale_cols || col + cols <= e->scale_cols);
+    if (simple && e->act == BERTH_ACT_NONE) {
+        finish_panel(e, BERTH_ACT_NONE, tile, R, row, col);
+    } else if (simple && e->act == BERTH_ACT_GELU) {
+        finish_panel(e, BERTH_ACT_GELU, tile, R, row, col);
+    } else {
+        finish_tile(p, tile, R, cols, row, col);
+    }
+}
+
+/* Asks for the lines that finish_tile will write, while the sums are being made. */
+static void expect_tile(const struct product *p, int R, int64_t row, int64_t col) {
+    for (int r = 0; r < R; r++) {
+        const float *y = view_row(&p->out.y, row + r) + view_col(&p->out.y, col);
+        __builtin_prefetch(y, 1);
+        __builtin_prefetch(y + 16, 1);
     }
 }
 
@@ -124,25 +209,25 @@ V_INLINE void columns(const int R, const enum berth_dtype dtype, const int ahead
     for (; z + Z <= 2 * panels; z += Z) {
         const char *at = w + z / 2 * panel_bytes + z % 2 * 16 * es;
         micro(R, Z, dtype, ahead, p->k, a, R, at, panel_bytes, tile, Z * 16);
-        finish_tile(p, tile, R, Z * 16, row, col + z * 16);
+        finish(p, tile, R, Z * 16, row, col + z * 16);
     }
     for (; z < 2 * panels; z += 2) { /* fewer panels than run together */
         const char *at = w + z / 2 * panel_bytes;
         micro(R, 2, dtype, ahead, p->k, a, R, at, panel_bytes, tile, 32);
-        finish_tile(p, tile, R, 32, row, col + z * 16);
+        finish(p, tile, R, 32, row, col + z * 16);
     }
 }
 
 #define V_CASE(R)                                                                                  \
     case R:                                                                                        \
-        columns(R, DTYPE, (R) <= 4 ? AHEAD : 2 * AHEAD, p, a, w, panels, row, col);                \
+        columns(R, DTYPE, (R) <= 4 ? V_AHEAD : 2 * V_AHEAD, p, a, w, panels, row, col);                \
         break;
 #define V_COLUMNS(name)                                                                            \
     static void name(const struct product *p, int R, const float *a, const char *w,                \
                      int64_t panels, int64_t row, int64_t col) {                                   \
         switch (R) { V_EACH_R(V_CASE) }                                                            \
     }
-#define AHEAD 4096
+#define V_AHEAD 4096
 #define DTYPE BERTH_F16
 V_COLUMNS(columns_f16)
 #undef DTYPE
@@ -151,10 +236,10 @@ V_COLUMNS(columns_bf16)
 #undef DTYPE
 #define DTYPE BERTH_F32
 V_COLUMNS(columns_f32)
-#undef AHEAD
-#define AHEAD 0
+#undef V_AHEAD
+#define V_AHEAD 0
 V_COLUMNS(columns_near) /* f32 in a near cache */
-#undef AHEAD
+#undef V_AHEAD
 #undef DTYPE
 #undef V_COLUMNS
 #undef V_CASE
@@ -207,6 +292,7 @@ static void product_group(const struct product *p, int64_t row, int64_t rows, in
         for (int64_t r = 0; r < rows; r += R) {
             const int n = rows - r < R ? (int)(rows - r) : R;
             if (near) {
+                expect_tile(p, n, row + r, q * BTH_PANEL);
                 columns_near(p, n, packed + r * p->k, (const char *)near, 1, row + r,
                              q * BTH_PANEL);
             } else {
@@ -231,14 +317,13 @@ static void product_run(const struct product *p, const struct bth_cpu_turn *t, i
     const int64_t blocks = (rows + V_ROWS - 1) / V_ROWS;
     const int64_t panels = (p->n + BTH_PANEL - 1) / BTH_PANEL;
     const int parts = row_parts(blocks, t->n_members), per_part = t->n_members / parts;
-    int64_t b0, b1, p0, p1;
-    share_of(blocks, t->member / per_part, parts, &b0, &b1);
+    int64_t first, end, p0, p1;
+    share_of(rows, t->member / per_part, parts, &first, &end);
     share_of(panels, t->member % per_part, per_part, &p0, &p1);
-    const int64_t end = b1 * V_ROWS < rows ? b1 * V_ROWS : rows;
     if (p0 == p1) {
         return;
     }
-    for (int64_t r = b0 * V_ROWS; r < end; r += BTH_GROUP_ROWS) {
+    for (int64_t r = first; r < end; r += BTH_GROUP_ROWS) {
         const int64_t n = end - r < BTH_GROUP_ROWS ? end - r : BTH_GROUP_ROWS;
         product_group(p, r, n, p0, p1, t->own);
     }

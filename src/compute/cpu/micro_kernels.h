@@ -113,7 +113,11 @@ static void pack_rows(int R, int64_t pitch, int64_t n, const float *const *from,
         v16 v[16];
         V_UNROLL
         for (int r = 0; r < 16; r++) {
-            v[r] = r < R && from[r] ? v_load(from[r] + k) : v_zero();
+            v[r] = v_zero();
+            if (r < R && from[r]) {
+                __builtin_prefetch(from[r] + k + 64);
+                v[r] = v_load(from[r] + k);
+            }
         }
         v_transpose(v);
         V_UNROLL

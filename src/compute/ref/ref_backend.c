@@ -1,15 +1,15 @@
 /* The oracle: host memory, weights as given, programs run op by op. */
 #include "base/alloc.h"
+#include "base/compiler.h"
 #include "base/error.h"
-#include "base/reservation.h"
 #include "compute/compute.h"
 #include "compute/hostmem.h"
 #include "compute/ref/ref_ops.h"
 #include "compute/tensor.h"
 #include <stdio.h>
-#include <string.h>
 
 struct berth_program {
+    struct berth_buffer *scratch; /* what the largest op needs */
     size_t n_ops;
     struct berth_op ops[];
 };
@@ -21,55 +21,77 @@ static void ref_close(struct berth_device *device) {
 static size_t weight_bytes(struct berth_device *device, enum berth_dtype dtype, int64_t n,
                            int64_t k) {
     (void)device;
-    return (size_t)(n * k) * bth_dtype_bytes(dtype);
+    size_t bytes;
+    if (n < 1 || k < 1 || !bth_mul((size_t)n, (size_t)k, &bytes) ||
+        !bth_mul(bytes, bth_dtype_bytes(dtype), &bytes)) {
+        return SIZE_MAX; /* no reservation holds that */
+    }
+    return bytes;
 }
 
 static int weight_create(struct berth_device *device, struct berth_reservation *r,
                          enum berth_dtype dtype, int64_t n, int64_t k, const void *rows,
                          struct berth_weight **out, struct berth_error *err) {
-    size_t bytes = weight_bytes(device, dtype, n, k);
+    if (n < 1 || k < 1 || (dtype != BERTH_F32 && dtype != BERTH_F16 && dtype != BERTH_BF16)) {
+        return bth_error(err, BERTH_EINTERNAL, "a weight of %lld x %lld and type %d", (long long)n,
+                         (long long)k, (int)dtype);
+    }
+    const size_t bytes = weight_bytes(device, dtype, n, k);
     struct bth_ref_weight *w = bth_calloc(1, sizeof(*w));
-    void *copy = w ? bth_memdup(rows, bytes) : NULL;
-    int rc = copy ? bth_reservation_draw(r, bytes, err) : bth_error_nomem(err);
+    if (!w) {
+        return bth_error_nomem(err);
+    }
+    int rc = bth_hostmem_create(device, r, bytes, &w->buffer, err);
+    if (rc == 0) {
+        rc = bth_hostmem_write(w->buffer, 0, rows, bytes);
+    }
     if (rc < 0) {
-        bth_free(copy);
         bth_free(w);
         return rc;
     }
-    *w = (struct bth_ref_weight){.base = {.device = device,
-                                          .n = n,
-                                          .k = k,
-                                          .dtype = dtype,
-                                          .bytes = bytes,
-                                          .reservation = r},
-                                 .rows = copy};
+    w->base = (struct berth_weight){
+        .device = device, .n = n, .k = k, .dtype = dtype, .bytes = bytes, .reservation = r};
     *out = &w->base;
     return 0;
 }
 
 static void weight_destroy(struct berth_weight *w) {
-    bth_reservation_return(w->reservation, w->bytes);
-    bth_free(((struct bth_ref_weight *)w)->rows);
-    bth_free(w);
+    if (w) {
+        bth_hostmem_destroy(((struct bth_ref_weight *)w)->buffer);
+        bth_free(w);
+    }
 }
 
 static int program_create(struct berth_device *device, struct berth_reservation *r,
                           const struct berth_op *ops, size_t n_ops, struct berth_program **out,
                           struct berth_error *err) {
-    (void)device;
-    (void)r;
+    int64_t scratch = 0;
+    for (size_t i = 0; i < n_ops; i++) {
+        scratch = BTH_MAX(scratch, bth_ref_scratch(&ops[i]));
+    }
     struct berth_program *p = bth_alloc(sizeof(*p) + n_ops * sizeof(*ops));
     if (!p) {
         return bth_error_nomem(err);
     }
+    const int rc =
+        bth_hostmem_create(device, r, (size_t)scratch * sizeof(double), &p->scratch, err);
+    if (rc < 0) {
+        bth_free(p);
+        return rc;
+    }
     p->n_ops = n_ops;
-    memcpy(p->ops, ops, n_ops * sizeof(*ops));
+    for (size_t i = 0; i < n_ops; i++) {
+        p->ops[i] = ops[i];
+    }
     *out = p;
     return 0;
 }
 
 static void program_destroy(struct berth_program *p) {
-    bth_free(p);
+    if (p) {
+        bth_hostmem_destroy(p->scratch);
+        bth_free(p);
+    }
 }
 
 static int program_run(struct berth_program *p, const uint32_t live[BERTH_MAX_LIVE],
@@ -81,7 +103,7 @@ static int program_run(struct berth_program *p, const uint32_t live[BERTH_MAX_LI
         if (op->live >= 0 && (int64_t)live[op->live] < rows) {
             rows = live[op->live];
         }
-        bth_ref_op(op, rows);
+        bth_ref_op(op, rows, p->scratch->host);
     }
     return 0;
 }

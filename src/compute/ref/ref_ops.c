@@ -85,11 +85,12 @@ static float activate(enum berth_activation act, float v) {
 }
 
 /* One fma chain over k, the bits that every backend on a CPU must give. */
-static float chain(const struct berth_weight *w, int64_t n, const struct berth_tensor *x, int64_t r) {
+static float chain(const struct berth_weight *w, int64_t n, const struct berth_tensor *x,
+                   int64_t r) {
     const struct bth_ref_weight *weight = (const struct bth_ref_weight *)w;
     float sum = 0;
     for (int64_t k = 0; k < w->k; k++) {
-        sum = fmaf(*bth_ref_f32(x, r, k), widen(w->dtype, weight->rows, n * w->k + k), sum);
+        sum = fmaf(*bth_ref_f32(x, r, k), widen(w->dtype, weight->buffer->host, n * w->k + k), sum);
     }
     return sum;
 }
@@ -98,10 +99,16 @@ static void linear(const struct berth_op_linear *op, int64_t rows) {
     for (int64_t r = 0; r < rows; r++) {
         for (int64_t n = 0; n < op->y.cols; n++) {
             float v = chain(op->w, n, &op->x, r);
-            v += op->bias.buffer ? *bth_ref_f32(&op->bias, 0, n) : 0;
+            if (op->bias.buffer) {
+                v += *bth_ref_f32(&op->bias, 0, n);
+            }
             v = activate(op->act, v);
-            v *= n < op->scale_cols ? op->scale : 1;
-            v += op->residual.buffer ? *bth_ref_f32(&op->residual, r, n) : 0;
+            if (n < op->scale_cols) {
+                v *= op->scale;
+            }
+            if (op->residual.buffer) {
+                v += *bth_ref_f32(&op->residual, r, n);
+            }
             *bth_ref_f32(&op->y, r, n) = v;
         }
     }
@@ -114,10 +121,9 @@ static float conv_chain(const struct berth_op_conv3 *op, int64_t g, int64_t t, i
     float sum = 0;
     for (int64_t k = 0; k < op->w->k; k++) {
         int64_t at = t * op->stride + k / channels - 1;
-        float x = at < 0 || at >= op->t_in
-                      ? 0
-                      : *bth_ref_f32(&op->x, g * op->t_in + at, k % channels);
-        sum = fmaf(x, widen(op->w->dtype, weight->rows, n * op->w->k + k), sum);
+        float x =
+            at < 0 || at >= op->t_in ? 0 : *bth_ref_f32(&op->x, g * op->t_in + at, k % channels);
+        sum = fmaf(x, widen(op->w->dtype, weight->buffer->host, n * op->w->k + k), sum);
     }
     return sum;
 }
@@ -126,9 +132,13 @@ static void conv3(const struct berth_op_conv3 *op, int64_t groups) {
     for (int64_t r = 0; r < groups * op->t_out; r++) {
         for (int64_t n = 0; n < op->y.cols; n++) {
             float v = conv_chain(op, r / op->t_out, r % op->t_out, n);
-            v += op->bias.buffer ? *bth_ref_f32(&op->bias, 0, n) : 0;
+            if (op->bias.buffer) {
+                v += *bth_ref_f32(&op->bias, 0, n);
+            }
             v = activate(op->act, v);
-            v += op->add.buffer ? *bth_ref_f32(&op->add, r % op->t_out, n) : 0;
+            if (op->add.buffer) {
+                v += *bth_ref_f32(&op->add, r % op->t_out, n);
+            }
             *bth_ref_f32(&op->y, r, n) = v;
         }
     }
@@ -141,8 +151,8 @@ static void kv_store(const struct berth_op_kv_store *op, int64_t rows) {
     for (int64_t r = 0; r < rows; r++) {
         int32_t pos = bth_ref_i32(&op->pos)[r];
         const int32_t *table = bth_ref_i32(&op->table) + r * op->table.row_stride;
-        int64_t base = table[pos / kv->page_rows] * kv->page_stride +
-                       pos % kv->page_rows * kv->head_dim;
+        int64_t base =
+            table[pos / kv->page_rows] * kv->page_stride + pos % kv->page_rows * kv->head_dim;
         for (int64_t c = 0; c < d; c++) {
             int64_t to = base + c / kv->head_dim * kv->page_rows * kv->head_dim + c % kv->head_dim;
             data[kv->key_offset + to] = *bth_ref_f32(&op->x, r, c);
@@ -194,7 +204,7 @@ int64_t bth_ref_rows(const struct berth_op *op) {
     return 0;
 }
 
-void bth_ref_op(const struct berth_op *op, int64_t rows) {
+void bth_ref_op(const struct berth_op *op, int64_t rows, double *scratch) {
     switch (op->kind) {
     case BERTH_OP_EMBED:
         embed(&op->u.embed, rows);
@@ -209,13 +219,13 @@ void bth_ref_op(const struct berth_op *op, int64_t rows) {
         conv3(&op->u.conv3, rows);
         break;
     case BERTH_OP_ATTEND_FULL:
-        bth_ref_attend_full(&op->u.attend_full, rows);
+        bth_ref_attend_full(&op->u.attend_full, rows, scratch);
         break;
     case BERTH_OP_KV_STORE:
         kv_store(&op->u.kv_store, rows);
         break;
     case BERTH_OP_ATTEND_PAGED:
-        bth_ref_attend_paged(&op->u.attend_paged, rows);
+        bth_ref_attend_paged(&op->u.attend_paged, rows, scratch);
         break;
     case BERTH_OP_KV_COPY:
         kv_copy(&op->u.kv_copy, rows);

@@ -1,23 +1,26 @@
-/* compute/ref/ref_ops.h - every op as it is written down in berth/backend.h: plain loops, one thread. */
+/* compute/ref/ref_ops.h - every op as it is written down in berth/backend.h: plain loops, one
+ * thread. */
 #ifndef BTH_REF_OPS_H
 #define BTH_REF_OPS_H
 
 #include <berth/backend.h>
 
 /* `rows`: how many of the op's rows (groups, where it has groups) are live. */
-void bth_ref_op(const struct berth_op *op, int64_t rows);
+void bth_ref_op(const struct berth_op *op, int64_t rows, double *scratch);
+/* Numbers of scratch that the op needs. */
+int64_t bth_ref_scratch(const struct berth_op *op);
 /* Rows that a live count may cut. */
 int64_t bth_ref_rows(const struct berth_op *op);
 
 /* Weights as they were given. */
 struct bth_ref_weight {
     struct berth_weight base;
-    void *rows; /* [n, k] */
+    struct berth_buffer *buffer; /* [n, k] */
 };
 
 /* ref_attend.c, ref_pick.c */
-void bth_ref_attend_full(const struct berth_op_attend_full *op, int64_t groups);
-void bth_ref_attend_paged(const struct berth_op_attend_paged *op, int64_t rows);
+void bth_ref_attend_full(const struct berth_op_attend_full *op, int64_t groups, double *scratch);
+void bth_ref_attend_paged(const struct berth_op_attend_paged *op, int64_t rows, double *scratch);
 void bth_ref_pick(const struct berth_op_pick *op, int64_t rows);
 
 /* Address of element (r, c). */

@@ -22,6 +22,11 @@ static double log_sum(const struct row *r, int64_t begin, int64_t end) {
     return isfinite(most) ? most + log(sum) : most;
 }
 
+/* 0 of a row with nothing left. */
+static float prob(float z, double total) {
+    return z == -INFINITY ? 0 : (float)exp((double)z - total);
+}
+
 static void forbid(struct row *r, int64_t begin, int64_t end) {
     for (int64_t i = begin < 0 ? 0 : begin; i < end && i < r->v; i++) {
         r->z[i] = -INFINITY;
@@ -45,7 +50,7 @@ static void filter(struct row *r, const struct berth_pick_in *in, const struct b
     out->group_margin = NAN;
     if (in->group_begin >= 0) {
         double group = log_sum(r, in->group_begin, r->v), rest = -INFINITY;
-        for (int64_t i = 0; i < in->group_begin; i++) {
+        for (int64_t i = 0; i < in->group_begin && i < r->v; i++) {
             rest = fmax(rest, (double)r->z[i]);
         }
         out->group_margin = (float)(group - rest);
@@ -88,7 +93,7 @@ static struct berth_pick_out pick(struct row *r, const struct berth_pick_in *in,
         r->z[i] = isnan(r->z[i]) ? -INFINITY : r->z[i];
     }
     if (in->probe >= 0) {
-        out.probe_prob = (float)exp((double)r->z[in->probe] - log_sum(r, 0, r->v));
+        out.probe_prob = prob(r->z[in->probe], log_sum(r, 0, r->v));
     }
     filter(r, in, op, &out);
     out.top_id[0] = best(r, NULL, -1);
@@ -117,7 +122,7 @@ void bth_ref_pick(const struct berth_op_pick *op, int64_t rows) {
         if (op->all_probs.buffer) {
             double total = log_sum(&r, 0, r.v);
             for (int64_t j = 0; j < r.v; j++) {
-                *bth_ref_f32(&op->all_probs, i, j) = (float)exp((double)r.z[j] - total);
+                *bth_ref_f32(&op->all_probs, i, j) = prob(r.z[j], total);
             }
         }
     }

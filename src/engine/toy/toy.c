@@ -1,8 +1,8 @@
 /*
  * The toy engine: read this first to see what an engine is.
  *
- * A model is settings from a small text file, a session counts the turns that it still wants. There is
- * no network, so `enqueue` only sleeps; everything else is as in a real engine.
+ * A model is settings from a small text file, a session counts the turns that it still wants. There
+ * is no network, so `enqueue` only sleeps; everything else is as in a real engine.
  */
 #include "toy/toy.h"
 
@@ -109,7 +109,8 @@ static int read_settings(const char *path, struct settings *out, struct berth_er
     }
     while (rc == 0 && (line = strtok_r(NULL, "\n", &rest))) {
         char name[32], value[32];
-        if (sscanf(line, " %31[a-z_] = %31[A-Za-z0-9]", name, value) != 2 || !set(&s, name, value)) {
+        if (sscanf(line, " %31[a-z_] = %31[A-Za-z0-9]", name, value) != 2 ||
+            !set(&s, name, value)) {
             rc = bth_error(err, BERTH_EFORMAT, "%s: not understood: %.60s", path, line);
         }
     }
@@ -192,8 +193,10 @@ static int set_option(struct toy_session *s, const struct berth_option *o,
     struct {
         const char *name;
         int64_t *field;
-    } counts[] = {{"turns", &s->turns},     {"host_turns", &s->host_turns},
-                  {"turn_us", &s->turn_us}, {"emit", &s->emit},
+    } counts[] = {{"turns", &s->turns},
+                  {"host_turns", &s->host_turns},
+                  {"turn_us", &s->turn_us},
+                  {"emit", &s->emit},
                   {"fail_at", &s->fail_at}};
     if (strcmp(o->name, "fail") == 0) {
         s->fail = error_code(o->value);
@@ -275,7 +278,7 @@ static int begin(struct berth_model *model, const struct berth_request *request,
 static void next(struct berth_session *session, struct berth_want *out) {
     const struct toy_session *s = (const struct toy_session *)session;
     bool ended = s->cancelled || s->done >= s->host_turns + s->turns;
-    *out = (struct berth_want){.stage = ended                      ? BERTH_WANT_END
+    *out = (struct berth_want){.stage = ended                     ? BERTH_WANT_END
                                         : s->done < s->host_turns ? HOST
                                                                   : WORK,
                                .key = s->done < s->host_turns ? 0 : s->key,

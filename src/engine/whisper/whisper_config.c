@@ -1,7 +1,7 @@
 /*
  * What a path holds: a CTranslate2 directory (model.bin, tokenizer.json) or a Hugging Face one
- * (config.json with model_type whisper, safetensors, tokenizer.json). The dimensions come from shapes
- * where they can; config.json is believed for nothing that a tensor contradicts.
+ * (config.json with model_type whisper, safetensors, tokenizer.json). The dimensions come from
+ * shapes where they can; config.json is believed for nothing that a tensor contradicts.
  */
 #include "whisper/whisper_model.h"
 
@@ -68,17 +68,17 @@ static int read_dims(struct whisper_files *f, struct berth_error *err) {
     }
     if (d.encoder_layers < 1 || d.encoder_layers > WHISPER_MAX_LAYERS || d.decoder_layers < 1 ||
         d.decoder_layers > WHISPER_MAX_LAYERS) {
-        return bth_error(err, BERTH_EFORMAT, "%lld encoder and %lld decoder layers: 1 to %d are read",
-                         (long long)d.encoder_layers, (long long)d.decoder_layers,
-                         WHISPER_MAX_LAYERS);
+        return bth_error(
+            err, BERTH_EFORMAT, "%lld encoder and %lld decoder layers: 1 to %d are read",
+            (long long)d.encoder_layers, (long long)d.decoder_layers, WHISPER_MAX_LAYERS);
     }
     if (positions->dims[0] != WHISPER_POSITIONS) {
         return bth_error(err, BERTH_EFORMAT, "%lld encoder positions, not %d",
                          (long long)positions->dims[0], WHISPER_POSITIONS);
     }
     struct whisper_vocab layout;
-    int rc = d.vocab > INT32_MAX ? BERTH_EFORMAT
-                                 : whisper_vocab_layout(&layout, (int32_t)d.vocab, err);
+    int rc =
+        d.vocab > INT32_MAX ? BERTH_EFORMAT : whisper_vocab_layout(&layout, (int32_t)d.vocab, err);
     if (rc == 0) {
         f->dims = d;
     }
@@ -136,10 +136,11 @@ int whisper_files_open(struct whisper_files *f, const char *path, struct berth_e
         f->format = WHISPER_HF;
         rc = bth_safetensors_open(path, &f->source, err);
     } else {
-        rc = bth_error(err, BERTH_ENOTFOUND,
-                       "%s is no Whisper model: give a CTranslate2 directory (model.bin) or a Hugging "
-                       "Face one (config.json, safetensors)",
-                       path);
+        rc = bth_error(
+            err, BERTH_ENOTFOUND,
+            "%s is no Whisper model: give a CTranslate2 directory (model.bin) or a Hugging "
+            "Face one (config.json, safetensors)",
+            path);
     }
     if (rc == 0) {
         rc = read_dims(f, err);
@@ -164,8 +165,12 @@ void whisper_dims_describe(const struct whisper_dims *d, char *out, size_t size)
     static const struct {
         int64_t d, layers;
         const char *name;
-    } sizes[] = {{384, 4, "tiny"},    {512, 6, "base"},    {768, 12, "small"},
-                 {1024, 24, "medium"}, {1280, 32, "large"}, {1280, 4, "large turbo"},
+    } sizes[] = {{384, 4, "tiny"},
+                 {512, 6, "base"},
+                 {768, 12, "small"},
+                 {1024, 24, "medium"},
+                 {1280, 32, "large"},
+                 {1280, 4, "large turbo"},
                  {1280, 2, "large distilled"}};
     const char *name = "of its own size";
     for (size_t i = 0; i < BTH_COUNT(sizes); i++) {

@@ -1,6 +1,6 @@
 /*
- * The encoder as a list of programs, one per ENCODE turn, each planned at PIECE_FLOPS or less so that a
- * turn stays near 20 ms on two cores:
+ * The encoder as a list of programs, one per ENCODE turn, each planned at PIECE_FLOPS or less so
+ * that a turn stays near 20 ms on two cores:
  *
  *     convolutions -> x
  *     per layer: norm, q k v (in parts of the rows)
@@ -8,8 +8,9 @@
  *     final norm
  *     per decoder layer: cross keys and values (several layers a turn, or a layer in parts)
  *
- * A window's state between turns is in its encode slot: x [1500, d], then q, k, v [heads][1500][64]; the
- * final norm goes where q was. live[0] is the number of windows, live[1] of rows.
+ * A window's state between turns is in its encode slot: x [1500, d], then q, k, v
+ * [heads][1500][64]; the final norm goes where q was. live[0] is the number of windows, live[1] of
+ * rows.
  */
 #include "whisper/whisper_model.h"
 
@@ -25,8 +26,8 @@ enum { WINDOWS = 0, ROWS = 1 }; /* live counts */
 static struct berth_tensor in_slot(const struct whisper_model *m, struct berth_buffer *region,
                                    int64_t stride, int64_t offset, int64_t r0, int64_t n,
                                    int64_t cols) {
-    struct berth_tensor t = bth_tensor(region, BERTH_F32, (size_t)(offset + r0 * cols),
-                                       m->windows * n, cols);
+    struct berth_tensor t =
+        bth_tensor(region, BERTH_F32, (size_t)(offset + r0 * cols), m->windows * n, cols);
     t.index = m->inputs;
     t.index_offset = m->layout.groups + (region == m->crosses ? (size_t)m->windows : 0);
     t.group_rows = n;
@@ -125,15 +126,15 @@ static int build_qkv(struct whisper_model *m, const struct whisper_layer *l, int
     struct berth_tensor normed = scratch_rows(m, 0, n, d);
     norm(&b, &l->self_norm, x_rows(m, r0, n), normed);
     bth_op_linear(&b, ROWS,
-                  &(struct berth_op_linear){
-                      .x = normed,
-                      .bias = l->qkv.b,
-                      .y = heads_in_slot(m, m->encodes, m->encode_stride, WHISPER_POSITIONS * d, r0,
-                                         n, 3 * m->dims.heads),
-                      .w = l->qkv.w,
-                      .scale_cols = d,
-                      .scale = 0.125f, /* 64^-1/2, on the queries */
-                      .many = true});
+                  &(struct berth_op_linear){.x = normed,
+                                            .bias = l->qkv.b,
+                                            .y = heads_in_slot(m, m->encodes, m->encode_stride,
+                                                               WHISPER_POSITIONS * d, r0, n,
+                                                               3 * m->dims.heads),
+                                            .w = l->qkv.w,
+                                            .scale_cols = d,
+                                            .scale = 0.125f, /* 64^-1/2, on the queries */
+                                            .many = true});
     return finish_piece(m, &b, n, err);
 }
 
@@ -213,14 +214,14 @@ static void cross_rows(struct whisper_model *m, struct bth_builder *b, int layer
                        int64_t n) {
     int64_t block = 2 * WHISPER_POSITIONS * m->dims.d;
     const struct whisper_linear *kv = &m->decoder[layer].cross_kv;
-    bth_op_linear(b, ROWS,
-                  &(struct berth_op_linear){.x = output_rows(m, r0, n),
-                                            .bias = kv->b,
-                                            .y = heads_in_slot(m, m->crosses, m->cross_stride,
-                                                               block * layer, r0, n,
-                                                               2 * m->dims.heads),
-                                            .w = kv->w,
-                                            .many = true});
+    bth_op_linear(
+        b, ROWS,
+        &(struct berth_op_linear){.x = output_rows(m, r0, n),
+                                  .bias = kv->b,
+                                  .y = heads_in_slot(m, m->crosses, m->cross_stride, block * layer,
+                                                     r0, n, 2 * m->dims.heads),
+                                  .w = kv->w,
+                                  .many = true});
 }
 
 static int build_cross_part(struct whisper_model *m, const struct whisper_layer *l, int64_t r0,

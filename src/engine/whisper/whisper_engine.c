@@ -64,10 +64,9 @@ static int estimate(const char *path, struct berth_device *device, struct berth_
     }
     const struct whisper_dims *d = &files.dims;
     size_t cross = 2 * WHISPER_POSITIONS * (size_t)(d->d * d->decoder_layers) * sizeof(float);
-    *out = (struct berth_estimate){
-        .weights_bytes = whisper_weights_bytes(d, &files, device),
-        .workspace_bytes = whisper_workspace_bytes(d, device),
-        .session_bytes = cross + cross / 2};
+    *out = (struct berth_estimate){.weights_bytes = whisper_weights_bytes(d, &files, device),
+                                   .workspace_bytes = whisper_workspace_bytes(d, device),
+                                   .session_bytes = cross + cross / 2};
     whisper_files_close(&files);
     return 0;
 }

@@ -1,9 +1,9 @@
 /*
  * Weights: from the names of either format into one struct, packed on the device.
  *
- * Matrices keep their stored precision (f16, bf16 or f32); vectors (biases, norms, positions) become
- * f32 in one buffer. Hugging Face keeps q, k and v apart and k has no bias: they are joined, with
- * zeros. Every tensor's shape is checked before it is read.
+ * Matrices keep their stored precision (f16, bf16 or f32); vectors (biases, norms, positions)
+ * become f32 in one buffer. Hugging Face keeps q, k and v apart and k has no bias: they are joined,
+ * with zeros. Every tensor's shape is checked before it is read.
  */
 #include "whisper/whisper_model.h"
 
@@ -68,13 +68,15 @@ static int check_shape(const struct loader *l, const struct bth_source_tensor *t
         same = t->dims[i] == dims[i];
     }
     if (!same) {
-        return bth_error(l->err, BERTH_EFORMAT, "tensor %s has %d dimensions (%lld, %lld), not %lld x %lld",
-                         t->name, t->rank, (long long)t->dims[0], (long long)t->dims[1],
-                         (long long)dims[0], (long long)(rank > 1 ? dims[1] : 1));
+        return bth_error(l->err, BERTH_EFORMAT,
+                         "tensor %s has %d dimensions (%lld, %lld), not %lld x %lld", t->name,
+                         t->rank, (long long)t->dims[0], (long long)t->dims[1], (long long)dims[0],
+                         (long long)(rank > 1 ? dims[1] : 1));
     }
     if (t->dtype != BERTH_F32 && t->dtype != BERTH_F16 && t->dtype != BERTH_BF16) {
         return bth_error(l->err, BERTH_EUNSUPPORTED,
-                         "tensor %s is quantised; the exact engine reads f32, f16 and bf16", t->name);
+                         "tensor %s is quantised; the exact engine reads f32, f16 and bf16",
+                         t->name);
     }
     return 0;
 }
@@ -307,21 +309,20 @@ static size_t vector_elements(const struct whisper_dims *d) {
 /* An upper bound: the widest of the stored types that this file uses. */
 size_t whisper_weights_bytes(const struct whisper_dims *d, const struct whisper_files *f,
                              struct berth_device *device) {
-    const struct bth_source_tensor *t = bth_source_find(
-        f->source, f->format == WHISPER_CT2 ? "decoder/embeddings/weight"
-                                            : "model.decoder.embed_tokens.weight");
+    const struct bth_source_tensor *t =
+        bth_source_find(f->source, f->format == WHISPER_CT2 ? "decoder/embeddings/weight"
+                                                            : "model.decoder.embed_tokens.weight");
     enum berth_dtype dtype = t ? t->dtype : BERTH_F32;
     size_t (*bytes)(struct berth_device *, enum berth_dtype, int64_t, int64_t) =
         device->ops->weight_bytes;
     size_t encoder = bytes(device, dtype, 3 * d->d, d->d) + bytes(device, dtype, d->d, d->d) +
                      bytes(device, dtype, d->ffn, d->d) + bytes(device, dtype, d->d, d->ffn);
-    size_t decoder = encoder + 2 * bytes(device, dtype, d->d, d->d) +
-                     bytes(device, dtype, 2 * d->d, d->d);
+    size_t decoder =
+        encoder + 2 * bytes(device, dtype, d->d, d->d) + bytes(device, dtype, 2 * d->d, d->d);
     return (size_t)d->encoder_layers * encoder + (size_t)d->decoder_layers * decoder +
            bytes(device, dtype, d->d, 3 * d->mels) + bytes(device, dtype, d->d, 3 * d->d) +
            bytes(device, dtype, d->vocab, d->d) +
-           (size_t)(d->vocab * d->d) * bth_dtype_bytes(dtype) +
-           vector_elements(d) * sizeof(float);
+           (size_t)(d->vocab * d->d) * bth_dtype_bytes(dtype) + vector_elements(d) * sizeof(float);
 }
 
 static int load_all(struct loader *l) {
@@ -368,8 +369,8 @@ int whisper_weights_load(struct whisper_model *m, const struct whisper_files *f,
 }
 
 static void unload_layer(struct whisper_layer *l) {
-    struct berth_weight *all[] = {l->qkv.w,      l->self_out.w,  l->cross_q.w, l->cross_kv.w,
-                                  l->cross_out.w, l->ffn_up.w, l->ffn_down.w};
+    struct berth_weight *all[] = {l->qkv.w,       l->self_out.w, l->cross_q.w, l->cross_kv.w,
+                                  l->cross_out.w, l->ffn_up.w,   l->ffn_down.w};
     for (size_t i = 0; i < BTH_COUNT(all); i++) {
         bth_weight_destroy(all[i]);
     }

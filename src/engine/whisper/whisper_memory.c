@@ -1,10 +1,10 @@
 /*
  * Memory of sessions and turns.
  *
- * Sessions live in three regions of equal slots (pages of decoder keys and values, windows' cross keys
- * and values, windows in the encoder). A region is address space; a slot costs memory only while a
- * session holds it, drawn from that session's reservation. Turns share one scratch buffer: they never
- * overlap on a device.
+ * Sessions live in three regions of equal slots (pages of decoder keys and values, windows' cross
+ * keys and values, windows in the encoder). A region is address space; a slot costs memory only
+ * while a session holds it, drawn from that session's reservation. Turns share one scratch buffer:
+ * they never overlap on a device.
  */
 #include "whisper/whisper_model.h"
 
@@ -22,8 +22,8 @@ static size_t max_size(size_t a, size_t b) {
     return a > b ? a : b;
 }
 
-/* Scratch of an encoder piece with `w` windows: the first convolution's output, or norm + attention +
- * hidden rows. */
+/* Scratch of an encoder piece with `w` windows: the first convolution's output, or norm + attention
+ * + hidden rows. */
 static size_t encoder_scratch(const struct whisper_dims *d, size_t w) {
     size_t conv = WHISPER_FRAMES * (size_t)d->d;
     size_t block = WHISPER_POSITIONS * (size_t)(2 * d->d + d->ffn);
@@ -71,7 +71,8 @@ static size_t mask_words(const struct whisper_dims *d) {
 /* Programs may draw a little scratch of their own for each of their ops. */
 static size_t program_bytes(const struct whisper_dims *d) {
     size_t splits = (WHISPER_POSITIONS + 255) / 256;
-    size_t paged = WHISPER_MAX_ROWS * (size_t)d->heads * splits * (WHISPER_HEAD + 2) * sizeof(float);
+    size_t paged =
+        WHISPER_MAX_ROWS * (size_t)d->heads * splits * (WHISPER_HEAD + 2) * sizeof(float);
     return (16 << 20) + 2 * (WHISPER_BUCKETS + 2) * paged;
 }
 
@@ -110,7 +111,7 @@ static int scratch(struct whisper_model *m, size_t bytes, struct berth_buffer **
 /* The default list in row 0 of the mask table: symbols, and the ids that are never text. */
 static int default_mask(struct whisper_model *m, struct berth_error *err) {
     const struct whisper_vocab *v = &m->vocab;
-    const int32_t never[] = {v->transcribe, v->translate,   v->sot,
+    const int32_t never[] = {v->transcribe,  v->translate, v->sot,
                              v->startofprev, v->startoflm, v->nospeech};
     size_t words = mask_words(&m->dims);
     uint32_t *mask = bth_calloc(words, sizeof(*mask));
@@ -137,7 +138,8 @@ int whisper_memory_create(struct whisper_model *m, struct berth_error *err) {
     m->page_stride = aligned(2 * WHISPER_PAGE * d->d * d->decoder_layers);
     m->cross_stride = aligned(2 * WHISPER_POSITIONS * d->d * d->decoder_layers);
     m->encode_stride = aligned(4 * WHISPER_POSITIONS * d->d);
-    int rc = region(m, m->page_stride, WHISPER_SLOTS * WHISPER_PAGES, &m->page_slots, &m->pages, err);
+    int rc =
+        region(m, m->page_stride, WHISPER_SLOTS * WHISPER_PAGES, &m->page_slots, &m->pages, err);
     if (rc == 0) {
         rc = region(m, m->cross_stride, WHISPER_SLOTS, &m->cross_slots, &m->crosses, err);
     }

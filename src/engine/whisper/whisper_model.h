@@ -1,8 +1,9 @@
 /*
- * engine/whisper/whisper_model.h - a loaded model: dimensions, weights, programs, memory for sessions.
+ * engine/whisper/whisper_model.h - a loaded model: dimensions, weights, programs, memory for
+ * sessions.
  *
- * Weights and programs are immutable after load. The slot allocators and the buffers of a turn belong
- * to the device's thread.
+ * Weights and programs are immutable after load. The slot allocators and the buffers of a turn
+ * belong to the device's thread.
  */
 #ifndef BTH_WHISPER_MODEL_H
 #define BTH_WHISPER_MODEL_H
@@ -43,7 +44,7 @@ struct whisper_norm {
 
 struct whisper_layer {
     struct whisper_norm self_norm, cross_norm, ffn_norm;
-    struct whisper_linear qkv, self_out; /* [3d, d], [d, d] */
+    struct whisper_linear qkv, self_out;                /* [3d, d], [d, d] */
     struct whisper_linear cross_q, cross_kv, cross_out; /* decoder: [d, d], [2d, d], [d, d] */
     struct whisper_linear ffn_up, ffn_down;             /* [ffn, d], [d, ffn] */
 };
@@ -80,9 +81,10 @@ struct whisper_model {
     struct whisper_norm encoder_norm, decoder_norm;
 
     /* memory of sessions: address space, committed slot by slot */
-    struct berth_buffer *pages;   /* decoder keys and values, WHISPER_PAGE positions of all layers */
+    struct berth_buffer *pages; /* decoder keys and values, WHISPER_PAGE positions of all layers */
     struct berth_buffer *crosses; /* a window's keys and values of all decoder layers */
-    struct berth_buffer *encodes; /* a window in the encoder: x [1500, d], q, k, v [heads][1500][64] */
+    struct berth_buffer
+        *encodes; /* a window in the encoder: x [1500, d], q, k, v [heads][1500][64] */
     int64_t page_stride, cross_stride, encode_stride; /* f32 elements, multiples of 64 KiB */
     struct whisper_slots page_slots, cross_slots, encode_slots, mask_slots;
 
@@ -137,8 +139,8 @@ void whisper_weights_unload(struct whisper_model *m);
 size_t whisper_workspace_bytes(const struct whisper_dims *d, const struct berth_device *device);
 int whisper_memory_create(struct whisper_model *m, struct berth_error *err);
 void whisper_memory_destroy(struct whisper_model *m);
-/* The lowest free slot, `stride` elements of `region` committed behind it from `r` (region NULL: none).
- * EBUDGET, ENOMEM, EOVERLOADED. Device thread. */
+/* The lowest free slot, `stride` elements of `region` committed behind it from `r` (region NULL:
+ * none). EBUDGET, ENOMEM, EOVERLOADED. Device thread. */
 int whisper_slot_take(struct whisper_slots *s, struct berth_buffer *region, int64_t stride,
                       struct berth_reservation *r, int32_t *out, struct berth_error *err);
 void whisper_slot_drop(struct whisper_slots *s, struct berth_buffer *region, int64_t stride,

@@ -115,17 +115,18 @@ static int parse_language(const struct berth_option *o, struct whisper_options *
     }
     int index = whisper_language_index(o->value);
     if (index < 0) {
-        return bth_error(err, BERTH_EINVAL,
-                         "unknown language '%.40s': give a code (en, de, pt, ...) or an English name, "
-                         "or leave it out to have it detected",
-                         o->value);
+        return bth_error(
+            err, BERTH_EINVAL,
+            "unknown language '%.40s': give a code (en, de, pt, ...) or an English name, "
+            "or leave it out to have it detected",
+            o->value);
     }
     out->language = index;
     return 0;
 }
 
-static int parse_list(const struct berth_option *o, double low, double high, int limit,
-                      double *out, int *out_n, struct berth_error *err) {
+static int parse_list(const struct berth_option *o, double low, double high, int limit, double *out,
+                      int *out_n, struct berth_error *err) {
     const char *text = o->value;
     int n = 0;
     while (*text) {
@@ -232,9 +233,9 @@ static int parse_plain(const struct spec *s, const struct berth_option *o,
             return 0;
         }
         if (!parse_number(&text, 0, s->low, s->high, field)) {
-            return bth_error(err, BERTH_EINVAL, "option %s wants a number from %g to %g%s, not '%.60s'",
-                             o->name, s->low, s->high, s->kind == OPTIONAL ? " or None" : "",
-                             o->value);
+            return bth_error(err, BERTH_EINVAL,
+                             "option %s wants a number from %g to %g%s, not '%.60s'", o->name,
+                             s->low, s->high, s->kind == OPTIONAL ? " or None" : "", o->value);
         }
         return 0;
     case INTEGER:

@@ -96,8 +96,7 @@ static bool complete(const struct whisper_session *s, struct bth_arena *arena,
                          &text);
     t->text = text.failed ? NULL : bth_arena_strndup(arena, bth_str_text(&text), text.size);
     bth_str_finish(&text);
-    t->languages =
-        bth_arena_memdup(arena, s->languages, s->n_languages * sizeof(*s->languages));
+    t->languages = bth_arena_memdup(arena, s->languages, s->n_languages * sizeof(*s->languages));
     t->n_languages = s->n_languages;
     t->trace = bth_arena_memdup(arena, s->trace, s->n_trace * sizeof(*s->trace));
     t->n_trace = s->n_trace;

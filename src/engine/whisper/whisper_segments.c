@@ -74,11 +74,11 @@ int whisper_cut_segments(const struct whisper_vocab *v, const int32_t *tokens, i
         bool pair = i < n && tokens[i - 1] >= t0 && tokens[i] >= t0;
         bool end = i == n && single_end && n_out > 0;
         if (pair || end) {
-            out[n_out++] = (struct whisper_slice){
-                .first = first,
-                .n = i - first,
-                .start_s = offset + (double)(tokens[first] - t0) * 0.02,
-                .end_s = offset + (double)(tokens[i - 1] - t0) * 0.02};
+            out[n_out++] =
+                (struct whisper_slice){.first = first,
+                                       .n = i - first,
+                                       .start_s = offset + (double)(tokens[first] - t0) * 0.02,
+                                       .end_s = offset + (double)(tokens[i - 1] - t0) * 0.02};
             first = i;
         }
     }
@@ -93,8 +93,8 @@ int whisper_cut_segments(const struct whisper_vocab *v, const int32_t *tokens, i
     if (newest > t0) {
         duration = (double)(newest - t0) * 0.02;
     }
-    out[0] = (struct whisper_slice){
-        .first = 0, .n = n, .start_s = offset, .end_s = offset + duration};
+    out[0] =
+        (struct whisper_slice){.first = 0, .n = n, .start_s = offset, .end_s = offset + duration};
     *out_advance = window.size;
     return 1;
 }

@@ -24,8 +24,8 @@ struct whisper_span {
     int64_t seek, size;
 };
 
-/* Cuts tokens[0, n) at pairs of timestamps into out[0, <= n + 1]; returns how many; *out_advance is by
- * how many frames the seek moves on. */
+/* Cuts tokens[0, n) at pairs of timestamps into out[0, <= n + 1]; returns how many; *out_advance is
+ * by how many frames the seek moves on. */
 int whisper_cut_segments(const struct whisper_vocab *v, const int32_t *tokens, int n,
                          struct whisper_span window, struct whisper_slice *out,
                          int64_t *out_advance);

@@ -31,7 +31,7 @@ static int prepare_mask(struct whisper_session *s, struct berth_error *err) {
     if (!mask) {
         return bth_error_nomem(err);
     }
-    const int32_t never[] = {v->transcribe, v->translate,  v->sot,
+    const int32_t never[] = {v->transcribe,  v->translate, v->sot,
                              v->startofprev, v->startoflm, v->nospeech};
     for (size_t i = 0; i < BTH_COUNT(never); i++) {
         mask[never[i] / 32] |= 1U << (never[i] % 32);
@@ -54,7 +54,8 @@ static int prepare_mask(struct whisper_session *s, struct berth_error *err) {
         rc = whisper_slot_take(&m->mask_slots, NULL, 0, NULL, &s->mask_slot, err);
     }
     if (rc == 0) {
-        rc = m->base.device->ops->write(m->masks, (size_t)s->mask_slot * words * 4, mask, words * 4);
+        rc =
+            m->base.device->ops->write(m->masks, (size_t)s->mask_slot * words * 4, mask, words * 4);
     }
     bth_free(mask);
     return rc;
@@ -65,7 +66,8 @@ static int prepare_prompt(struct whisper_session *s, struct berth_error *err) {
     if (!s->options.initial_prompt) {
         return 0;
     }
-    int rc = whisper_vocab_encode_prompt(v, s->options.initial_prompt, &s->tokens, &s->n_tokens, err);
+    int rc =
+        whisper_vocab_encode_prompt(v, s->options.initial_prompt, &s->tokens, &s->n_tokens, err);
     if (rc == 0) {
         s->n_prompt = s->tokens_capacity = s->n_tokens;
     }
@@ -141,8 +143,8 @@ void whisper_cancel(struct berth_session *session) {
     ((struct whisper_session *)session)->phase = PHASE_ENDED;
 }
 
-static void drop(struct whisper_session *s, struct whisper_slots *slots, struct berth_buffer *region,
-                 int64_t stride, int32_t *slot) {
+static void drop(struct whisper_session *s, struct whisper_slots *slots,
+                 struct berth_buffer *region, int64_t stride, int32_t *slot) {
     if (*slot >= 0) {
         whisper_slot_drop(slots, region, stride, s->base.reservation, *slot);
         *slot = -1;
@@ -326,9 +328,7 @@ void whisper_next(struct berth_session *session, struct berth_want *out) {
     case PHASE_ENCODE:
         out->stage = WHISPER_ENCODE;
         out->key = (uint64_t)s->piece;
-        /* a device that gains nothing from several windows says so: each then fills the turn */
-        out->rows = WHISPER_MAX_ROWS / (uint32_t)(m->windows < WHISPER_MAX_ROWS ? m->windows
-                                                                                : WHISPER_MAX_ROWS);
+        out->max_rows = (uint32_t)m->windows; /* some devices gain nothing from several */
         break;
     case PHASE_DETECT:
         out->stage = WHISPER_DETECT;

@@ -1,11 +1,12 @@
 /*
  * engine/whisper/whisper_session.h - one transcription under way.
  *
- *     LISTEN -> [ENCODE -> DETECT] -> window: ENCODE -> PREFILL -> STEP ... STEP -> next window -> ENDED
+ *     LISTEN -> [ENCODE -> DETECT] -> window: ENCODE -> PREFILL -> STEP ... STEP -> next window ->
+ * ENDED
  *
  * A session is a state machine moved on by turns: whisper_turn.c runs turns of many sessions,
- * whisper_session.c moves one, whisper_window.c is the part about tokens. Owner: the device's thread
- * (in LISTEN: whoever runs its host turn).
+ * whisper_session.c moves one, whisper_window.c is the part about tokens. Owner: the device's
+ * thread (in LISTEN: whoever runs its host turn).
  */
 #ifndef BTH_WHISPER_SESSION_H
 #define BTH_WHISPER_SESSION_H
@@ -57,9 +58,9 @@ struct whisper_segment {
 
 struct whisper_window {
     struct whisper_span span;
-    int index;                    /* windows decoded before: the counter of draws */
+    int index;                     /* windows decoded before: the counter of draws */
     int32_t initial[WHISPER_TEXT]; /* prompt, start of transcript, prefix */
-    int n_initial, sot;           /* sot: its index */
+    int n_initial, sot;            /* sot: its index */
     int prefilled;
     double no_speech_prob;
     int attempt, n_rows, step;
@@ -81,19 +82,19 @@ struct whisper_session {
     int64_t frames; /* of content */
     double seconds;
 
-    int language; /* index; -1: not known yet */
+    int language;                          /* index; -1: not known yet */
     struct berth_language_prob *languages; /* when detected, [n_languages] */
     size_t n_languages;
 
-    int clip;            /* of the clips in options */
+    int clip; /* of the clips in options */
     int64_t clips[WHISPER_MAX_CLIPS];
     int n_clips;
     int64_t seek;
-    int piece;           /* of the encoder */
+    int piece;                                  /* of the encoder */
     int32_t encode_slot, cross_slot, mask_slot; /* -1: none */
-    bool encoded_first;  /* cross_slot holds the window at 0, from detection */
+    bool encoded_first; /* cross_slot holds the window at 0, from detection */
 
-    int32_t *tokens;     /* all so far, the initial prompt first */
+    int32_t *tokens; /* all so far, the initial prompt first */
     size_t n_tokens, tokens_capacity, n_prompt, prompt_since;
     struct whisper_segment *segments;
     size_t n_segments, segments_capacity;
@@ -120,9 +121,9 @@ int whisper_settle(struct berth_batch *batch, struct berth_error *err);
 
 /* whisper_session.c: moves between phases. Failures end up in s->rc. */
 void whisper_fail(struct whisper_session *s, int rc);
-void whisper_listened(struct whisper_session *s);  /* the mel is complete */
+void whisper_listened(struct whisper_session *s);                     /* the mel is complete */
 void whisper_detected(struct whisper_session *s, const float *probs); /* [vocab] */
-void whisper_encoded(struct whisper_session *s);   /* a piece has run */
+void whisper_encoded(struct whisper_session *s);                      /* a piece has run */
 void whisper_window_done(struct whisper_session *s);
 void whisper_drop_pages(struct whisper_session *s);
 

@@ -64,7 +64,8 @@ static int send_inputs(struct whisper_model *m, struct berth_error *err) {
 }
 
 static int read_outputs(struct whisper_model *m, uint32_t n, struct berth_error *err) {
-    int rc = m->base.device->ops->read(m->outputs, 0, m->host_outputs, n * sizeof(*m->host_outputs));
+    int rc =
+        m->base.device->ops->read(m->outputs, 0, m->host_outputs, n * sizeof(*m->host_outputs));
     return rc < 0 ? bth_error(err, rc, "%s: reading a turn's results failed", m->base.device->name)
                   : 0;
 }
@@ -115,8 +116,8 @@ static int need_pages(struct whisper_session *s, int pos) {
     return 0;
 }
 
-/* Another row's page at `pos`: full pages of the prompt are row 0's; the page where the prompt ends is
- * its own, copied when an attempt begins; later ones are its own. */
+/* Another row's page at `pos`: full pages of the prompt are row 0's; the page where the prompt ends
+ * is its own, copied when an attempt begins; later ones are its own. */
 static int need_own_page(struct turn *t, struct whisper_session *s, struct whisper_row *row,
                          int pos) {
     struct whisper_model *m = t->m;
@@ -173,8 +174,8 @@ static int add_step_rows(struct turn *t, struct whisper_session *s) {
         }
         rc = r == 0 ? 0 : need_own_page(t, s, row, pos);
         if (rc == 0) {
-            add_row(t, s, row, w->step == 0 ? w->initial[w->n_initial - 1] : row->tokens[row->n - 1],
-                    pos);
+            add_row(t, s, row,
+                    w->step == 0 ? w->initial[w->n_initial - 1] : row->tokens[row->n - 1], pos);
             whisper_window_pick(s, r, add_pick(t));
         }
     }
@@ -351,9 +352,9 @@ static int begin_encoding(struct whisper_session *s, uint32_t i) {
                    detect ? WHISPER_FRAMES : s->window.span.size, detect, m->host_mel);
     size_t bytes = WHISPER_FRAMES * (size_t)m->dims.mels * sizeof(float);
     rc = m->base.device->ops->write(m->mel, i * bytes, m->host_mel, bytes);
-    return rc < 0 ? bth_error(&s->err, rc, "%s: writing the spectrogram failed",
-                              m->base.device->name)
-                  : 0;
+    return rc < 0
+               ? bth_error(&s->err, rc, "%s: writing the spectrogram failed", m->base.device->name)
+               : 0;
 }
 
 static int enqueue_encode(struct whisper_model *m, struct berth_batch *b, struct berth_error *err) {

@@ -94,9 +94,9 @@ void whisper_vocab_decode(const struct whisper_vocab *v, const int32_t *ids, siz
 
 int whisper_vocab_encode_prompt(const struct whisper_vocab *v, const char *text, int32_t **out_ids,
                                 size_t *out_n, struct berth_error *err) {
-    size_t start, length;
-    bth_strip(text, strlen(text), &start, &length);
-    char *spaced = bth_printf(" %.*s", (int)length, text + start);
+    size_t length;
+    const char *stripped = bth_py_strip(text, strlen(text), &length);
+    char *spaced = bth_printf(" %.*s", (int)length, stripped);
     if (!spaced) {
         return bth_error_nomem(err);
     }
@@ -134,10 +134,10 @@ static int suppress_symbol(const struct whisper_vocab *v, const char *symbol, bo
 int whisper_vocab_suppress_symbols(const struct whisper_vocab *v, uint32_t *mask,
                                    struct berth_error *err) {
     static const char *const symbols[] = {
-        "\"", "#",   "(",   ")",  "*",   "+",  "/",  ":",   ";",    "<",  "=",  ">",
-        "@",  "[",   "\\",  "]",  "^",   "_",  "`",  "{",   "|",    "}",  "~",  "「",
-        "」", "『",  "』",  "<<", ">>",  "<<<", ">>>", "--", "---", "-(", "-[", "('",
-        "(\"", "((", "))", "(((", ")))", "[[", "]]", "{{",  "}}",   "♪♪", "♪♪♪",
+        "\"",  "#",  "(",  ")",   "*",   "+",   "/",   ":",  ";",   "<",  "=",   ">",
+        "@",   "[",  "\\", "]",   "^",   "_",   "`",   "{",  "|",   "}",  "~",   "「",
+        "」",  "『", "』", "<<",  ">>",  "<<<", ">>>", "--", "---", "-(", "-[",  "('",
+        "(\"", "((", "))", "(((", ")))", "[[",  "]]",  "{{", "}}",  "♪♪", "♪♪♪",
     };
     static const char *const music[] = {"♩", "♪", "♫", "♬", "♭", "♮", "♯"};
     static const char *const firsts[] = {" -", " '"};

@@ -1,9 +1,9 @@
 /*
  * engine/whisper/whisper_vocab.h - token ids: text by BPE, special tokens by the vocabulary's size.
  *
- * Ids [0, eot) are text; then endoftext, startoftranscript, the languages, the tasks and marks; from
- * `timestamp0` on 1,501 times in steps of 20 ms. Three layouts exist: English-only (51,864 ids),
- * multilingual (51,865) and the v3 family (51,866: one language more). Immutable: any thread.
+ * Ids [0, eot) are text; then endoftext, startoftranscript, the languages, the tasks and marks;
+ * from `timestamp0` on 1,501 times in steps of 20 ms. Three layouts exist: English-only (51,864
+ * ids), multilingual (51,865) and the v3 family (51,866: one language more). Immutable: any thread.
  */
 #ifndef BTH_WHISPER_VOCAB_H
 #define BTH_WHISPER_VOCAB_H
@@ -36,8 +36,8 @@ int whisper_language_index(const char *name);
 /* "en" for 0; NULL beyond the last. */
 const char *whisper_language_code(int index);
 
-/* Appends the text of ids below `limit` (eot: text alone; timestamp0: special tokens by name, as the
- * original's decode does), bytes that are no UTF-8 replaced by U+FFFD. */
+/* Appends the text of ids below `limit` (eot: text alone; timestamp0: special tokens by name, as
+ * the original's decode does), bytes that are no UTF-8 replaced by U+FFFD. */
 void whisper_vocab_decode(const struct whisper_vocab *v, const int32_t *ids, size_t n,
                           int32_t limit, struct bth_str *out);
 

@@ -60,8 +60,8 @@ static int add_prefix(struct whisper_session *s) {
     size_t first = last_from(n, WHISPER_TEXT / 2 - s->options.sample_len);
     size_t room = (size_t)(WHISPER_TEXT - 1 - w->n_initial);
     if (n - first > room) {
-        rc = bth_error(&s->err, BERTH_EINVAL, "option prefix is too long: %zu tokens of room",
-                       room);
+        rc =
+            bth_error(&s->err, BERTH_EINVAL, "option prefix is too long: %zu tokens of room", room);
     } else {
         memcpy(w->initial + w->n_initial, ids + first, (n - first) * sizeof(*ids));
         w->n_initial += (int)(n - first);
@@ -111,16 +111,18 @@ void whisper_window_pick(const struct whisper_session *s, int row, struct berth_
     const struct whisper_window *w = &s->window;
     const struct whisper_row *r = &s->rows[row];
     const struct whisper_vocab *v = &whisper_session_model(s)->vocab;
-    *out = (struct berth_pick_in){
-        .mask = !*s->options.suppress_tokens ? -1 : s->mask_slot >= 0 ? s->mask_slot : 0,
-        .probe = w->step == 0 && w->sot == w->n_initial - 1 ? v->nospeech : -1,
-        .temperature = (float)s->options.temperatures[w->attempt],
-        .seed_lo = (uint32_t)s->options.seed,
-        .seed_hi = (uint32_t)(s->options.seed >> 32),
-        .window = (uint32_t)w->index,
-        .attempt = (uint32_t)w->attempt,
-        .row = (uint32_t)row,
-        .step = (uint32_t)w->step};
+    *out = (struct berth_pick_in){.mask = !*s->options.suppress_tokens ? -1
+                                          : s->mask_slot >= 0          ? s->mask_slot
+                                                                       : 0,
+                                  .probe =
+                                      w->step == 0 && w->sot == w->n_initial - 1 ? v->nospeech : -1,
+                                  .temperature = (float)s->options.temperatures[w->attempt],
+                                  .seed_lo = (uint32_t)s->options.seed,
+                                  .seed_hi = (uint32_t)(s->options.seed >> 32),
+                                  .window = (uint32_t)w->index,
+                                  .attempt = (uint32_t)w->attempt,
+                                  .row = (uint32_t)row,
+                                  .step = (uint32_t)w->step};
     whisper_timestamp_rules(v, &s->options, r->tokens, r->n, out);
 }
 
@@ -194,7 +196,8 @@ static int best_row(const struct whisper_session *s) {
     return which;
 }
 
-/* Copies a slice into a new segment; one without length or text keeps its place but nothing else. */
+/* Copies a slice into a new segment; one without length or text keeps its place but nothing else.
+ */
 static int add_segment(struct whisper_session *s, const int32_t *tokens,
                        const struct whisper_slice *slice, const struct whisper_outcome *outcome) {
     const struct whisper_vocab *v = &whisper_session_model(s)->vocab;
@@ -203,8 +206,8 @@ static int add_segment(struct whisper_session *s, const int32_t *tokens,
         return bth_error_nomem(&s->err);
     }
     whisper_vocab_decode(v, tokens + slice->first, (size_t)slice->n, v->eot, &text);
-    size_t start, length;
-    bth_strip(bth_str_text(&text), text.size, &start, &length);
+    size_t length;
+    bth_py_strip(bth_str_text(&text), text.size, &length);
     bool blank = length == 0 || slice->start_s == slice->end_s;
     struct whisper_segment seg = {.seek = s->window.span.seek,
                                   .start_s = slice->start_s,
@@ -268,13 +271,13 @@ static int judge(struct whisper_session *s, const struct whisper_row *r,
     struct bth_str text = {0};
     int n = text_length(r);
     whisper_vocab_decode(v, r->tokens, (size_t)n, v->timestamp0, &text);
-    size_t start, length;
-    bth_strip(bth_str_text(&text), text.size, &start, &length);
-    *out = (struct whisper_outcome){
-        .temperature = s->options.temperatures[s->window.attempt],
-        .avg_logprob = (double)r->sum / (n + 1),
-        .compression_ratio = whisper_compression_ratio(bth_str_text(&text) + start, length),
-        .no_speech_prob = s->window.no_speech_prob};
+    size_t length;
+    const char *stripped = bth_py_strip(bth_str_text(&text), text.size, &length);
+    *out =
+        (struct whisper_outcome){.temperature = s->options.temperatures[s->window.attempt],
+                                 .avg_logprob = (double)r->sum / (n + 1),
+                                 .compression_ratio = whisper_compression_ratio(stripped, length),
+                                 .no_speech_prob = s->window.no_speech_prob};
     bool failed = text.failed || out->compression_ratio < 0;
     bth_str_finish(&text);
     return failed ? bth_error_nomem(&s->err) : 0;

@@ -1,0 +1,138 @@
+/*
+ * The loader: one thread that estimates, loads and unloads with no lock held. Frees come first,
+ * for somebody may wait for the bytes.
+ */
+#include "core/manager_private.h"
+
+#include "base/compiler.h"
+
+static int instance_grow(struct berth_reservation *r, size_t more, struct berth_error *err) {
+    struct bth_instance *in = r->owner;
+    struct bth_manager *m = in->manager;
+    core_lock(m);
+    bth_manager_step_locked(m,
+                            &(struct bth_event){.kind = BTH_EV_GROW, .id = in->gen, .bytes = more});
+    bool grown = bth_manager_said_locked(m, BTH_ACT_GROWN);
+    if (grown) {
+        atomic_fetch_add_explicit(&r->limit_bytes, more, memory_order_relaxed);
+    }
+    core_unlock(m);
+    return grown ? 0
+                 : bth_error(err, BERTH_EBUDGET,
+                             "the model needs %zu bytes more than estimated and the device has no "
+                             "room for them",
+                             more);
+}
+
+static void estimate(struct bth_manager *m, const struct bth_entry *entry,
+                     const struct bth_op *op) BLOCKING {
+    struct bth_estimate estimates[BTH_MAX_DEVICES] = {{0}};
+    struct berth_error error = {0};
+    int rc = 0;
+    for (uint32_t i = 0; rc == 0 && i < m->n_devices; i++) {
+        struct berth_estimate e = {0};
+        rc = entry->ops->estimate(entry->path, m->devices[i], &e, &error);
+        estimates[i] = (struct bth_estimate){e.weights_bytes, e.workspace_bytes, e.session_bytes};
+    }
+    core_lock(m);
+    bth_manager_step_locked(m, &(struct bth_event){.kind = BTH_EV_ESTIMATED,
+                                                   .op = op->id,
+                                                   .error = rc < 0 ? &error : NULL,
+                                                   .estimates = estimates});
+    core_unlock(m);
+}
+
+static int load_instance(struct bth_manager *m, const struct bth_entry *entry,
+                         const struct bth_op *op, struct bth_instance **out,
+                         struct berth_error *err) BLOCKING {
+    struct bth_instance *in = bth_calloc(1, sizeof(*in));
+    if (!in) {
+        return bth_error_nomem(err);
+    }
+    in->manager = m;
+    in->gen = op->gen;
+    bth_reservation_init(&in->weights, BERTH_BYTES_WEIGHTS, op->est.weights);
+    bth_reservation_init(&in->workspace, BERTH_BYTES_WORKSPACE, op->est.workspace);
+    in->weights.owner = in->workspace.owner = in;
+    in->weights.grow = in->workspace.grow = instance_grow;
+    *out = in;
+    const struct berth_load load = {.path = entry->path,
+                                    .device = m->devices[op->device],
+                                    .weights = &in->weights,
+                                    .workspace = &in->workspace};
+    return entry->ops->load(&load, &in->model, err);
+}
+
+static uint64_t drawn(const struct bth_instance *in) {
+    return bth_reservation_used(&in->weights) + bth_reservation_used(&in->workspace);
+}
+
+/* An instance that is through. What it has not given back may still point to its reservations. */
+static void discard_locked(struct bth_manager *m, struct bth_instance *in) REQUIRES(core) {
+    if (in && drawn(in) > 0) {
+        in->next = m->leaked;
+        m->leaked = in;
+    } else {
+        bth_free(in);
+    }
+}
+
+static void load(struct bth_manager *m, const struct bth_entry *entry,
+                 const struct bth_op *op) BLOCKING {
+    struct bth_instance *in = NULL;
+    struct berth_error error = {.code = BERTH_EINTERNAL};
+    int rc = load_instance(m, entry, op, &in, &error);
+    core_lock(m);
+    struct bth_event done = {.kind = BTH_EV_LOAD_DONE, .op = op->id};
+    done.bytes = in ? drawn(in) : 0;
+    if (rc < 0) {
+        done.error = &error;
+    } else {
+        /* Weights are complete; of the workspace more may be drawn as turns need it. */
+        size_t used = bth_reservation_used(&in->weights);
+        atomic_store_explicit(&in->weights.limit_bytes, used, memory_order_relaxed);
+        done.spare = in->workspace.limit_bytes - bth_reservation_used(&in->workspace);
+        done.handle = in;
+    }
+    bth_manager_step_locked(m, &done);
+    if (rc < 0) {
+        discard_locked(m, in);
+    }
+    core_unlock(m);
+}
+
+static void unload(struct bth_manager *m, const struct bth_entry *entry,
+                   const struct bth_op *op) BLOCKING {
+    struct bth_instance *in = op->handle;
+    entry->ops->unload(in->model);
+    core_lock(m);
+    bth_manager_step_locked(
+        m, &(struct bth_event){.kind = BTH_EV_FREE_DONE, .op = op->id, .bytes = drawn(in)});
+    discard_locked(m, in);
+    core_unlock(m);
+}
+
+void *bth_manager_loader_main(void *manager) {
+    struct bth_manager *m = manager;
+    core_lock(m);
+    while (!m->stop) {
+        struct bth_op op = bth_state_next_op(&m->state);
+        if (op.kind == BTH_OP_NONE) {
+            bth_cond_wait(&m->work, &m->lock, BTH_FOREVER);
+            continue;
+        }
+        bth_manager_step_locked(m, &(struct bth_event){.kind = BTH_EV_OP_BEGIN, .op = op.id});
+        const struct bth_entry *entry = m->registry.entries[op.model];
+        core_unlock(m);
+        if (op.kind == BTH_OP_ESTIMATE) {
+            estimate(m, entry, &op);
+        } else if (op.kind == BTH_OP_LOAD) {
+            load(m, entry, &op);
+        } else {
+            unload(m, entry, &op);
+        }
+        core_lock(m);
+    }
+    core_unlock(m);
+    return NULL;
+}

@@ -1,0 +1,88 @@
+/*
+ * core/manager_private.h - what the manager's files share.
+ *
+ *   manager.c        life, acquire and release, unload, drain; carrying actions out
+ *   manager_use.c    uses: opening, bytes, `granted` callbacks
+ *   manager_load.c   the loader thread: estimate, load, unload
+ *   manager_stats.c  snapshots
+ *   manager_text.c   what a refusal says
+ *
+ * Everything that changes lies in `state` and is changed by bth_step alone; the rest is the glue:
+ * who sleeps where, whom to tell.
+ */
+#ifndef BTH_MANAGER_PRIVATE_H
+#define BTH_MANAGER_PRIVATE_H
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/reservation.h"
+#include "base/sync.h"
+#include "core/manager.h"
+#include "core/registry.h"
+#include "core/step.h"
+
+/* A loaded model and the promises it draws from. The loader makes and destroys it; others look at
+ * it under the lock while its generation is READY or DRAIN. */
+struct bth_instance {
+    struct bth_manager *manager;
+    uint64_t gen;
+    struct berth_model *model;
+    struct berth_reservation weights, workspace;
+    struct bth_instance *next; /* in `leaked` */
+};
+
+/* A caller waiting in acquire; on his stack. */
+struct bth_waiter {
+    struct bth_cond cond;
+    bool done;
+    int rc;
+    struct berth_error error;
+};
+
+/* `arg` of its ticket, then of its row. */
+struct bth_lease {
+    struct bth_manager *manager;
+    const struct bth_entry *entry;
+    char *tag;
+    struct bth_waiter *waiter; /* until the answer */
+    uint64_t id;
+    int device;
+};
+
+struct bth_manager {
+    struct bth_mutex lock;
+    struct bth_cond work;    /* the loader's */
+    struct bth_cond changed; /* a generation has gone */
+    struct bth_state state GUARDED_BY(core);
+    struct bth_actions actions GUARDED_BY(core);
+    struct bth_registry registry GUARDED_BY(core);
+    struct berth_device *devices[BTH_MAX_DEVICES]; /* constant until destroy */
+    uint32_t n_devices;
+    struct bth_thread loader;
+    void (*revoked)(void *arg, struct bth_lease *lease);
+    void *arg;
+    bool stop GUARDED_BY(core);
+    bool cut_short GUARDED_BY(core);              /* the drain has revoked something */
+    size_t refs GUARDED_BY(core);                 /* the handle, leases, uses, calls under way */
+    struct bth_instance *leaked GUARDED_BY(core); /* unloaded with bytes still drawn */
+};
+BTH_LOCK(core, struct bth_manager, lock, core)
+
+/* Runs one step at the present time and carries its actions out. */
+void bth_manager_step_locked(struct bth_manager *m, const struct bth_event *event) REQUIRES(core);
+/* Unlocks and gives up a reference: `m` may be gone. */
+void bth_manager_leave_unref(struct bth_manager *m) RELEASES(core);
+/* The last step answered with an action of this kind. */
+bool bth_manager_said_locked(const struct bth_manager *m, enum bth_action_kind kind) REQUIRES(core);
+
+/* Tells a use what an action says. */
+void bth_use_answer_locked(struct bth_manager *m, const struct bth_action *a) REQUIRES(core);
+
+void *bth_manager_loader_main(void *manager);
+
+/* Fills err for a REFUSE or USE_REFUSED; returns its code. */
+int bth_manager_refusal_locked(const struct bth_manager *m, const struct bth_action *a,
+                               struct berth_error *err) REQUIRES(core);
+
+#endif

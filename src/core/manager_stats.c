@@ -1,0 +1,93 @@
+#include "core/manager_private.h"
+
+#include <stdio.h>
+
+/* The generation to speak of: the open one, else the newest that is still there. */
+static const struct bth_gen *shown_gen(const struct bth_state *s, uint32_t model) {
+    const struct bth_gen *best = bth_table_get(&s->gens, s->models[model].open);
+    if (best) {
+        return best;
+    }
+    for (struct bth_gen *g = bth_table_next(&s->gens, NULL); g; g = bth_table_next(&s->gens, g)) {
+        if (g->model == model && (!best || g->serial > best->serial)) {
+            best = g;
+        }
+    }
+    return best;
+}
+
+static enum berth_model_state state_of(const struct bth_model *m, const struct bth_gen *g) {
+    if (!g) {
+        return m->waiting ? BERTH_MODEL_LOADING : BERTH_MODEL_ABSENT;
+    }
+    if (g->closing) {
+        return BERTH_MODEL_DRAINING;
+    }
+    return g->inst == BTH_READY ? BERTH_MODEL_READY : BERTH_MODEL_LOADING;
+}
+
+static void fill_bytes(const struct bth_gen *g, struct berth_model_stats *out) {
+    if (g->inst == BTH_READY || g->inst == BTH_DRAIN) {
+        const struct bth_instance *in = g->handle;
+        out->weights_bytes = bth_reservation_used(&in->weights);
+        out->workspace_bytes = bth_reservation_used(&in->workspace);
+    } else if (g->inst != BTH_FREEING) {
+        out->weights_bytes = g->est.weights;
+        out->workspace_bytes = g->est.workspace;
+    } else {
+        out->weights_bytes = g->held;
+    }
+    out->session_bytes = g->use_bytes;
+}
+
+static void fill_model_locked(struct bth_manager *m, uint32_t i, struct berth_model_stats *out)
+    REQUIRES(core) {
+    const struct bth_entry *e = m->registry.entries[i];
+    const struct bth_model *model = &m->state.models[i];
+    const struct bth_gen *g = shown_gen(&m->state, i);
+    *out = (struct berth_model_stats){.state = state_of(model, g),
+                                      .leases = model->leases,
+                                      .waiting = model->waiting,
+                                      .running = model->running,
+                                      .served = model->served,
+                                      .failed = model->failed,
+                                      .loads = model->loads,
+                                      .load_ms = model->load_ns / BTH_NS_PER_MS,
+                                      .idle_ms = -1};
+    snprintf(out->name, sizeof(out->name), "%s", e->name);
+    snprintf(out->alias, sizeof(out->alias), "%s", e->alias ? e->alias : "");
+    snprintf(out->family, sizeof(out->family), "%s", e->ops->family);
+    snprintf(out->path, sizeof(out->path), "%s", e->path);
+    if (g) {
+        snprintf(out->device, sizeof(out->device), "%s", m->devices[g->device]->name);
+        fill_bytes(g, out);
+    }
+    if (model->used_at >= 0 && model->leases == 0 && model->running == 0) {
+        out->idle_ms = (bth_now() - model->used_at) / BTH_NS_PER_MS;
+    }
+}
+
+size_t bth_manager_models(struct bth_manager *m, struct berth_model_stats *out, size_t n) {
+    core_lock(m);
+    size_t count = m->state.n_models;
+    for (size_t i = 0; i < count && i < n; i++) {
+        fill_model_locked(m, (uint32_t)i, &out[i]);
+    }
+    core_unlock(m);
+    return count;
+}
+
+size_t bth_manager_devices(struct bth_manager *m, struct berth_device_stats *out, size_t n) {
+    core_lock(m);
+    for (size_t i = 0; i < m->n_devices && i < n; i++) {
+        const struct bth_ledger *d = &m->state.devices[i];
+        out[i] = (struct berth_device_stats){.budget_bytes = d->budget,
+                                             .reserved_bytes = d->reserved,
+                                             .committed_bytes = d->committed + d->residual,
+                                             .freeing_bytes = d->freeing};
+        snprintf(out[i].name, sizeof(out[i].name), "%s", m->devices[i]->name);
+        snprintf(out[i].description, sizeof(out[i].description), "%s", m->devices[i]->description);
+    }
+    core_unlock(m);
+    return m->n_devices;
+}

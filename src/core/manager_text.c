@@ -1,0 +1,117 @@
+#include "core/manager_private.h"
+
+#include "base/str.h"
+#include "core/ledger.h"
+
+static const char *name_of(const struct bth_manager *m, uint32_t model) REQUIRES(core) {
+    return m->registry.entries[model]->name;
+}
+
+static double mb(uint64_t bytes) {
+    return (double)bytes / 1e6;
+}
+
+/* "whisper/base 290.1 MB (2 leases: import, web)" for each that is loaded or on its way. */
+static void append_holders_locked(const struct bth_manager *m, struct bth_str *s) REQUIRES(core) {
+    const struct bth_state *st = &m->state;
+    for (struct bth_gen *g = bth_table_next(&st->gens, NULL); g; g = bth_table_next(&st->gens, g)) {
+        bth_str_printf(s, "%s%s %.1f MB", s->size ? ", " : "", name_of(m, g->model),
+                       mb(bth_gen_bytes(g)));
+        if (g->inst == BTH_FREEING) {
+            bth_str_puts(s, " (being freed)");
+        }
+        if (g->leases + g->uses == 0) {
+            continue;
+        }
+        bth_str_printf(s, " (%u leases, %u requests", g->leases, g->uses);
+        const char *before = ": ";
+        struct bth_lease_row *l;
+        for (l = bth_table_next(&st->leases, NULL); l; l = bth_table_next(&st->leases, l)) {
+            const struct bth_lease *lease = l->arg;
+            if (l->gen == g->id && *lease->tag) {
+                bth_str_printf(s, "%s%s", before, lease->tag);
+                before = ", ";
+            }
+        }
+        bth_str_putc(s, ')');
+    }
+}
+
+static int timeout_text_locked(const struct bth_manager *m, const struct bth_action *a,
+                               struct berth_error *err) REQUIRES(core) {
+    const char *name = name_of(m, a->model);
+    if (a->why != BTH_WHY_BYTES) {
+        return bth_error(err, a->code, "%s: %s when the time was up; try again or wait longer",
+                         name, a->why == BTH_WHY_LOADING ? "still loading" : "not loaded yet");
+    }
+    struct bth_str s = {0};
+    append_holders_locked(m, &s);
+    int rc = bth_error(err, a->code, "%s: no room came free in time; memory is held by %s", name,
+                       s.size ? bth_str_text(&s) : "what could not be unloaded");
+    bth_str_finish(&s);
+    return rc;
+}
+
+static int impossible_text_locked(const struct bth_manager *m, const struct bth_action *a,
+                                  struct berth_error *err) REQUIRES(core) {
+    const struct bth_state *st = &m->state;
+    const struct bth_gen *g = bth_table_get(&st->gens, a->gen);
+    if (g) {
+        return bth_error(err, a->code,
+                         "the request needs %.1f MB beside the %.1f MB of %s, the budget of %s is "
+                         "%.1f MB: raise it or ask for less",
+                         mb(a->bytes), mb(g->held + g->res), name_of(m, a->model),
+                         m->devices[g->device]->name,
+                         mb(bth_ledger_limit(&st->devices[g->device])));
+    }
+    uint32_t best = 0;
+    for (uint32_t i = 1; i < m->n_devices; i++) {
+        if (bth_ledger_limit(&st->devices[i]) > bth_ledger_limit(&st->devices[best])) {
+            best = i;
+        }
+    }
+    const struct bth_estimate *e = &st->models[a->model].est[best];
+    return bth_error(
+        err, a->code,
+        "%s needs %.1f MB (weights %.1f, workspace %.1f, one session %.1f), the budget "
+        "of %s is %.1f MB: raise it or take a smaller model",
+        name_of(m, a->model), mb(e->weights + e->workspace + e->session), mb(e->weights),
+        mb(e->workspace), mb(e->session), m->devices[best]->name,
+        mb(bth_ledger_limit(&st->devices[best])));
+}
+
+static int load_text_locked(const struct bth_manager *m, const struct bth_action *a,
+                            struct berth_error *err) REQUIRES(core) {
+    const struct bth_model *model = &m->state.models[a->model];
+    int64_t wait = model->retry_at - m->state.now;
+    int rc = bth_error_copy(err, &model->cause);
+    if (err) {
+        bth_error_prefix(err, "%s cannot be loaded (next try in %lld s): ", name_of(m, a->model),
+                         (long long)((wait + BTH_NS_PER_S - 1) / BTH_NS_PER_S));
+    }
+    return rc;
+}
+
+int bth_manager_refusal_locked(const struct bth_manager *m, const struct bth_action *a,
+                               struct berth_error *err) {
+    switch (a->reason) {
+    case BTH_REASON_MEMORY:
+        return bth_error_nomem(err);
+    case BTH_REASON_TIMEOUT:
+        return timeout_text_locked(m, a, err);
+    case BTH_REASON_IMPOSSIBLE:
+        return impossible_text_locked(m, a, err);
+    case BTH_REASON_LOAD_FAILED:
+        return load_text_locked(m, a, err);
+    case BTH_REASON_SHUTDOWN:
+        return bth_error(err, a->code, "%s: closing, no new leases are given",
+                         name_of(m, a->model));
+    case BTH_REASON_CANCELLED:
+        return bth_error(err, a->code, "%s: no longer waited for", name_of(m, a->model));
+    case BTH_REASON_LOST:
+    case BTH_REASON_NONE:
+        break;
+    }
+    return bth_error(err, a->code, "%s: the lease was revoked, acquire a new one",
+                     name_of(m, a->model));
+}

@@ -1,0 +1,34 @@
+/* core/step_private.h - what step.c (events) and step_pump.c (grants, loads, evictions) share. */
+#ifndef BTH_STEP_PRIVATE_H
+#define BTH_STEP_PRIVATE_H
+
+#include "core/step.h"
+
+struct bth_action *bth_act(struct bth_actions *out, enum bth_action_kind kind);
+void bth_act_work(struct bth_actions *out, uint64_t op);
+
+/* Closing a generation: never opened again; freed at once when nobody is on it. */
+void bth_gen_close(struct bth_state *s, struct bth_gen *g, struct bth_actions *out);
+/* A DRAIN generation without leases and uses begins to be freed. */
+void bth_gen_settle(struct bth_state *s, struct bth_gen *g, struct bth_actions *out);
+void bth_gen_dead(struct bth_state *s, struct bth_gen *g, struct bth_actions *out);
+
+void bth_ticket_unlink(struct bth_state *s, struct bth_ticket *t); /* the row is gone */
+/* Removes the ticket and answers it. */
+void bth_ticket_refuse(struct bth_state *s, struct bth_ticket *t, enum bth_reason reason,
+                       struct bth_actions *out);
+/* Answers a use that is OPEN or WAIT; it stays, pinning its model, until USE_END. */
+void bth_use_refuse(struct bth_state *s, struct bth_use_row *u, enum bth_reason reason,
+                    struct bth_actions *out);
+void bth_use_unlink(struct bth_state *s, struct bth_use_row *u); /* WAIT only */
+
+/* Answers whoever can be answered now, starts loads, evicts. */
+void bth_pump(struct bth_state *s, struct bth_actions *out);
+/* The same for a newcomer alone: who came before him has just been pumped. */
+void bth_pump_ticket(struct bth_state *s, struct bth_ticket *t, struct bth_actions *out);
+/* Not even when all else were gone from its device. */
+bool bth_use_is_impossible(const struct bth_state *s, const struct bth_use_row *u);
+/* Runs or refuses a use of which no older one of its instance waits; false: it waits too. */
+bool bth_pump_use(struct bth_state *s, struct bth_use_row *u, struct bth_actions *out);
+
+#endif

@@ -1,0 +1,613 @@
+/*
+ * A seeded simulation of core/step.h: clients, a loader and a clock that exist only here.
+ *
+ *     sim_core [--seeds N] [--first S]
+ *
+ * Each seed makes a small world (devices, models, sizes, habits), lets random events happen (late,
+ * twice, in any order, with failures) and checks the invariants of the manager's model after every
+ * single one, from its own books and not from the step's. Then it closes the world and checks that
+ * nothing is left. Some seeds run twice: same seed, same actions.
+ *
+ * Mutants: the simulator spoils the state or an answer after a step in one known way and expects
+ * its own checks to notice, so that a green run means something.
+ *
+ *   I1 every byte in one class     I2 nothing new while over the budget     I4 grants only of READY
+ *   I5 freed once, with nobody on  I6 one load per model and device, one open generation
+ *   I7 one answer each, in time    I8 first come, first served    I9 nobody waits without a reason
+ *   I10 evictions suffice          I12 counts are right      stale events change nothing
+ */
+#include "sim/core_world.h"
+
+/* ---- mutants --------------------------------------------------------------------------------*/
+
+static struct bth_action *find_action(struct world *w, enum bth_action_kind kind) {
+    for (size_t i = 0; i < w->actions.n; i++) {
+        if (w->actions.items[i].kind == kind) {
+            return &w->actions.items[i];
+        }
+    }
+    return NULL;
+}
+
+static struct bth_gen *find_gen(struct world *w, enum bth_inst_state inst) {
+    EACH_ROW(struct bth_gen, g, w->state.gens) {
+        if (g->inst == inst) {
+            return g;
+        }
+    }
+    return NULL;
+}
+
+static bool spoil_answer(struct world *w) {
+    struct bth_action *a = find_action(w, BTH_ACT_GRANT);
+    if (!a) {
+        return false;
+    }
+    if (w->mutant == LOST_GRANT) {
+        a->kind = BTH_ACT_QUEUED;
+    } else if (w->mutant == DOUBLE_GRANT && w->actions.n < w->actions.capacity) {
+        w->actions.items[w->actions.n++] = *a;
+    } else {
+        struct bth_gen *g = bth_table_get(&w->state.gens, a->gen);
+        g->inst = BTH_LOADING;
+    }
+    return true;
+}
+
+static bool spoil_queue(struct world *w) {
+    struct bth_ticket *a = bth_table_get(&w->state.tickets, w->state.queue.first);
+    struct bth_ticket *b = a ? bth_table_get(&w->state.tickets, a->next) : NULL;
+    if (!b || a->model == b->model) {
+        return false;
+    }
+    uint32_t model = a->model;
+    void *arg = a->arg;
+    a->model = b->model;
+    a->arg = b->arg;
+    b->model = model;
+    b->arg = arg;
+    return true;
+}
+
+static bool spoil_gen(struct world *w) {
+    struct bth_gen *g =
+        find_gen(w, w->mutant == OVERBOOKED || w->mutant == LOST_WAKEUP ? BTH_READY : BTH_DRAIN);
+    if (!g) {
+        return false;
+    }
+    if (w->mutant == EARLY_FREE) {
+        g->inst = BTH_FREEING;
+        g->op = ++w->state.last_op;
+        w->state.devices[g->device].committed -= g->held;
+        w->state.devices[g->device].freeing += g->held;
+    } else if (w->mutant == REVIVED) {
+        g->inst = BTH_READY;
+    } else if (w->mutant == LOST_WAKEUP) { /* as if a newcomer had not been looked at */
+        struct bth_ticket *t = bth_table_get(&w->state.tickets, w->state.queue.first);
+        if (!t) {
+            return false;
+        }
+        w->state.models[t->model].waiting--;
+        w->clients[(uintptr_t)t->arg - 1].model = g->model;
+        t->model = g->model;
+        w->state.models[t->model].waiting++;
+    } else {
+        uint64_t more = bth_ledger_room(&w->state.devices[g->device]) + 1;
+        g->res += more;
+        w->state.devices[g->device].reserved += more;
+    }
+    return true;
+}
+
+static bool spoil(struct world *w, const struct bth_event *e) {
+    switch (w->mutant) {
+    case LOST_GRANT:
+    case DOUBLE_GRANT:
+    case GRANT_UNLOADED:
+        return spoil_answer(w);
+    case LEAKED_BYTE:
+        w->state.devices[0].committed++;
+        return true;
+    case EARLY_FREE:
+    case REVIVED:
+    case LOST_WAKEUP:
+    case OVERBOOKED:
+        return spoil_gen(w);
+    case MISCOUNTED:
+        w->state.models[0].leases++;
+        return true;
+    case OVERTAKEN:
+        return spoil_queue(w);
+    case KEPT_REVOKED:
+        for (size_t i = 0; i < w->actions.n && e->kind != BTH_EV_RELEASE; i++) {
+            if (w->actions.items[i].kind == BTH_ACT_USE_CANCEL) {
+                w->actions.items[i].kind = BTH_ACT_QUEUED;
+                return true;
+            }
+        }
+        return false;
+    default: /* LATE_TIMEOUT and FREED_TWICE are the driver's */
+        return false;
+    }
+}
+
+/* ---- the driver -----------------------------------------------------------------------------*/
+
+static void take_answer(struct world *w, const struct bth_action *a) {
+    struct client *c = &w->clients[(uintptr_t)a->arg - 1];
+    HOLDS(w, c->state == WAITING, "I7: a second answer");
+    if (a->kind == BTH_ACT_REFUSE) {
+        HOLDS(w, a->code < 0 && a->reason != BTH_REASON_NONE, "a refusal without a reason");
+        HOLDS(w, a->reason != BTH_REASON_TIMEOUT || w->now >= c->expires, "timed out too soon");
+        seen_reasons[a->reason]++;
+        w->stale_ticket = c->id ? c->id : w->stale_ticket;
+        c->state = ABSENT;
+        return;
+    }
+    const struct bth_gen *g = bth_table_get(&w->state.gens, a->gen);
+    HOLDS(w, g && g->inst == BTH_READY && !g->closing && g->model == c->model, "I4: not ready");
+    for (size_t i = 0; i < MAX_CLIENTS; i++) {
+        const struct client *o = &w->clients[i];
+        HOLDS(w, o->state != WAITING || o->model != c->model || o->order >= c->order,
+              "I8: overtaken");
+    }
+    c->state = HOLDING;
+    c->id = a->id;
+    c->gen = a->gen;
+}
+
+static void take_use(struct world *w, const struct bth_action *a) {
+    struct use *u = &w->uses[(uintptr_t)a->arg - 1];
+    switch (a->kind) {
+    case BTH_ACT_USE_OPENED:
+        HOLDS(w, u->state == UNUSED, "opened twice");
+        *u = (struct use){.state = OPENED, .id = a->id, .gen = a->gen};
+        break;
+    case BTH_ACT_USE_RUN:
+        HOLDS(w, u->state == ASKED, "I7: a use runs that did not ask");
+        u->state = RUNNING;
+        break;
+    case BTH_ACT_USE_REFUSED:
+        HOLDS(w, u->state == ASKED || u->state == UNUSED, "I7: a use answered twice");
+        u->state = u->state == ASKED ? REFUSED : UNUSED;
+        break;
+    default:
+        HOLDS(w, u->state == RUNNING, "cancelled without running");
+        u->state = ENDING;
+        break;
+    }
+}
+
+static void take_action(struct world *w, const struct bth_action *a) {
+    seen_actions[a->kind]++;
+    switch (a->kind) {
+    case BTH_ACT_QUEUED:
+        w->clients[(uintptr_t)a->arg - 1].id = a->id;
+        break;
+    case BTH_ACT_GRANT:
+    case BTH_ACT_REFUSE:
+        take_answer(w, a);
+        break;
+    case BTH_ACT_REVOKED:
+        HOLDS(w, w->clients[(uintptr_t)a->arg - 1].state == HOLDING, "revoked, not held");
+        w->clients[(uintptr_t)a->arg - 1].state = REVOKED;
+        break;
+    case BTH_ACT_DEAD:
+        if (w->n_old < MAX_INSTANCES) {
+            w->old_gens[w->n_old++] = a->gen;
+        }
+        break;
+    case BTH_ACT_WORK:
+    case BTH_ACT_GROWN:
+        break;
+    default:
+        take_use(w, a);
+    }
+}
+
+static void happen(struct world *w, struct bth_event e) {
+    bool ready[MAX_INSTANCES] = {false};
+    for (uint32_t i = 0; i < w->state.n_devices; i++) {
+        w->total_before[i] = total(&w->state.devices[i]);
+    }
+    EACH_ROW(struct bth_gen, g, w->state.gens) {
+        ready[(size_t)(g->id & 0xFFFFFF) % MAX_INSTANCES] = g->inst == BTH_READY;
+    }
+    seen_events[e.kind]++;
+    w->last_event = (int)e.kind;
+    bth_step(&w->state, &e, w->now, &w->actions);
+    if (!w->spoilt && w->mutant && one_in(w, 4)) {
+        w->spoilt = spoil(w, &e);
+    }
+    for (size_t i = 0; i < w->actions.n; i++) {
+        const struct bth_action *a = &w->actions.items[i];
+        mix(&w->hash, (uint64_t)a->kind << 32 | (uint32_t)a->code);
+        mix(&w->hash, a->id);
+        mix(&w->hash, a->gen ^ a->op << 20);
+        mix(&w->hash, (uintptr_t)a->arg);
+        take_action(w, a);
+    }
+    check_ledger(w);
+    check_growth(w, &e);
+    check_generations(w);
+    check_counts(w);
+    check_queue(w);
+    check_conserving(w);
+    if (e.kind == BTH_EV_USE_BEGIN && w->actions.n == 0) {
+        seen_waits++;
+    }
+    EACH_ROW(struct bth_gen, g, w->state.gens) {
+        if (g->inst == BTH_FREEING && ready[(size_t)(g->id & 0xFFFFFF) % MAX_INSTANCES] &&
+            e.kind != BTH_EV_UNLOAD && e.kind != BTH_EV_CLOSE) {
+            check_eviction(w, g->device);
+        }
+    }
+}
+
+/* Something that comes too late or once too often. */
+static void happen_stale(struct world *w, struct bth_event e) {
+    uint64_t before = state_hash(&w->state);
+    happen(w, e);
+    HOLDS(w, state_hash(&w->state) == before && w->actions.n == 0, "a stale event did something");
+}
+
+/* ---- the loader -----------------------------------------------------------------------------*/
+
+static void loader_begin(struct world *w) {
+    struct bth_op op = bth_state_next_op(&w->state);
+    if (op.kind == BTH_OP_NONE || w->n_jobs == MAX_OPS) {
+        return;
+    }
+    if (op.kind == BTH_OP_FREE) {
+        struct instance *in = &w->instances[(uintptr_t)op.handle - 1];
+        HOLDS(w, in->alive && in->gen == op.gen, "I5: freed twice");
+        in->alive = w->mutant == FREED_TWICE ? in->alive : false;
+    }
+    w->jobs[w->n_jobs++] = (struct job){op, w->now + (int64_t)rnd(w, 400) * BTH_NS_PER_MS};
+    happen(w, (struct bth_event){.kind = BTH_EV_OP_BEGIN, .op = op.id});
+}
+
+static void finish_estimate(struct world *w, const struct bth_op *op, struct berth_error *error) {
+    struct bth_estimate est[BTH_MAX_DEVICES];
+    for (size_t i = 0; i < BTH_MAX_DEVICES; i++) {
+        est[i] =
+            (struct bth_estimate){w->size[op->model], w->spare[op->model], w->session[op->model]};
+    }
+    happen(w, (struct bth_event){.kind = BTH_EV_ESTIMATED,
+                                 .op = op->id,
+                                 .error = w->faults && one_in(w, 16) ? error : NULL,
+                                 .estimates = est});
+}
+
+static void finish_load(struct world *w, const struct bth_op *op, struct berth_error *error) {
+    struct bth_event e = {.kind = BTH_EV_LOAD_DONE, .op = op->id};
+    if (w->n_instances == MAX_INSTANCES || (w->faults && one_in(w, 6))) {
+        e.error = error;
+        e.bytes = one_in(w, 10) ? 1 + rnd(w, 5) : 0;
+        w->residual[op->device] += e.bytes;
+    } else {
+        e.bytes = op->est.weights - (one_in(w, 3) ? rnd(w, op->est.weights) : 0);
+        e.bytes += w->faults && one_in(w, 12) ? rnd(w, 40) : 0; /* an engine that took more */
+        e.spare = op->est.workspace;
+        w->instances[w->n_instances++] = (struct instance){.gen = op->gen, .alive = true};
+        e.handle = (void *)(uintptr_t)w->n_instances;
+    }
+    happen(w, e);
+}
+
+static void loader_end(struct world *w) {
+    struct berth_error error = {.code = one_in(w, 2) ? BERTH_EFORMAT : BERTH_ENOMEM};
+    size_t i = rnd(w, w->n_jobs);
+    struct bth_op op = w->jobs[i].op;
+    w->now = BTH_MAX(w->now, w->jobs[i].due);
+    w->jobs[i] = w->jobs[--w->n_jobs];
+    if (op.kind == BTH_OP_ESTIMATE) {
+        finish_estimate(w, &op, &error);
+    } else if (op.kind == BTH_OP_LOAD) {
+        finish_load(w, &op, &error);
+    } else {
+        uint64_t left = w->faults && one_in(w, 40) ? 1 + rnd(w, 9) : 0;
+        w->residual[op.device] += left;
+        happen(w, (struct bth_event){.kind = BTH_EV_FREE_DONE, .op = op.id, .bytes = left});
+        if (w->mutant == FREED_TWICE) {
+            HOLDS(w, !w->instances[(uintptr_t)op.handle - 1].alive, "I5: freed and still alive");
+        }
+    }
+    w->stale_op = op.id;
+}
+
+/* ---- the clients ----------------------------------------------------------------------------*/
+
+static void do_acquire(struct world *w) {
+    size_t i = rnd(w, MAX_CLIENTS);
+    struct client *c = &w->clients[i];
+    if (c->state != ABSENT) {
+        return;
+    }
+    int64_t wait = one_in(w, 8) ? 0 : (int64_t)rnd(w, 3000) * BTH_NS_PER_MS;
+    *c = (struct client){.state = WAITING,
+                         .model = (uint32_t)rnd(w, w->state.n_models),
+                         .order = ++w->order,
+                         .expires = one_in(w, 6) ? BTH_FOREVER : w->now + wait};
+    happen(w, (struct bth_event){.kind = BTH_EV_ACQUIRE,
+                                 .model = c->model,
+                                 .expires = c->expires,
+                                 .arg = (void *)(uintptr_t)(i + 1)});
+}
+
+static void do_release(struct world *w, struct client *c) {
+    if (c->state == HOLDING || c->state == REVOKED) {
+        c->state = ABSENT;
+        w->stale_lease = c->id;
+        happen(w, (struct bth_event){.kind = BTH_EV_RELEASE, .id = c->id});
+    } else if (c->state == WAITING && one_in(w, 6)) {
+        happen(w, (struct bth_event){.kind = BTH_EV_CANCEL, .id = c->id});
+        HOLDS(w, c->state == ABSENT, "I7: cancelled without an answer");
+    }
+}
+
+static void do_use(struct world *w) {
+    struct use *u = &w->uses[rnd(w, MAX_USES)];
+    const struct client *c = &w->clients[rnd(w, MAX_CLIENTS)];
+    if (u->state == UNUSED && (c->state == HOLDING || c->state == REVOKED)) {
+        happen(w, (struct bth_event){.kind = BTH_EV_USE_OPEN,
+                                     .id = c->id,
+                                     .arg = (void *)(uintptr_t)(u - w->uses + 1)});
+        HOLDS(w, (c->state == HOLDING) == (u->state == OPENED), "a use of a held lease opens");
+    } else if (u->state == OPENED) {
+        u->state = ASKED;
+        u->bytes = one_in(w, 40) ? 100000 : rnd(w, 60);
+        happen(w, (struct bth_event){.kind = BTH_EV_USE_BEGIN, .id = u->id, .bytes = u->bytes});
+    }
+}
+
+static void end_use(struct world *w, struct use *u) {
+    uint64_t id = u->id;
+    *u = (struct use){0};
+    w->stale_use = id;
+    happen(w, (struct bth_event){.kind = BTH_EV_USE_END, .id = id, .failed = one_in(w, 3)});
+}
+
+static void do_end_use(struct world *w) {
+    struct use *u = &w->uses[rnd(w, MAX_USES)];
+    if (u->state == RUNNING || u->state == ENDING || u->state == REFUSED ||
+        (u->state != UNUSED && one_in(w, 8))) {
+        end_use(w, u);
+    }
+}
+
+static void do_grow(struct world *w) {
+    struct use *u = &w->uses[rnd(w, MAX_USES)];
+    uint64_t more = rnd(w, 20);
+    if (u->state == RUNNING) {
+        const struct bth_gen *g = bth_table_get(&w->state.gens, u->gen);
+        bool fits = bth_ledger_session_delta(g, g->use_bytes + more) <=
+                    bth_ledger_room(&w->state.devices[g->device]);
+        u->bytes += fits ? more : 0;
+        happen(w, (struct bth_event){.kind = BTH_EV_GROW, .id = u->id, .use = true, .bytes = more});
+        HOLDS(w, fits == (find_action(w, BTH_ACT_GROWN) != NULL), "I2: grown without room");
+    } else if (w->n_jobs && w->jobs[0].op.kind == BTH_OP_LOAD) {
+        happen(w, (struct bth_event){.kind = BTH_EV_GROW, .id = w->jobs[0].op.gen, .bytes = more});
+    }
+}
+
+static void do_stale(struct world *w) {
+    struct berth_error error = {.code = BERTH_EIO};
+    switch (rnd(w, 6)) {
+    case 0:
+        happen_stale(w, (struct bth_event){.kind = BTH_EV_LOAD_DONE, .op = w->stale_op});
+        break;
+    case 1:
+        happen_stale(w, (struct bth_event){.kind = BTH_EV_FREE_DONE, .op = w->stale_op});
+        break;
+    case 2:
+        happen_stale(
+            w, (struct bth_event){.kind = BTH_EV_ESTIMATED, .op = w->stale_op, .error = &error});
+        break;
+    case 3:
+        happen_stale(w, (struct bth_event){.kind = BTH_EV_RELEASE, .id = w->stale_lease});
+        break;
+    case 4:
+        happen_stale(w, (struct bth_event){.kind = BTH_EV_USE_END, .id = w->stale_use});
+        break;
+    default:
+        happen_stale(w, (struct bth_event){.kind = BTH_EV_CANCEL, .id = w->stale_ticket});
+    }
+}
+
+/* Time passes; whoever's time has come is told at once, sometimes one tick late. */
+static void do_time(struct world *w) {
+    int64_t to = w->now + (int64_t)rnd(w, 300) * BTH_NS_PER_MS;
+    to += one_in(w, 12) ? 5 * BTH_NS_PER_S : 0;
+    int64_t due = bth_state_next_deadline(&w->state);
+    w->now = due < to && one_in(w, 2) ? BTH_MAX(due, w->now) : to;
+    if (w->now >= due && w->mutant != LATE_TIMEOUT) {
+        happen(w, (struct bth_event){.kind = BTH_EV_TICK});
+    }
+    for (size_t i = 0; i < MAX_CLIENTS; i++) {
+        const struct client *c = &w->clients[i];
+        HOLDS(w, c->state != WAITING || w->now < c->expires, "I7: answered too late");
+    }
+}
+
+/* The clock moved for another reason than do_time: nobody may be overdue. */
+static void catch_up(struct world *w) {
+    if (w->now >= bth_state_next_deadline(&w->state) && w->mutant != LATE_TIMEOUT) {
+        happen(w, (struct bth_event){.kind = BTH_EV_TICK});
+    }
+}
+
+static void do_something(struct world *w) {
+    uint64_t what = rnd(w, 100);
+    if (one_in(w, w->unloads)) {
+        happen(w, (struct bth_event){.kind = BTH_EV_UNLOAD,
+                                     .model = (uint32_t)rnd(w, w->state.n_models)});
+    } else if (what < 14) {
+        do_acquire(w);
+    } else if (what < 34) {
+        do_release(w, &w->clients[rnd(w, MAX_CLIENTS)]);
+    } else if (what < 48) {
+        do_use(w);
+    } else if (what < 58) {
+        do_end_use(w);
+    } else if (what < 73) {
+        loader_begin(w);
+    } else if (what < 86) {
+        if (w->n_jobs) {
+            loader_end(w);
+            catch_up(w);
+        }
+    } else if (what < 89) {
+        do_grow(w);
+    } else if (what < 92) {
+        do_stale(w);
+    } else {
+        do_time(w);
+    }
+}
+
+/* ---- a seed ---------------------------------------------------------------------------------*/
+
+static void build(struct world *w, uint64_t seed, enum mutant mutant) {
+    *w = (struct world){.rng = seed * UINT64_C(0x9E3779B97F4A7C15) + 1, .mutant = mutant};
+    rnd(w, 2);
+    uint64_t budgets[2] = {100 + rnd(w, 400), 100 + rnd(w, 400)};
+    bth_state_init(&w->state, budgets, one_in(w, 4) ? 2 : 1);
+    uint64_t n = 1 + rnd(w, MAX_MODELS);
+    for (uint64_t i = 0; i < n; i++) {
+        uint32_t index;
+        CHECK_INT(bth_state_add_model(&w->state, NULL, &index), 0);
+        w->size[i] = 1 + rnd(w, one_in(w, 8) ? 600 : 150);
+        w->spare[i] = rnd(w, 20);
+        w->session[i] = rnd(w, 30);
+    }
+    w->faults = !one_in(w, 4);
+    w->unloads = one_in(w, 3) ? 40 : 1000;
+    w->now = (int64_t)rnd(w, 1000) * BTH_NS_PER_S;
+}
+
+/* Faults stop, the world closes, clients take their time. */
+static void finish(struct world *w) {
+    w->faults = false;
+    int64_t deadline = w->now + (int64_t)rnd(w, 2000) * BTH_NS_PER_MS;
+    happen(w, (struct bth_event){.kind = BTH_EV_CLOSE, .expires = deadline});
+    do_acquire(w);
+    for (size_t i = 0; i < MAX_CLIENTS; i++) {
+        HOLDS(w, w->clients[i].state != WAITING, "E2: waits after close");
+    }
+    for (int i = 0; i < 4000 && !bth_state_empty(&w->state); i++) {
+        if (w->now >= deadline) { /* as sched does for a revoked lease */
+            struct use *u = &w->uses[rnd(w, MAX_USES)];
+            if (u->state == OPENED) {
+                u->state = ASKED;
+                happen(w, (struct bth_event){.kind = BTH_EV_USE_BEGIN, .id = u->id, .bytes = 1});
+                HOLDS(w, u->state == REFUSED || w->state.revoked == 0, "revoked and it runs");
+            } else if (u->state == ENDING || u->state == REFUSED ||
+                       (u->state == RUNNING && w->mutant != KEPT_REVOKED)) {
+                end_use(w, u);
+            }
+        }
+        if (one_in(w, 2)) {
+            loader_begin(w);
+        } else if (w->n_jobs) {
+            loader_end(w);
+            catch_up(w);
+        } else {
+            do_time(w);
+        }
+    }
+    HOLDS(w, bth_state_empty(&w->state), "E2: something is still loaded");
+    for (size_t i = 0; i < w->n_instances; i++) {
+        HOLDS(w, !w->instances[i].alive, "E2: an instance was forgotten");
+    }
+    for (uint32_t i = 0; i < w->state.n_devices; i++) {
+        const struct bth_ledger *d = &w->state.devices[i];
+        HOLDS(w, d->reserved + d->committed + d->freeing == 0 && d->residual == w->residual[i],
+              "E2: bytes are missing");
+    }
+    for (size_t i = 0; i < MAX_CLIENTS; i++) {
+        do_release(w, &w->clients[i]);
+    }
+    HOLDS(w, w->state.leases.used == 0 && w->state.tickets.used == 0, "E2: rows are left");
+}
+
+/* false: an invariant was broken, see w->why. */
+static bool run(struct world *w, uint64_t seed, enum mutant mutant) {
+    build(w, seed, mutant);
+    volatile bool good = false;
+    if (setjmp(w->out) == 0) {
+        for (int i = 0; i < STEPS; i++) {
+            do_something(w);
+        }
+        finish(w);
+        good = true;
+    }
+    bth_state_finish(&w->state);
+    bth_actions_finish(&w->actions);
+    return good;
+}
+
+static void run_mutants(struct world *w) {
+    for (enum mutant m = NO_MUTANT + 1; m < N_MUTANTS; m++) {
+        uint64_t seed = 1;
+        while (seed <= 500 && run(w, seed, m)) {
+            seed++;
+        }
+        if (seed > 500) {
+            TEST_FAIL("mutant '%s' was not noticed", mutant_names[m]);
+        }
+        printf("mutant %-14s noticed at seed %llu: %s\n", mutant_names[m], (unsigned long long)seed,
+               w->why);
+    }
+}
+
+static void print_coverage(void) {
+    static const char *const events[BTH_N_EVENTS] = {
+        "ACQUIRE",   "CANCEL",    "RELEASE",   "USE_OPEN", "USE_BEGIN", "USE_END", "OP_BEGIN",
+        "ESTIMATED", "LOAD_DONE", "FREE_DONE", "GROW",     "UNLOAD",    "CLOSE",   "TICK"};
+    static const char *const reasons[8] = {"none",      "memory",     "shutdown",    "timeout",
+                                           "cancelled", "impossible", "load_failed", "lost"};
+    for (size_t i = 0; i < BTH_N_EVENTS; i++) {
+        printf("%s %llu%s", events[i], (unsigned long long)seen_events[i],
+               i + 1 < BTH_N_EVENTS ? ", " : "\nrefused: ");
+        CHECK(seen_events[i] >= 100);
+    }
+    for (size_t i = 2; i < 7; i++) {
+        printf("%s %llu, ", reasons[i], (unsigned long long)seen_reasons[i]);
+        CHECK(seen_reasons[i] >= 100);
+    }
+    printf("evictions %llu, uses that waited %llu, uses cancelled %llu, leases revoked %llu\n",
+           (unsigned long long)seen_evictions, (unsigned long long)seen_waits,
+           (unsigned long long)seen_actions[BTH_ACT_USE_CANCEL],
+           (unsigned long long)seen_actions[BTH_ACT_REVOKED]);
+    CHECK(seen_evictions >= 100 && seen_waits >= 100 && seen_actions[BTH_ACT_USE_CANCEL] >= 100);
+}
+
+int main(int argc, char **argv) {
+    static struct world w;
+    unsigned long long seeds = 10000, first = 1;
+    for (int i = 1; i + 1 < argc; i += 2) {
+        if (strcmp(argv[i], "--seeds") == 0) {
+            seeds = strtoull(argv[i + 1], NULL, 10);
+        } else if (strcmp(argv[i], "--first") == 0) {
+            first = strtoull(argv[i + 1], NULL, 10);
+        } else {
+            TEST_FAIL("usage: sim_core [--seeds N] [--first SEED]");
+        }
+    }
+    for (unsigned long long seed = first; seed < first + seeds; seed++) {
+        if (!run(&w, seed, NO_MUTANT)) {
+            TEST_FAIL("seed %llu: %s", seed, w.why);
+        }
+        uint64_t hash = w.hash;
+        if (seed % 16 == 0 && (!run(&w, seed, NO_MUTANT) || w.hash != hash)) {
+            TEST_FAIL("seed %llu does not do the same twice", seed);
+        }
+    }
+    printf("%llu seeds\n", seeds);
+    if (seeds >= 500) {
+        print_coverage();
+        run_mutants(&w);
+    }
+    return 0;
+}

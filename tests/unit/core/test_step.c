@@ -1,0 +1,216 @@
+/* The step, one rule at a time: what a caller is told, and when. The simulator has the rest. */
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "core/ledger.h"
+#include "core/step.h"
+#include "lib/test.h"
+
+static struct bth_state s;
+static struct bth_actions out;
+static int64_t now;
+
+static void begin(uint64_t budget, int n_models) {
+    bth_state_init(&s, &budget, 1);
+    for (uint32_t i = 0; n_models-- > 0;) {
+        CHECK_INT(bth_state_add_model(&s, NULL, &i), 0);
+    }
+    now = BTH_NS_PER_S;
+}
+
+static void end(void) {
+    bth_state_finish(&s);
+    bth_actions_finish(&out);
+}
+
+static void step(struct bth_event e) {
+    bth_step(&s, &e, now, &out);
+}
+
+static const struct bth_action *find(enum bth_action_kind kind) {
+    for (size_t i = 0; i < out.n; i++) {
+        if (out.items[i].kind == kind) {
+            return &out.items[i];
+        }
+    }
+    return NULL;
+}
+
+static uint64_t id_of(enum bth_action_kind kind) {
+    const struct bth_action *a = find(kind);
+    CHECK(a);
+    return a->id;
+}
+
+static void acquire(uint32_t model, int64_t expires) {
+    step((struct bth_event){.kind = BTH_EV_ACQUIRE, .model = model, .expires = expires});
+}
+
+/* Does the loader's next operation; `bytes` is what the model takes. */
+static void work(enum bth_op_kind kind, uint64_t bytes) {
+    struct bth_op op = bth_state_next_op(&s);
+    CHECK_INT(op.kind, kind);
+    struct bth_estimate est[BTH_MAX_DEVICES] = {{.weights = bytes}};
+    step((struct bth_event){.kind = BTH_EV_OP_BEGIN, .op = op.id});
+    step((struct bth_event){.kind = kind == BTH_OP_ESTIMATE ? BTH_EV_ESTIMATED
+                                    : kind == BTH_OP_LOAD   ? BTH_EV_LOAD_DONE
+                                                            : BTH_EV_FREE_DONE,
+                            .op = op.id,
+                            .bytes = kind == BTH_OP_LOAD ? bytes : 0,
+                            .estimates = est});
+}
+
+static uint64_t load(uint32_t model, uint64_t bytes) {
+    acquire(model, BTH_FOREVER);
+    work(BTH_OP_ESTIMATE, bytes);
+    work(BTH_OP_LOAD, bytes);
+    return id_of(BTH_ACT_GRANT);
+}
+
+static void release(uint64_t lease) {
+    step((struct bth_event){.kind = BTH_EV_RELEASE, .id = lease});
+}
+
+static void test_single_flight(void) {
+    begin(100, 1);
+    acquire(0, BTH_FOREVER);
+    acquire(0, BTH_FOREVER);
+    work(BTH_OP_ESTIMATE, 60);
+    acquire(0, BTH_FOREVER);
+    CHECK_INT(s.devices[0].reserved, 60);
+    work(BTH_OP_LOAD, 50);
+    CHECK_INT(out.n, 3); /* all in the step that made it ready */
+    CHECK_INT(s.devices[0].committed, 50);
+    CHECK_INT(s.devices[0].reserved, 0);
+    CHECK_INT(bth_state_next_op(&s).kind, BTH_OP_NONE);
+    end();
+}
+
+static void test_back_off(void) {
+    begin(100, 1);
+    struct berth_error error = {.code = BERTH_EFORMAT};
+    int64_t pause = 0;
+    for (int i = 0; i < 9; i++) {
+        acquire(0, BTH_FOREVER);
+        CHECK(find(BTH_ACT_QUEUED));
+        struct bth_op op = bth_state_next_op(&s);
+        step((struct bth_event){.kind = BTH_EV_ESTIMATED, .op = op.id, .error = &error});
+        CHECK_INT(find(BTH_ACT_REFUSE)->code, BERTH_EFORMAT);
+        pause = s.models[0].retry_at - now;
+        CHECK_INT(pause / BTH_NS_PER_S, i < 6 ? 1 << i : 60);
+        acquire(0, BTH_FOREVER);
+        CHECK_INT(find(BTH_ACT_REFUSE)->reason, BTH_REASON_LOAD_FAILED);
+        CHECK_INT(bth_state_next_op(&s).kind, BTH_OP_NONE);
+        now += pause;
+    }
+    release(load(0, 10));
+    CHECK_INT(s.models[0].failures, 0);
+    end();
+}
+
+static void test_eviction(void) {
+    begin(100, 4);
+    release(load(0, 40));
+    release(load(1, 20));
+    uint64_t held = load(2, 30);
+    acquire(3, BTH_FOREVER);
+    work(BTH_OP_ESTIMATE, 80); /* 60 idle and 10 free do not suffice: nobody leaves */
+    CHECK_INT(bth_state_next_op(&s).kind, BTH_OP_NONE);
+    release(held); /* model 1 need not leave: 0 and 2 and the 10 are enough */
+    work(BTH_OP_FREE, 0);
+    work(BTH_OP_FREE, 0);
+    CHECK_INT(s.models[0].open, 0);
+    CHECK(s.models[1].open != 0);
+    CHECK_INT(s.models[2].open, 0);
+    work(BTH_OP_LOAD, 80);
+    CHECK(find(BTH_ACT_GRANT));
+    end();
+}
+
+static void test_earmark(void) {
+    begin(100, 3);
+    uint64_t held = load(0, 60);
+    acquire(1, BTH_FOREVER);
+    work(BTH_OP_ESTIMATE, 70); /* waits for `held` */
+    acquire(2, now + BTH_NS_PER_S);
+    work(BTH_OP_ESTIMATE, 30); /* would fit, but what is free belongs to the older one */
+    CHECK_INT(bth_state_next_op(&s).kind, BTH_OP_NONE);
+    now += BTH_NS_PER_S;
+    CHECK_INT(bth_state_next_deadline(&s), now);
+    step((struct bth_event){.kind = BTH_EV_TICK});
+    CHECK_INT(find(BTH_ACT_REFUSE)->why, BTH_WHY_BYTES);
+    release(held);
+    work(BTH_OP_FREE, 0);
+    work(BTH_OP_LOAD, 70);
+    CHECK(find(BTH_ACT_GRANT));
+    end();
+}
+
+static void test_uses(void) {
+    begin(100, 1);
+    uint64_t lease = load(0, 50), uses[3];
+    for (int i = 0; i < 3; i++) {
+        step((struct bth_event){.kind = BTH_EV_USE_OPEN, .id = lease});
+        uses[i] = id_of(BTH_ACT_USE_OPENED);
+    }
+    step((struct bth_event){.kind = BTH_EV_USE_BEGIN, .id = uses[0], .bytes = 30});
+    CHECK(find(BTH_ACT_USE_RUN));
+    step((struct bth_event){.kind = BTH_EV_USE_BEGIN, .id = uses[1], .bytes = 40});
+    CHECK_INT(out.n, 0);
+    step((struct bth_event){.kind = BTH_EV_USE_BEGIN, .id = uses[2], .bytes = 1});
+    CHECK_INT(out.n, 0); /* nobody passes */
+    release(lease);
+    step((struct bth_event){.kind = BTH_EV_UNLOAD, .model = 0});
+    CHECK_INT(bth_state_next_op(&s).kind, BTH_OP_NONE); /* uses hold it */
+    step((struct bth_event){.kind = BTH_EV_USE_END, .id = uses[0]});
+    CHECK_INT(out.n, 2); /* both fit */
+    step((struct bth_event){.kind = BTH_EV_USE_END, .id = uses[1], .failed = true});
+    step((struct bth_event){.kind = BTH_EV_USE_END, .id = uses[1]}); /* again: nothing */
+    CHECK_INT(s.models[0].served, 2);
+    CHECK_INT(s.models[0].failed, 1);
+    step((struct bth_event){.kind = BTH_EV_USE_END, .id = uses[2]});
+    work(BTH_OP_FREE, 0);
+    CHECK(bth_state_empty(&s));
+    end();
+}
+
+static void test_claims(void) {
+    begin(100, 1);
+    acquire(0, BTH_FOREVER);
+    work(BTH_OP_ESTIMATE, UINT64_MAX); /* a file that lies: sums must not wrap */
+    CHECK_INT(find(BTH_ACT_REFUSE)->code, BERTH_EBUDGET);
+    step((struct bth_event){.kind = BTH_EV_GROW, .id = 77, .bytes = 1});
+    CHECK_INT(out.n, 0);
+    end();
+    begin(100, 1);
+    acquire(0, now); /* who does not wait starts nothing */
+    CHECK_INT(find(BTH_ACT_REFUSE)->code, BERTH_ETIMEDOUT);
+    CHECK_INT(bth_state_next_op(&s).kind, BTH_OP_NONE);
+    end();
+}
+
+static void test_failing_memory(void) {
+    for (int64_t n = 1, failed = true; failed; n++) {
+        CHECK(n < 100);
+        begin(100, 1);
+        bth_alloc_fail_at(n);
+        acquire(0, BTH_FOREVER);
+        failed = bth_alloc_failed();
+        bth_alloc_fail_at(0);
+        if (failed) { /* told, or nothing said: and nothing changed */
+            CHECK(out.n == 0 || find(BTH_ACT_REFUSE)->code == BERTH_ENOMEM);
+            CHECK_INT(s.tickets.used, 0);
+        }
+        end();
+    }
+}
+
+int main(void) {
+    test_single_flight();
+    test_back_off();
+    test_eviction();
+    test_earmark();
+    test_uses();
+    test_claims();
+    test_failing_memory();
+    return 0;
+}
