@@ -154,6 +154,30 @@ static void variety(struct berth_model *m) {
     CHECK(times > 5 && ends > 0 && retries > 0);
 }
 
+/* What only another model could do is refused, not overridden. */
+static void wrong_model(void) {
+    static const struct berth_option asked[] = {
+        {"language", "de"}, {"task", "translate"}, {"language", "yue"}};
+    const int32_t vocabs[] = {51864, 51864, 51865};
+    int16_t *sound = tiny_sound(1, 1600);
+    for (size_t i = 0; i < N(asked); i++) {
+        struct tiny_whisper t = TINY_WHISPER;
+        struct drive_model m;
+        struct berth_error err;
+        char *dir = tiny_dir();
+        t.vocab = vocabs[i];
+        tiny_whisper_ct2(&t, dir);
+        CHECK_OK(drive_load(&bth_whisper_engine, dir, cpu, &m, &err), err);
+        struct drive_one one = request(sound, 1600, &asked[i], 1);
+        CHECK_INT(drive(m.model, &one, 1, 1, 1, NULL), 0);
+        CHECK_INT(one.rc, BERTH_EINVAL);
+        CHECK_INT(one.err.code, BERTH_EINVAL);
+        drive_unload(&m);
+        tiny_dir_remove(dir);
+    }
+    free(sound);
+}
+
 /* No sound, less than a frame, a little: no window where there is nothing, no failure. */
 static void short_sounds(struct berth_model *m) {
     static const size_t lengths[] = {0, 1, 159, 160, 401, 5000};
@@ -243,6 +267,7 @@ int main(void) {
     char *dir = tiny_dir();
     tiny_whisper_ct2(&small, dir);
     formats();
+    wrong_model();
     oracle(dir);
     CHECK_OK(drive_load(&bth_whisper_engine, dir, cpu, &m, &err), err);
     variety(m.model);
