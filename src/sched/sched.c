@@ -103,7 +103,11 @@ int64_t bth_sched_step(struct bth_sched *s) {
     while ((job = take_note(s, &notes))) {
         bth_turns_note(&s->turns, job, notes);
     }
-    return bth_turns_run(&s->turns);
+    int64_t due = bth_turns_run(&s->turns);
+    sched_lock(s);
+    bool noted = bth_list_linked(&s->inbox); /* the end of one may have been another's grant */
+    sched_unlock(s);
+    return noted ? s->clock() : due;
 }
 
 /* Sleeps until there is a note or it is `due`; false: time to stop. */

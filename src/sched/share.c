@@ -68,9 +68,7 @@ struct bth_account *bth_share_join(struct bth_share *s, const char *id) {
 void bth_share_leave(struct bth_share *s, struct bth_account *a) {
     a->n_jobs--;
     s->n_jobs--;
-    if (a->n_jobs == 0 && a->used <= s->clock) {
-        drop(a);
-    }
+    sweep(s);
 }
 
 void bth_share_begin(struct bth_share *s) {
