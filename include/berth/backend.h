@@ -112,7 +112,7 @@ enum berth_activation {
 };
 
 /* y[r, :] = table[ids[r], :] * scale + positions[pos[r], :]
- * ids, pos: [rows] i32 as [1, rows] tensors; table, positions: f32 or f16 [*, d]. */
+ * ids, pos: [rows] i32 as [1, rows] tensors; table, positions: f32, f16 or bf16 [*, d]. */
 struct berth_op_embed {
     struct berth_tensor ids, pos, table, positions, y;
     float scale;

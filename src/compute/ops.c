@@ -34,11 +34,11 @@ static void append(struct bth_builder *b, int live, struct berth_op op) {
     b->ops[b->n++] = op;
 }
 
-/* A table that may be stored as f16. */
+/* A table that may be stored in 16 bits. */
 static void check_table(struct bth_check *c, const char *name, const struct berth_tensor *t,
                         const struct berth_tensor *y) {
-    bth_check_tensor(c, name, t, t->dtype == BERTH_F16 ? BERTH_F16 : BERTH_F32, t->rows, y->cols,
-                     BTH_PLACE_ROWS);
+    const bool stored = t->dtype == BERTH_F16 || t->dtype == BERTH_BF16;
+    bth_check_tensor(c, name, t, stored ? t->dtype : BERTH_F32, t->rows, y->cols, BTH_PLACE_ROWS);
     bth_check_apart(c, name, t, y);
 }
 

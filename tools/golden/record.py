@@ -2,6 +2,8 @@
 """Runs openai-whisper on the material and records what it decides.
 
 usage: record.py CHECKPOINT.pt MATERIAL OUT [CASE...]
+
+Cases by name, and "layers"; default all.
 """
 import datetime
 import hashlib
@@ -256,7 +258,7 @@ def fold(text):
     return "\n".join(out)
 
 
-def manifest(checkpoint):
+def manifest(checkpoint, out):
     with open("/proc/cpuinfo", encoding="ascii", errors="replace") as f:
         cpu = next((line.split(":", 1)[1].strip() for line in f if line.startswith("model name")),
                    "unknown")
@@ -268,7 +270,8 @@ def manifest(checkpoint):
         "torch": torch.__version__, "numpy": np.__version__, "python": sys.version.split()[0],
         "threads": torch.get_num_threads(), "cpu": cpu,
         "cpu_capability": torch.backends.cpu.get_cpu_capability(), "precision": "f32",
-        "cases": [c["name"] for c in CASES]}
+        "cases": [c["name"] for c in CASES
+                  if os.path.exists(os.path.join(out, c["name"] + ".json"))]}
 
 
 def main(args):
@@ -286,9 +289,9 @@ def main(args):
         write(out, case["name"], result)
         tried = [len(w["attempts"]) for w in result["windows"]]
         print(f"{case['name']}: {len(result['windows'])} windows, attempts {tried}", flush=True)
-    if not args[3:]:
+    if not args[3:] or "layers" in args[3:]:
         write(out, "layers", run_layers(model, material))
-        write(out, "MANIFEST", manifest(checkpoint))
+    write(out, "MANIFEST", manifest(checkpoint, out))
 
 
 if __name__ == "__main__":

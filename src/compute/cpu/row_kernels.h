@@ -53,7 +53,7 @@ static void op_layer_norm(const struct bth_cpu_turn *t) {
 
 /* ---- embed and gather -------------------------------------------------------------------------*/
 
-/* Row r of a f32 or f16 table, 16 columns from c on, n of them real. */
+/* Row r of a f32, f16 or bf16 table, 16 columns from c on, n of them real. */
 V_INLINE v16 table_16(const struct berth_tensor *table, int64_t r, int64_t c, int n) {
     const size_t at = table->offset + (size_t)(r * table->row_stride + c);
     if (table->dtype == BERTH_F32) {
@@ -61,7 +61,7 @@ V_INLINE v16 table_16(const struct berth_tensor *table, int64_t r, int64_t c, in
     }
     uint16_t half[16] = {0};
     memcpy(half, (const uint16_t *)table->buffer->host + at, (size_t)n * sizeof(*half));
-    return v_load_f16(half);
+    return table->dtype == BERTH_F16 ? v_load_f16(half) : v_load_bf16(half);
 }
 
 static void op_embed(const struct bth_cpu_turn *t) {

@@ -20,13 +20,29 @@
 #include "base/compiler.h"
 #include <stdint.h>
 
-/* Loops over register arrays must vanish: an array with a variable index lies in memory. */
+/*
+ * Loops over register arrays must vanish: an array with a variable index lies in memory. So inner
+ * kernels are inlined and unrolled for every number of rows. Where speed does not matter one copy
+ * of each will do: instrumented or lane by lane, all of them would take the compiler minutes.
+ */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define V_INSTRUMENTED /* clang's way to say it */
+#endif
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define V_INSTRUMENTED
+#endif
+#if defined(V_INSTRUMENTED) || !defined(__AVX2__)
+#define V_UNROLL
+#define V_INLINE BTH_UNUSED static
+#else
 #if defined(__clang__)
 #define V_UNROLL _Pragma("clang loop unroll(full)")
 #else
 #define V_UNROLL _Pragma("GCC unroll 32")
 #endif
 #define V_INLINE BTH_UNUSED static inline __attribute__((always_inline))
+#endif
 
 #if defined(__AVX512F__)
 #include "v16_avx512.h"

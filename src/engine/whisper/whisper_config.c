@@ -25,17 +25,19 @@ static const struct bth_source_tensor *need(const struct whisper_files *f, const
     return t;
 }
 
-/* Layers are there as long as their first norm is. */
+/* A layer is there if any tensor of it is, so that one that lacks some is found out. */
 static int64_t count_layers(const struct whisper_files *f, const char *part) {
-    for (int i = 0; i <= WHISPER_MAX_LAYERS; i++) {
+    for (int layer = 0; layer <= WHISPER_MAX_LAYERS; layer++) {
         char name[96];
-        if (f->format == WHISPER_CT2) {
-            snprintf(name, sizeof(name), "%s/layer_%d/ffn/layer_norm/gamma", part, i);
-        } else {
-            snprintf(name, sizeof(name), "model.%s.layers.%d.final_layer_norm.weight", part, i);
+        bool found = false;
+        snprintf(name, sizeof(name),
+                 f->format == WHISPER_CT2 ? "%s/layer_%d/" : "model.%s.layers.%d.", part, layer);
+        for (size_t i = 0; !found && i < bth_source_count(f->source); i++) {
+            const char *other = bth_source_at(f->source, i)->name;
+            found = strncmp(other, name, strlen(name)) == 0;
         }
-        if (!bth_source_find(f->source, name)) {
-            return i;
+        if (!found) {
+            return layer;
         }
     }
     return WHISPER_MAX_LAYERS + 1;

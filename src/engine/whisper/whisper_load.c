@@ -86,9 +86,14 @@ static int missing(const struct loader *l, const struct place *p, int i) {
                      l->files->format == WHISPER_CT2 ? p->ct2 : p->hf[i]);
 }
 
-/* A vector of n as f32 into model->vectors; a part that may be absent is zeros. */
+/* Whisper's keys have no bias: Hugging Face stores none, CTranslate2 zeros. */
+static bool is_key_bias(const struct loader *l, const struct place *p, int i) {
+    return l->files->format == WHISPER_HF && strstr(p->hf[i], ".k_proj.bias");
+}
+
+/* A vector of n as f32 into model->vectors; a bias that Whisper does not have is zeros. */
 static int load_vector(struct loader *l, const struct place *p, int64_t rows, int64_t cols,
-                       bool optional, struct berth_tensor *out) {
+                       struct berth_tensor *out) {
     struct whisper_model *m = l->m;
     int parts = n_parts(l, p);
     size_t n = (size_t)(rows * cols), each = n / (size_t)parts;
@@ -100,7 +105,7 @@ static int load_vector(struct loader *l, const struct place *p, int64_t rows, in
     for (int i = 0; rc == 0 && i < parts; i++) {
         const struct bth_source_tensor *t = find(l, p, i);
         if (!t) {
-            rc = optional ? 0 : missing(l, p, i);
+            rc = is_key_bias(l, p, i) ? 0 : missing(l, p, i);
             continue;
         }
         const int64_t shape1[] = {(int64_t)each, 0}, shape2[] = {rows, cols};
@@ -197,7 +202,7 @@ static int load_conv(struct loader *l, const char *ct2, const char *hf, int64_t 
     snprintf(name[0], sizeof(name[0]), "%s/bias", ct2);
     snprintf(name[1], sizeof(name[1]), "%s.bias", hf);
     p = place(name[0], name[1]);
-    return load_vector(l, &p, 1, n, false, &out->b);
+    return load_vector(l, &p, 1, n, &out->b);
 }
 
 static int load_linear(struct loader *l, const char *part, int i, const char *ct2, const char *hf,
@@ -205,14 +210,14 @@ static int load_linear(struct loader *l, const char *part, int i, const char *ct
     struct place w = layer_place(part, i, ct2, hf, "weight", "weight");
     struct place b = layer_place(part, i, ct2, hf, "bias", "bias");
     int rc = load_matrix(l, &w, n, k, &out->w);
-    return rc < 0 ? rc : load_vector(l, &b, 1, n, b.n_hf > 1, &out->b);
+    return rc < 0 ? rc : load_vector(l, &b, 1, n, &out->b);
 }
 
 static int load_norm(struct loader *l, const struct place *gamma, const struct place *beta,
                      struct whisper_norm *out) {
     int64_t d = l->m->dims.d;
-    int rc = load_vector(l, gamma, 1, d, false, &out->gamma);
-    return rc < 0 ? rc : load_vector(l, beta, 1, d, false, &out->beta);
+    int rc = load_vector(l, gamma, 1, d, &out->gamma);
+    return rc < 0 ? rc : load_vector(l, beta, 1, d, &out->beta);
 }
 
 static int load_layer_norm(struct loader *l, const char *part, int i, const char *ct2,
@@ -349,11 +354,10 @@ static int load_all(struct loader *l) {
     struct place decoder_positions =
         place("decoder/position_encodings/encodings", "model.decoder.embed_positions.weight");
     if (rc == 0) {
-        rc = load_vector(l, &encoder_positions, WHISPER_POSITIONS, d->d, false,
-                         &m->encoder_positions);
+        rc = load_vector(l, &encoder_positions, WHISPER_POSITIONS, d->d, &m->encoder_positions);
     }
     if (rc == 0) {
-        rc = load_vector(l, &decoder_positions, WHISPER_TEXT, d->d, false, &m->decoder_positions);
+        rc = load_vector(l, &decoder_positions, WHISPER_TEXT, d->d, &m->decoder_positions);
     }
     return rc < 0 ? rc : load_embedding(l);
 }

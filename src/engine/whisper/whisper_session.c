@@ -100,7 +100,12 @@ static int prepare(struct whisper_session *s, struct berth_error *err) {
     for (int r = 0; r < s->most_rows; r++) {
         memset(s->rows[r].pages, -1, sizeof(s->rows[r].pages));
     }
-    s->language = whisper_session_model(s)->vocab.multilingual ? s->options.language : 0;
+    bool multilingual = whisper_session_model(s)->vocab.multilingual;
+    if (!multilingual && (s->options.language > 0 || s->options.translate)) {
+        return bth_error(err, BERTH_EINVAL,
+                         "this model transcribes English only: leave language and task out");
+    }
+    s->language = multilingual ? s->options.language : 0;
     if (s->language >= whisper_session_model(s)->vocab.n_languages) {
         return bth_error(err, BERTH_EINVAL, "this model does not know the language %s",
                          whisper_language_code(s->language));

@@ -33,11 +33,11 @@ static void add_prompt(struct whisper_session *s) {
         n = keep;
     }
     size_t rest = s->n_tokens - from, take = rest < PROMPT ? rest : PROMPT;
+    if (n + take == 0) {
+        return; /* there may be no tokens at all yet */
+    }
     memcpy(prompt + n, s->tokens + (s->n_tokens - take), take * sizeof(*prompt));
     n += take;
-    if (n == 0) {
-        return;
-    }
     size_t first = last_from(n, PROMPT);
     w->initial[w->n_initial++] = v->startofprev;
     memcpy(w->initial + w->n_initial, prompt + first, (n - first) * sizeof(*prompt));

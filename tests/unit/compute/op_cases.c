@@ -624,9 +624,6 @@ static struct op_case random_case(enum berth_op_kind kind, int i, unsigned long 
     c.heads = 1;
     c.n = ONE_OF(&s, 1, 16, 31, 64, 77, 130);
     switch (kind) {
-    case BERTH_OP_EMBED:
-        c.dtype = c.dtype == BERTH_BF16 ? BERTH_F16 : c.dtype;
-        break;
     case BERTH_OP_LAYER_NORM:
         c.near = true;
         break;
@@ -662,6 +659,7 @@ static struct op_case random_case(enum berth_op_kind kind, int i, unsigned long 
         c.page_rows = c.residual ? ONE_OF(&s, 30, 300) : ONE_OF(&s, 1, 7, 16, 50);
         c.near = kind == BERTH_OP_ATTEND_PAGED;
         break;
+    case BERTH_OP_EMBED:
     case BERTH_OP_GATHER:
         break;
     case BERTH_OP_PICK:

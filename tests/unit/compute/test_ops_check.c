@@ -194,7 +194,7 @@ static void build(struct bth_builder *b, int line, const char *change, const cha
     } while (0)
 
 static void check_rows_ops(void) {
-    RIGHT(embed, op.table.dtype = BERTH_F16);
+    RIGHT(embed, (op.table.dtype = BERTH_F16, op.positions.dtype = BERTH_BF16));
     RIGHT(embed, (op.y.index = buf[6], op.y.group_rows = 2, op.y.group_stride = 2 * D));
     WRONG_PLAIN(embed, ids);
     WRONG_PLAIN(embed, pos);
@@ -202,7 +202,7 @@ static void check_rows_ops(void) {
     WRONG_PLAIN(embed, positions);
     WRONG_PLACED(embed, y);
     WRONG_HEADS(embed, y);
-    WRONG(embed, "table", op.table.dtype = BERTH_BF16);
+    WRONG(embed, "positions", op.positions.dtype = BERTH_I8);
     WRONG(embed, "ids", op.y.rows--);
     WRONG(embed, "table", op.y.buffer = buf[2]);
 
