@@ -46,8 +46,9 @@ int main(int argc, char **argv) {
         fprintf(stderr, "%s\n", argc < 3 ? "Usage: example_share MODEL FILE..." : err.message);
         return 1;
     }
-    int n = argc - 2, failed = 0;
+    int n = argc - 2;
     struct task *tasks = calloc((size_t)n, sizeof(*tasks));
+    int failed = tasks ? 0 : 1;
     for (int i = 0; tasks && i < n; i++) {
         tasks[i] = (struct task){.berth = b, .model = argv[1], .file = argv[2 + i]};
         if (pthread_create(&tasks[i].thread, NULL, work, &tasks[i]) != 0) {
