@@ -15,7 +15,47 @@
 
 #define MB 1000000
 
-static const struct berth_engine_ops *const engines[] = {&bth_toy_engine};
+/* ---- the toy engine, with turns that can fail and a state that must come through -------------*/
+
+static struct berth_engine_ops wrapped;
+static const struct berth_engine_ops *const engines[] = {&wrapped};
+static _Atomic int turn_fails, turn_failures; /* the error, and how often yet */
+
+static int wrapped_load(const struct berth_load *load, struct berth_model **out,
+                        struct berth_error *err) {
+    int rc = bth_toy_engine.load(load, out, err);
+    if (rc == 0) {
+        (*out)->ops = &wrapped;
+    }
+    return rc;
+}
+
+static int wrapped_enqueue(struct berth_batch *b, struct berth_error *err) {
+    if (turn_failures > 0) {
+        turn_failures--;
+        (void)err; /* says nothing: the code must do */
+        return turn_fails;
+    }
+    int rc = bth_toy_engine.enqueue(b, err);
+    b->turn = rc == 0 ? bth_strdup("turn") : NULL;
+    return rc == 0 && !b->turn ? BERTH_ENOMEM : rc;
+}
+
+static int wrapped_settle(struct berth_batch *b, struct berth_error *err) {
+    CHECK_STR(b->turn, "turn");
+    bth_free(b->turn);
+    return bth_toy_engine.settle(b, err);
+}
+
+static void wrap(void) {
+    wrapped = bth_toy_engine;
+    wrapped.load = wrapped_load;
+    wrapped.enqueue = wrapped_enqueue;
+    wrapped.settle = wrapped_settle;
+}
+
+/* ---- fixture --------------------------------------------------------------------------------*/
+
 static char folder[] = "/tmp/berth-test-XXXXXX";
 static char path_a[64], path_b[64];
 
@@ -163,6 +203,31 @@ static void test_errors(void) {
         CHECK_INT(end_of(jobs[i], "mate"), i == 3 ? BERTH_EFORMAT : 0);
     }
     close_fixture(&f);
+}
+
+/* Out of memory passes, a lost device does not. */
+static void test_failing_turns(int host_threads) {
+    struct fixture f;
+    for (int host = 0; host < 2; host++) {
+        const char *options = host ? "host_turns=2,turns=2" : "turns=3";
+        open_fixture(&f, (struct bth_sched_config){.host_threads = host_threads});
+        turn_fails = BERTH_ENOMEM;
+        turn_failures = 5;
+        CHECK_INT(end_of(start(&f, "in the end", options), "in the end"), 0);
+        turn_failures = 1000000;
+        CHECK_INT(end_of(start(&f, "never", options), NULL), BERTH_ENOMEM);
+        turn_failures = 0;
+        struct bth_job *other = start(&f, "x", "turns=100000,turn_us=1000,key=1");
+        struct bth_job *hosted = start(&f, "x", "host_turns=100000,turn_us=1000");
+        sleep_ms(10);
+        turn_fails = BERTH_EDEVICE;
+        turn_failures = 1;
+        CHECK_INT(end_of(start(&f, "lost", options), NULL), BERTH_EDEVICE);
+        CHECK_INT(end_of(other, NULL), BERTH_EDEVICE);
+        CHECK_INT(end_of(hosted, NULL), BERTH_EDEVICE);
+        CHECK_INT(end_of(start(&f, "after", options), NULL), BERTH_EDEVICE);
+        close_fixture(&f);
+    }
 }
 
 static void test_stream(void) {
@@ -403,8 +468,8 @@ static void test_failing_memory(void) {
             CHECK_INT(rc, 0);
             break;
         }
-        CHECK_INT(rc, BERTH_ENOMEM);
-        failures++;
+        CHECK(rc == BERTH_ENOMEM || rc == 0); /* a turn is tried again */
+        failures += rc < 0;
         for (int tries = 0; bth_alloc_live() != live && tries < 1000; tries++) {
             sleep_ms(1);
         }
@@ -431,6 +496,7 @@ static void test_failing_memory(void) {
 
 int main(void) {
     int64_t live = bth_alloc_live();
+    wrap();
     CHECK(mkdtemp(folder));
     snprintf(path_a, sizeof(path_a), "%s/a", folder);
     snprintf(path_b, sizeof(path_b), "%s/b", folder);
@@ -442,6 +508,8 @@ int main(void) {
     }
     test_result();
     test_errors();
+    test_failing_turns(0);
+    test_failing_turns(1);
     test_stream();
     test_cancel(0);
     test_cancel(2);
