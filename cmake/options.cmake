@@ -15,7 +15,7 @@ endif()
 add_compile_options("$<$<COMPILE_LANGUAGE:C>:${warnings};-ffp-contract=off;-fno-math-errno>")
 if(CMAKE_C_COMPILER_ID MATCHES Clang)
   # the lock order of base/sync.h, compiled
-  add_compile_options(-Wthread-safety -Wthread-safety-beta)
+  add_compile_options($<$<COMPILE_LANGUAGE:C>:-Wthread-safety> $<$<COMPILE_LANGUAGE:C>:-Wthread-safety-beta>)
 endif()
 if(BERTH_SANITIZE)
   add_compile_options(-fsanitize=${BERTH_SANITIZE} -fno-omit-frame-pointer -g)
