@@ -225,3 +225,29 @@ int bth_builder_build(struct bth_builder *b, struct berth_reservation *workspace
     bth_builder_finish(b);
     return rc;
 }
+
+int64_t bth_op_rows(const struct berth_op *op) {
+    switch (op->kind) {
+    case BERTH_OP_EMBED:
+        return op->u.embed.y.rows;
+    case BERTH_OP_LAYER_NORM:
+        return op->u.layer_norm.y.rows;
+    case BERTH_OP_LINEAR:
+        return op->u.linear.y.rows;
+    case BERTH_OP_CONV3:
+        return op->u.conv3.groups;
+    case BERTH_OP_ATTEND_FULL:
+        return op->u.attend_full.groups;
+    case BERTH_OP_KV_STORE:
+        return op->u.kv_store.x.rows;
+    case BERTH_OP_ATTEND_PAGED:
+        return op->u.attend_paged.q.rows;
+    case BERTH_OP_KV_COPY:
+        return op->u.kv_copy.from.cols;
+    case BERTH_OP_GATHER:
+        return op->u.gather.rows.cols;
+    case BERTH_OP_PICK:
+        return op->u.pick.logits.rows;
+    }
+    return 0;
+}

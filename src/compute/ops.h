@@ -44,4 +44,7 @@ void bth_op_pick(struct bth_builder *b, int live, const struct berth_op_pick *op
 int bth_builder_build(struct bth_builder *b, struct berth_reservation *workspace,
                       struct berth_program **out, struct berth_error *err);
 
+/* Rows of the op that a live count may cut: groups where it has groups. For backends. */
+int64_t bth_op_rows(const struct berth_op *op);
+
 #endif

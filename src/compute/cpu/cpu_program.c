@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "compute/cpu/cpu_device.h"
 #include "compute/hostmem.h"
+#include "compute/ops.h"
 
 struct berth_program {
     struct bth_cpu_device *device;
@@ -16,33 +17,6 @@ struct berth_program {
     size_t n_ops;
     struct berth_op ops[];
 };
-
-/* Rows of the op that the live counts may cut: groups where it has groups. */
-static int64_t op_rows(const struct berth_op *op) {
-    switch (op->kind) {
-    case BERTH_OP_EMBED:
-        return op->u.embed.y.rows;
-    case BERTH_OP_LAYER_NORM:
-        return op->u.layer_norm.y.rows;
-    case BERTH_OP_LINEAR:
-        return op->u.linear.y.rows;
-    case BERTH_OP_CONV3:
-        return op->u.conv3.groups;
-    case BERTH_OP_ATTEND_FULL:
-        return op->u.attend_full.groups;
-    case BERTH_OP_KV_STORE:
-        return op->u.kv_store.x.rows;
-    case BERTH_OP_ATTEND_PAGED:
-        return op->u.attend_paged.q.rows;
-    case BERTH_OP_KV_COPY:
-        return op->u.kv_copy.from.cols;
-    case BERTH_OP_GATHER:
-        return op->u.gather.rows.cols;
-    case BERTH_OP_PICK:
-        return op->u.pick.logits.rows;
-    }
-    return 0;
-}
 
 static void walk(void *arg, int member) {
     const struct berth_program *p = arg;
@@ -59,7 +33,7 @@ static void walk(void *arg, int member) {
     for (size_t i = 0; i < p->n_ops; i++) {
         const struct berth_op *op = &p->ops[i];
         turn.op = op;
-        turn.rows = op_rows(op);
+        turn.rows = bth_op_rows(op);
         if (op->live >= 0 && (int64_t)p->live[op->live] < turn.rows) {
             turn.rows = p->live[op->live];
         }

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "compute/compute.h"
 #include "compute/hostmem.h"
+#include "compute/ops.h"
 #include "compute/ref/ref_ops.h"
 #include "compute/tensor.h"
 #include <stdio.h>
@@ -99,7 +100,7 @@ static int program_run(struct berth_program *p, const uint32_t live[BERTH_MAX_LI
     (void)err;
     for (size_t i = 0; i < p->n_ops; i++) {
         const struct berth_op *op = &p->ops[i];
-        int64_t rows = bth_ref_rows(op);
+        int64_t rows = bth_op_rows(op);
         if (op->live >= 0 && (int64_t)live[op->live] < rows) {
             rows = live[op->live];
         }

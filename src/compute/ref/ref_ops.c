@@ -178,32 +178,6 @@ static void gather(const struct berth_op_gather *op, int64_t rows) {
     }
 }
 
-int64_t bth_ref_rows(const struct berth_op *op) {
-    switch (op->kind) {
-    case BERTH_OP_EMBED:
-        return op->u.embed.y.rows;
-    case BERTH_OP_LAYER_NORM:
-        return op->u.layer_norm.y.rows;
-    case BERTH_OP_LINEAR:
-        return op->u.linear.y.rows;
-    case BERTH_OP_CONV3:
-        return op->u.conv3.groups;
-    case BERTH_OP_ATTEND_FULL:
-        return op->u.attend_full.groups;
-    case BERTH_OP_KV_STORE:
-        return op->u.kv_store.x.rows;
-    case BERTH_OP_ATTEND_PAGED:
-        return op->u.attend_paged.q.rows;
-    case BERTH_OP_KV_COPY:
-        return op->u.kv_copy.from.cols;
-    case BERTH_OP_GATHER:
-        return op->u.gather.y.rows;
-    case BERTH_OP_PICK:
-        return op->u.pick.logits.rows;
-    }
-    return 0;
-}
-
 void bth_ref_op(const struct berth_op *op, int64_t rows, double *scratch) {
     switch (op->kind) {
     case BERTH_OP_EMBED:

@@ -9,8 +9,6 @@
 void bth_ref_op(const struct berth_op *op, int64_t rows, double *scratch);
 /* Numbers of scratch that the op needs. */
 int64_t bth_ref_scratch(const struct berth_op *op);
-/* Rows that a live count may cut. */
-int64_t bth_ref_rows(const struct berth_op *op);
 
 /* Weights as they were given. */
 struct bth_ref_weight {
