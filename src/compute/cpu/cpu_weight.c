@@ -21,16 +21,54 @@ size_t bth_cpu_weight_bytes(struct berth_device *device, enum berth_dtype dtype,
     return bytes;
 }
 
-/* One panel: to[k][32] from `rows` (at most 32) rows of k elements, 64 elements of each at a time
- * so that the lines read and written stay in the nearest cache. */
+/* Elements [at, to) of `rows` rows into their columns of the panel. */
+static void pack_plain(char *panel, const char *from, int64_t rows, int64_t k, int64_t at,
+                       int64_t to, size_t es) {
+    for (int64_t r = 0; r < rows; r++) {
+        const char *row = from + (size_t)(r * k) * es;
+        for (int64_t i = at; i < to; i++) {
+            memcpy(panel + (size_t)(i * BTH_PANEL + r) * es, row + (size_t)i * es, es);
+        }
+    }
+}
+
+static uint64_t load_u64(const char *from) {
+    uint64_t v;
+    memcpy(&v, from, sizeof(v));
+    return v;
+}
+
+/* Four elements of two bytes from each of four rows, turned over in registers: a load takes most of
+ * its time from packing, and element by element it would be thrice as long. */
+static void pack_4x4(char *to, const char *from, size_t row_bytes) {
+    const uint64_t low = 0x0000ffff0000ffff, r0 = load_u64(from), r1 = load_u64(from + row_bytes),
+                   r2 = load_u64(from + 2 * row_bytes), r3 = load_u64(from + 3 * row_bytes);
+    /* first pairs of rows, then pairs of pairs; element 0 is in the low bits */
+    const uint64_t even01 = (r0 & low) | (r1 & low) << 16, odd01 = (r0 >> 16 & low) | (r1 & ~low);
+    const uint64_t even23 = (r2 & low) | (r3 & low) << 16, odd23 = (r2 >> 16 & low) | (r3 & ~low);
+    const uint64_t out[4] = {(even01 & UINT32_MAX) | even23 << 32,
+                             (odd01 & UINT32_MAX) | odd23 << 32,
+                             even01 >> 32 | (even23 & ~(uint64_t)UINT32_MAX),
+                             odd01 >> 32 | (odd23 & ~(uint64_t)UINT32_MAX)};
+    for (size_t i = 0; i < 4; i++) {
+        memcpy(to + i * BTH_PANEL * 2, &out[i], sizeof(out[i]));
+    }
+}
+
+/* One panel: to[k][32] from `rows` (at most 32) rows of k elements, a strip of each at a time so
+ * that the lines read and written stay in the nearest cache. */
 static void pack_panel(char *to, const char *from, int64_t rows, int64_t k, size_t es) {
     enum { STRIP = 64 };
     for (int64_t k0 = 0; k0 < k; k0 += STRIP) {
         const int64_t end = k0 + STRIP < k ? k0 + STRIP : k;
-        for (int64_t r = 0; r < rows; r++) {
-            const char *row = from + (size_t)(r * k) * es;
-            for (int64_t i = k0; i < end; i++) {
-                memcpy(to + (size_t)(i * BTH_PANEL + r) * es, row + (size_t)i * es, es);
+        if (es != 2 || rows != BTH_PANEL || (end - k0) % 4 != 0) {
+            pack_plain(to, from, rows, k, k0, end, es);
+            continue;
+        }
+        for (int64_t r = 0; r < BTH_PANEL; r += 4) {
+            for (int64_t i = k0; i < end; i += 4) {
+                pack_4x4(to + (size_t)(i * BTH_PANEL + r) * 2, from + (size_t)(r * k + i) * 2,
+                         (size_t)k * 2);
             }
         }
     }
