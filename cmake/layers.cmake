@@ -89,9 +89,25 @@ function(bth_libberth)
   install(FILES ${CMAKE_BINARY_DIR}/berth.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 endfunction()
 
-function(bth_command name layer)
+# What programs are made of and the library does not hold: layers declared after bth_libberth, and the
+# libraries that they alone need. Tests link it too.
+function(bth_programs)
+  cmake_parse_arguments(P "" "" "LAYERS;LIBS" ${ARGN})
+  set(objects)
+  foreach(l ${P_LAYERS})
+    list(APPEND objects $<TARGET_OBJECTS:bth_${l}>)
+  endforeach()
+  list(TRANSFORM P_LIBS PREPEND PkgConfig::)
+  add_library(berth_programs STATIC ${objects})
+  target_link_libraries(berth_programs PUBLIC berth_static ${P_LIBS})
+endfunction()
+
+# `name` and its second name `daemon`, by which it is berthd: one program.
+function(bth_command name layer daemon)
   add_executable(${name} $<TARGET_OBJECTS:bth_${layer}>)
-  # the command uses base helpers and the public API only
-  target_link_libraries(${name} PRIVATE berth_static)
+  target_link_libraries(${name} PRIVATE berth_programs)
+  add_custom_command(TARGET ${name} POST_BUILD
+    COMMAND ${CMAKE_COMMAND} -E create_symlink ${name} $<TARGET_FILE_DIR:${name}>/${daemon})
+  install(FILES ${CMAKE_RUNTIME_OUTPUT_DIRECTORY}/${daemon} DESTINATION ${CMAKE_INSTALL_BINDIR})
   install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endfunction()
