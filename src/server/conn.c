@@ -6,6 +6,7 @@
 #include "server/desk.h"
 #include "server/server_private.h"
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 /* ---- life ------------------------------------------------------------------------------------*/
@@ -96,6 +97,17 @@ static bool has_left(int fd) {
     return poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR));
 }
 
+/* Half a request, and its sender has gone: libmicrohttpd may not notice when both came at once.
+ * Seen twice, so that what it is reading just now has had its time. */
+static bool is_orphan(struct bth_conn *c) {
+    bool receives = c->phase != BTH_PHASE_WORK && c->phase != BTH_PHASE_SEND;
+    int unread = 0;
+    bool left = receives && has_left(c->fd) && ioctl(c->fd, FIONREAD, &unread) == 0 && unread == 0;
+    bool twice = left && c->left;
+    c->left = left;
+    return twice;
+}
+
 static void cut_locked(struct bth_conn *c) {
     if (!c->cut) {
         c->cut = true;
@@ -110,6 +122,9 @@ void bth_conns_check(struct bth_server *s, int64_t now) {
         bool late = now - c->since > limit_ns(&s->limits, c);
         if (late && !c->cut) {
             atomic_fetch_add_explicit(&s->metrics.slow, 1, memory_order_relaxed);
+            cut_locked(c);
+        }
+        if (is_orphan(c)) {
             cut_locked(c);
         }
         if (c->exchange && (c->cut || has_left(c->fd))) {

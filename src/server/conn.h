@@ -41,6 +41,7 @@ struct bth_conn {
     int64_t since;  /* the phase began, or its stream last moved */
     uint64_t bytes; /* to move, or moved, in it */
     bool cut;       /* shut down already */
+    bool left;      /* at the last check the peer had gone and all that he sent was read */
     struct bth_exchange *
         exchange; /* in WORK and SEND of one that the desk works for: told when the client leaves */
 };
