@@ -197,9 +197,9 @@ static void test_half_sent(void) {
 
 /* A byte now and then does not keep a connection; the limits are short here. */
 static void test_slow(void) {
-    static const char *const begin[] = {"", "GET /health HTTP/1.1\r\nX: ",
-                                        "POST /v1/run?model=echo HTTP/1.1\r\nHost: localhost\r\n"
-                                        "Content-Length: 100000\r\n\r\n"};
+    static const char post[] = "POST /v1/run?model=echo HTTP/1.1\r\nHost: localhost\r\n"
+                               "Content-Length: 100000\r\n\r\n";
+    static const char *const begin[] = {"", "GET /health HTTP/1.1\r\nX: ", post};
     struct http_conn c[3];
     bool closed[3] = {false};
     for (size_t i = 0; i < 3; i++) {
