@@ -5,8 +5,10 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/sync.h"
+#include "plug/device.h"
 #include "plug/plug.h"
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -75,7 +77,12 @@ static int host_threads(int threads) {
     return threads <= 2 ? 0 : 2;
 }
 
-/* The file's settings under those given in code. */
+/* The first that says something, or NULL. */
+static const char *first_of(const char *code, const char *environment, const char *file) {
+    return code ? code : environment && *environment ? environment : file;
+}
+
+/* The file's settings under the environment's under those given in code. */
 static int read_config(const struct berth_config *given, struct bth_config *out,
                        struct berth_error *err) {
     char *path = given->file ? bth_strdup(given->file) : bth_config_find();
@@ -94,17 +101,35 @@ static int read_config(const struct berth_config *given, struct bth_config *out,
     if (rc == 0 && given->threads) {
         out->threads = given->threads;
     }
+    if (rc == 0 && given->gpu_memory_bytes) {
+        out->gpu_memory_bytes = given->gpu_memory_bytes;
+    }
+    if (rc == 0) {
+        out->device = first_of(given->device, getenv("BERTH_DEVICE"), out->device);
+        out->precision = first_of(given->precision, getenv("BERTH_PRECISION"), out->precision);
+    }
     return rc;
+}
+
+/* What core may hand out on this device. The CPU's memory is shared with all programs; a GPU keeps
+ * a tenth of what is free for the driver's own needs. */
+static uint64_t budget_of(const struct berth_device *device, const struct bth_config *config) {
+    if (strcmp(device->ops->name, "cuda") != 0) {
+        return config->cpu_memory_bytes ? config->cpu_memory_bytes : default_budget();
+    }
+    return config->gpu_memory_bytes ? config->gpu_memory_bytes : device->free_bytes / 10 * 9;
 }
 
 static int start(struct berth *b, const struct bth_config *config,
                  const struct berth_model_spec *models, size_t n_models, struct berth_error *err) {
     struct berth_device *device;
-    int rc = bth_builtin_cpu(config->threads, &device, err);
+    const struct bth_device_wish wish = {
+        .name = config->device, .precision = config->precision, .threads = config->threads};
+    int rc = bth_device_open(&wish, &device, err);
     if (rc < 0) {
         return rc;
     }
-    const uint64_t budget = config->cpu_memory_bytes ? config->cpu_memory_bytes : default_budget();
+    const uint64_t budget = budget_of(device, config);
     struct bth_manager_config mc = {.devices = &device,
                                     .budgets = &budget,
                                     .n_devices = 1,
@@ -279,4 +304,8 @@ BTH_EXPORT size_t berth_devices(struct berth *b, struct berth_device_stats *out,
         bth_sched_stats(b->scheds[i], &out[i]);
     }
     return have;
+}
+
+BTH_EXPORT size_t berth_device_list(struct berth_device_info *out, size_t n) {
+    return bth_device_list(out, out ? n : 0);
 }

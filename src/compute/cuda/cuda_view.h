@@ -87,6 +87,11 @@ void launch_attend_paged(cudaStream_t s, const struct berth_op_attend_paged *op,
                          struct bound live);
 void launch_pick(cudaStream_t s, const struct berth_op_pick *op, struct bound live);
 
+enum { ATTEND_MAX_HEAD = 64 }; /* columns of a head */
+
+/* Once per device, before the first launch. */
+cudaError_t attend_prepare(void);
+
 /* Bytes of `partial` that attend_paged needs. */
 size_t attend_paged_scratch(const struct berth_op_attend_paged *op);
 

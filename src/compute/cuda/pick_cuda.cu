@@ -1,6 +1,6 @@
 /*
- * pick: logits stay on the device, an id and a few numbers come back. One block a row; sums over the
- * vocabulary are per thread (ids t, t + 1024, ...) and then one fixed tree.
+ * pick: logits stay on the device, an id and a few numbers come back. One block a row; sums over
+ * the vocabulary are per thread (ids t, t + 1024, ...) and then one fixed tree.
  */
 #include "cuda_view.h"
 
@@ -116,8 +116,8 @@ static __global__ void pick_rows(view logits, view in_view, view out_view, view 
     }
     const int v = (int)logits.cols;
     const float *z = logits.f32() + logits.row(r);
-    const berth_pick_in in = *(const berth_pick_in *)((const uint32_t *)in_view.data +
-                                                      in_view.row(r));
+    const berth_pick_in in =
+        *(const berth_pick_in *)((const uint32_t *)in_view.data + in_view.row(r));
     const uint32_t *bits =
         in.mask >= 0 && mask.data ? (const uint32_t *)mask.data + mask.row(in.mask) : NULL;
     berth_pick_out out = {};

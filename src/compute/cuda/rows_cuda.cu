@@ -19,8 +19,8 @@ static __global__ void embed_rows(view ids, view pos, view table, view positions
 
 void launch_embed(cudaStream_t s, const struct berth_op_embed *op, struct bound live) {
     embed_rows<<<(unsigned)op->y.rows, ROW_THREADS, 0, s>>>(
-        make_view(&op->ids), make_view(&op->pos), make_view(&op->table),
-        make_view(&op->positions), make_view(&op->y), op->scale, live);
+        make_view(&op->ids), make_view(&op->pos), make_view(&op->table), make_view(&op->positions),
+        make_view(&op->y), op->scale, live);
 }
 
 /* Sum over the block in a fixed tree: lanes by xor, then warps in order. */
@@ -89,8 +89,7 @@ void launch_gather(cudaStream_t s, const struct berth_op_gather *op, struct boun
 }
 
 /* One block a row of x: [key | value], each heads x head_dim. */
-static __global__ void store_rows(view x, view table, view pos, float *kv, berth_kv k,
-                                  bound live) {
+static __global__ void store_rows(view x, view table, view pos, float *kv, berth_kv k, bound live) {
     int64_t r = blockIdx.x;
     if (live.dead(r)) {
         return;
