@@ -28,6 +28,9 @@ static char *own_folder(void) {
         return NULL;
     }
     char *real = realpath(info.dli_fname, NULL);
+    if (!real) { /* a program found through PATH goes by its bare name */
+        real = realpath("/proc/self/exe", NULL);
+    }
     const char *slash = real ? strrchr(real, '/') : NULL;
     char *folder = slash ? bth_strndup(real, (size_t)(slash - real)) : NULL;
     free(real);

@@ -70,7 +70,8 @@ static __global__ void __launch_bounds__(MANY_THREADS)
                   bound live, int64_t rows_per_count) {
     __shared__ __align__(16) T as[2][BM * STRIDE], bs[2][BN * STRIDE];
     const int64_t r0 = (int64_t)blockIdx.y * BM, c0 = (int64_t)blockIdx.x * BN;
-    if (live.dead(r0, rows_per_count)) {
+    m = live.rows(m, rows_per_count);
+    if (r0 >= m) {
         return;
     }
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
@@ -100,7 +101,7 @@ static __global__ void __launch_bounds__(MANY_THREADS)
             for (int e = 0; e < 4; e++) {
                 const int64_t r = r0 + wm + i * 16 + lane / 4 + e / 2 * 8;
                 const int64_t c = c0 + wn + j * 8 + lane % 4 * 2 + e % 2;
-                if (r < m && c < n && !live.dead(r, rows_per_count)) {
+                if (r < m && c < n) {
                     out.store(r, c, sum[i][j][e]);
                 }
             }
@@ -153,7 +154,8 @@ static __global__ void __launch_bounds__(WARPS * 32)
                  epilogue out, bound live) {
     __shared__ float part[WARPS][MT * 16][NT * 8 + 1];
     const int64_t r0 = (int64_t)blockIdx.y * MT * 16, c0 = (int64_t)blockIdx.x * NT * 8;
-    if (live.dead(r0)) {
+    m = live.rows(m);
+    if (r0 >= m) {
         return;
     }
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, own = lane % 4 * 8;
@@ -168,7 +170,7 @@ static __global__ void __launch_bounds__(WARPS * 32)
 #pragma unroll
         for (int i = 0; i < MT; i++) {
             const int64_t r = r0 + i * 16 + lane / 4;
-            if (live.dead(r0 + i * 16)) {
+            if (r0 + i * 16 >= m) {
                 break;
             }
             float low[8], high[8];
@@ -201,7 +203,7 @@ static __global__ void __launch_bounds__(WARPS * 32)
         for (int v = 1; v < WARPS; v++) {
             total += part[v][row][column];
         }
-        if (r0 + row < m && c0 + column < n && !live.dead(r0 + row)) {
+        if (r0 + row < m && c0 + column < n) {
             out.store(r0 + row, c0 + column, total);
         }
     }

@@ -43,15 +43,15 @@ static __global__ void linear_few(view x, const T *__restrict__ w, int64_t n, in
                                   bound live) {
     int lane = threadIdx.x % 32;
     int64_t c0 = ((int64_t)blockIdx.x * FEW_WARPS + threadIdx.x / 32) * NC;
-    int64_t r0 = (int64_t)blockIdx.y * FEW_ROWS;
-    if (c0 >= n || live.dead(r0)) {
+    int64_t r0 = (int64_t)blockIdx.y * FEW_ROWS, m = live.rows(x.rows);
+    if (c0 >= n || r0 >= m) {
         return;
     }
     float sum[NC][FEW_ROWS] = {};
     const float *rows[FEW_ROWS];
 #pragma unroll
     for (int r = 0; r < FEW_ROWS; r++) {
-        rows[r] = x.f32() + x.row(min(r0 + r, x.rows - 1));
+        rows[r] = x.f32() + x.row(min(r0 + r, m - 1));
     }
     for (int i = lane * 8; i < k; i += 256) {
         float a[NC][8];
@@ -86,7 +86,7 @@ static __global__ void linear_few(view x, const T *__restrict__ w, int64_t n, in
             for (int o = 16; o; o >>= 1) {
                 v += __shfl_xor_sync(~0u, v, o);
             }
-            if (lane == r && c0 + c < n && r0 + r < x.rows && !live.dead(r0 + r)) {
+            if (lane == r && c0 + c < n && r0 + r < m) {
                 out.store(r0 + r, c0 + c, v);
             }
         }
@@ -98,11 +98,13 @@ enum { BM = 128, BN = 64, BK = 16, TM = 8, TN = 4 };
 /* A block of 256 threads computes BM x BN outputs, each thread TM x TN, k in steps of BK through
  * shared memory: every output is one fma chain over k = 0..K-1. */
 template <class T, class Rows>
-static __global__ void linear_many(Rows a, int64_t m, const T *__restrict__ w, int64_t n, int k,
-                                   epilogue out, bound live, int64_t rows_per_count) {
+static __global__ void __launch_bounds__(256)
+    linear_many(Rows a, int64_t m, const T *__restrict__ w, int64_t n, int k, epilogue out,
+                bound live, int64_t rows_per_count) {
     __shared__ float as[BK][BM + 4], bs[BK][BN + 4];
     int64_t r0 = (int64_t)blockIdx.y * BM, c0 = (int64_t)blockIdx.x * BN;
-    if (live.dead(r0, rows_per_count)) {
+    m = live.rows(m, rows_per_count);
+    if (r0 >= m) {
         return;
     }
     int tx = threadIdx.x % (BN / TN), ty = threadIdx.x / (BN / TN);
@@ -143,7 +145,7 @@ static __global__ void linear_many(Rows a, int64_t m, const T *__restrict__ w, i
     for (int i = 0; i < TM; i++) {
         for (int j = 0; j < TN; j++) {
             int64_t r = r0 + ty * TM + i, c = c0 + tx * TN + j;
-            if (r < m && c < n && !live.dead(r, rows_per_count)) {
+            if (r < m && c < n) {
                 out.store(r, c, sum[i][j]);
             }
         }
@@ -226,9 +228,8 @@ static __global__ void add_rows(view y, view add, int64_t t_out, bound live) {
     if (live.dead(r, t_out)) {
         return;
     }
-    float *out = y.f32() + y.row(r);
     for (int64_t c = threadIdx.x; c < y.cols; c += blockDim.x) {
-        out[c] += add.at(r % t_out, c);
+        y.f32()[y.row(r) + y.col(c)] += add.at(r % t_out, c);
     }
 }
 

@@ -116,15 +116,16 @@ void launch_kv_store(cudaStream_t s, const struct berth_op_kv_store *op, struct 
         live);
 }
 
-/* Block (i, part): copies a part of page from[i] to page to[i]. */
+/* Block (i, part): copies a part of page from[i] to page to[i]; V is what is moved at a time. */
+template <class V>
 static __global__ void copy_pages(view from, view to, float *kv, int64_t page_stride, bound live) {
     int64_t i = blockIdx.x;
     if (live.dead(i)) {
         return;
     }
-    const float4 *in = (const float4 *)(kv + ((const int *)from.data)[i] * page_stride);
-    float4 *out = (float4 *)(kv + ((const int *)to.data)[i] * page_stride);
-    int64_t n = page_stride / 4;
+    const V *in = (const V *)(kv + ((const int *)from.data)[i] * page_stride);
+    V *out = (V *)(kv + ((const int *)to.data)[i] * page_stride);
+    int64_t n = page_stride * (int64_t)sizeof(float) / (int64_t)sizeof(V);
     for (int64_t c = blockIdx.y * blockDim.x + threadIdx.x; c < n;
          c += (int64_t)gridDim.y * blockDim.x) {
         out[c] = in[c];
@@ -133,6 +134,7 @@ static __global__ void copy_pages(view from, view to, float *kv, int64_t page_st
 
 void launch_kv_copy(cudaStream_t s, const struct berth_op_kv_copy *op, struct bound live) {
     dim3 grid((unsigned)op->from.cols, 16);
-    copy_pages<<<grid, 256, 0, s>>>(make_view(&op->from), make_view(&op->to), kv_data(&op->kv),
-                                    op->kv.page_stride, live);
+    auto kernel = op->kv.page_stride % 4 == 0 ? copy_pages<float4> : copy_pages<float>;
+    kernel<<<grid, 256, 0, s>>>(make_view(&op->from), make_view(&op->to), kv_data(&op->kv),
+                                op->kv.page_stride, live);
 }
