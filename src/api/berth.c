@@ -54,6 +54,10 @@ static uint64_t memory_available(void) {
     return (uint64_t)kib * 1024;
 }
 
+static bool is_gpu(const struct berth_device *device) {
+    return strcmp(device->ops->name, "cuda") == 0;
+}
+
 /* 80 % of what this process could have: the machine's free memory, or the cgroup's limit. */
 static uint64_t default_budget(void) {
     uint64_t have = memory_available(), limit = read_bytes("/sys/fs/cgroup/memory.max");
@@ -72,9 +76,10 @@ static void lease_revoked(void *arg, struct bth_lease *lease) {
     }
 }
 
-/* With few cores sound is decoded between turns; with more, beside them. */
-static int host_threads(int threads) {
-    return threads <= 2 ? 0 : 2;
+/* Sound is decoded beside the device's turns by cores that the device leaves idle: all where it is a
+ * GPU, none where few cores compute (between turns then). */
+static int host_threads(const struct berth_device *device, int threads) {
+    return is_gpu(device) ? threads : threads <= 2 ? 0 : 2;
 }
 
 /* The first that says something, or NULL. */
@@ -114,7 +119,7 @@ static int read_config(const struct berth_config *given, struct bth_config *out,
 /* What core may hand out on this device. The CPU's memory is shared with all programs; a GPU keeps
  * a tenth of what is free for the driver's own needs. */
 static uint64_t budget_of(const struct berth_device *device, const struct bth_config *config) {
-    if (strcmp(device->ops->name, "cuda") != 0) {
+    if (!is_gpu(device)) {
         return config->cpu_memory_bytes ? config->cpu_memory_bytes : default_budget();
     }
     return config->gpu_memory_bytes ? config->gpu_memory_bytes : device->free_bytes / 10 * 9;
@@ -144,7 +149,7 @@ static int start(struct berth *b, const struct bth_config *config,
         return rc;
     }
     const int threads = config->threads ? config->threads : bth_cpu_count();
-    const struct bth_sched_config sc = {.host_threads = host_threads(threads)};
+    const struct bth_sched_config sc = {.host_threads = host_threads(device, threads)};
     rc = bth_sched_create(&sc, &b->scheds[0], err);
     b->n_devices = rc < 0 ? 0 : 1;
     return rc;
