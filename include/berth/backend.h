@@ -281,6 +281,7 @@ struct berth_device {
     char name[32];        /* "cpu", "cuda:0" */
     char description[96]; /* "AVX-512, 2 threads" */
     size_t total_bytes;   /* of memory; the budget is core's */
+    size_t free_bytes;    /* of them when it was opened; 0: not known */
     int max_windows;      /* encoder windows worth batching in one turn (CPU: 1) */
 };
 

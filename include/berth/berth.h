@@ -51,12 +51,20 @@ struct berth_config {
     size_t n_models;
     uint64_t cpu_memory_bytes; /* budget of the CPU; 0: the file's, else 80 % of what there is */
     int threads;               /* compute threads; 0: one per core this process may use */
+    const char *device; /* "cpu", "cuda" (the first usable GPU), "cuda:N", a GPU's UUID, "auto" (a
+                           GPU if one is usable, else the CPU); NULL: BERTH_DEVICE, else the file's,
+                           else "cpu" */
+    const char
+        *precision; /* "exact": f32 throughout; "fast": products in bf16 (GPUs only); NULL:
+                       BERTH_PRECISION, else the file's, else exact on a CPU and fast on a GPU */
+    uint64_t gpu_memory_bytes; /* budget of a GPU; 0: the file's, else 90 % of what is free */
 };
 #define BERTH_CONFIG_INIT                                                                          \
     { .struct_size = sizeof(struct berth_config) }
 
 /* Opens a manager. config may be NULL. Loads nothing.
- * EINVAL (configuration, with line and column), ENOMEM, EIO. */
+ * EINVAL (configuration, with line and column), ENOTFOUND and EUNSUPPORTED (the device, with the
+ * reason), EDEVICE, ENOMEM, EIO. A GPU may take seconds. */
 int berth_open(const struct berth_config *config, struct berth **out, struct berth_error *err);
 
 /* Refuses newcomers, waits up to timeout_ms for leases and requests to end, then cancels what
@@ -181,6 +189,11 @@ struct berth_device_stats {
  * `n` are written. */
 size_t berth_models(struct berth *b, struct berth_model_stats *out, size_t n);
 size_t berth_devices(struct berth *b, struct berth_device_stats *out, size_t n);
+
+/* The CPU and every GPU there is; a machine without a usable driver has one entry "cuda" that says
+ * why. GPUs are asked in a child process, so that a broken driver harms nobody. Needs no manager.
+ * Returns the number of entries there are; at most `n` are written. May take seconds. */
+size_t berth_device_list(struct berth_device_info *out, size_t n);
 
 #ifdef __cplusplus
 }

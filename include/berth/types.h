@@ -117,6 +117,16 @@ struct berth_item {
 /* Frees an item and all it points to. NULL is allowed. Any thread, once. */
 void berth_item_free(struct berth_item *item);
 
+/* A device that could be opened on this machine, whether or not a manager uses it. */
+struct berth_device_info {
+    char name[32];        /* what berth_config.device takes */
+    char uuid[48];        /* of a GPU, else "" */
+    char description[96]; /* "NVIDIA H100 80GB HBM3", "AVX-512, 2 threads" */
+    char problem[96];     /* why it cannot be used, or "" */
+    uint64_t total_bytes; /* of memory; 0: not known */
+    uint64_t used_bytes;  /* of them in use by all programs; 0: not known */
+};
+
 #ifdef __cplusplus
 }
 #endif

@@ -5,8 +5,10 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/sync.h"
+#include "plug/device.h"
 #include "plug/plug.h"
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -52,6 +54,10 @@ static uint64_t memory_available(void) {
     return (uint64_t)kib * 1024;
 }
 
+static bool is_gpu(const struct berth_device *device) {
+    return strcmp(device->ops->name, "cuda") == 0;
+}
+
 /* 80 % of what this process could have: the machine's free memory, or the cgroup's limit. */
 static uint64_t default_budget(void) {
     uint64_t have = memory_available(), limit = read_bytes("/sys/fs/cgroup/memory.max");
@@ -70,12 +76,18 @@ static void lease_revoked(void *arg, struct bth_lease *lease) {
     }
 }
 
-/* With few cores sound is decoded between turns; with more, beside them. */
-static int host_threads(int threads) {
-    return threads <= 2 ? 0 : 2;
+/* Sound is decoded beside the device's turns by cores that the device leaves idle: all where it is a
+ * GPU, none where few cores compute (between turns then). */
+static int host_threads(const struct berth_device *device, int threads) {
+    return is_gpu(device) ? threads : threads <= 2 ? 0 : 2;
 }
 
-/* The file's settings under those given in code. */
+/* The first that says something, or NULL. */
+static const char *first_of(const char *code, const char *environment, const char *file) {
+    return code ? code : environment && *environment ? environment : file;
+}
+
+/* The file's settings under the environment's under those given in code. */
 static int read_config(const struct berth_config *given, struct bth_config *out,
                        struct berth_error *err) {
     char *path = given->file ? bth_strdup(given->file) : bth_config_find();
@@ -94,17 +106,35 @@ static int read_config(const struct berth_config *given, struct bth_config *out,
     if (rc == 0 && given->threads) {
         out->threads = given->threads;
     }
+    if (rc == 0 && given->gpu_memory_bytes) {
+        out->gpu_memory_bytes = given->gpu_memory_bytes;
+    }
+    if (rc == 0) {
+        out->device = first_of(given->device, getenv("BERTH_DEVICE"), out->device);
+        out->precision = first_of(given->precision, getenv("BERTH_PRECISION"), out->precision);
+    }
     return rc;
+}
+
+/* What core may hand out on this device. The CPU's memory is shared with all programs; a GPU keeps
+ * a tenth of what is free for the driver's own needs. */
+static uint64_t budget_of(const struct berth_device *device, const struct bth_config *config) {
+    if (!is_gpu(device)) {
+        return config->cpu_memory_bytes ? config->cpu_memory_bytes : default_budget();
+    }
+    return config->gpu_memory_bytes ? config->gpu_memory_bytes : device->free_bytes / 10 * 9;
 }
 
 static int start(struct berth *b, const struct bth_config *config,
                  const struct berth_model_spec *models, size_t n_models, struct berth_error *err) {
     struct berth_device *device;
-    int rc = bth_builtin_cpu(config->threads, &device, err);
+    const struct bth_device_wish wish = {
+        .name = config->device, .precision = config->precision, .threads = config->threads};
+    int rc = bth_device_open(&wish, &device, err);
     if (rc < 0) {
         return rc;
     }
-    const uint64_t budget = config->cpu_memory_bytes ? config->cpu_memory_bytes : default_budget();
+    const uint64_t budget = budget_of(device, config);
     struct bth_manager_config mc = {.devices = &device,
                                     .budgets = &budget,
                                     .n_devices = 1,
@@ -119,7 +149,7 @@ static int start(struct berth *b, const struct bth_config *config,
         return rc;
     }
     const int threads = config->threads ? config->threads : bth_cpu_count();
-    const struct bth_sched_config sc = {.host_threads = host_threads(threads)};
+    const struct bth_sched_config sc = {.host_threads = host_threads(device, threads)};
     rc = bth_sched_create(&sc, &b->scheds[0], err);
     b->n_devices = rc < 0 ? 0 : 1;
     return rc;
@@ -279,4 +309,8 @@ BTH_EXPORT size_t berth_devices(struct berth *b, struct berth_device_stats *out,
         bth_sched_stats(b->scheds[i], &out[i]);
     }
     return have;
+}
+
+BTH_EXPORT size_t berth_device_list(struct berth_device_info *out, size_t n) {
+    return bth_device_list(out, out ? n : 0);
 }

@@ -217,11 +217,31 @@ static int cpu_key(struct parser *p, const char *key, void *arg) {
     if (strcmp(key, "threads") == 0) {
         return count_value(p, &c->threads);
     }
-    return fail(p, "a device has memory and threads, not ", key);
+    return fail(p, "the CPU has memory and threads, not ", key);
+}
+
+static int cuda_key(struct parser *p, const char *key, void *arg) {
+    struct bth_config *c = arg;
+    return strcmp(key, "memory") == 0 ? size_value(p, &c->gpu_memory_bytes)
+                                      : fail(p, "a GPU has memory, not ", key);
+}
+
+/* A scalar kept as it is; whoever uses it says what is wrong with it. */
+static int word_value(struct parser *p, const char **out) {
+    char *text;
+    const int rc = text_value(p, &text);
+    if (rc == 0) {
+        *out = text;
+    }
+    return rc;
 }
 
 static int devices_key(struct parser *p, const char *key, void *arg) {
-    return strcmp(key, "cpu") == 0 ? mapping(p, cpu_key, arg) : fail(p, "no such device: ", key);
+    if (strcmp(key, "cpu") == 0) {
+        return mapping(p, cpu_key, arg);
+    }
+    return strcmp(key, "cuda") == 0 ? mapping(p, cuda_key, arg)
+                                    : fail(p, "no such device (cpu and cuda are known): ", key);
 }
 
 static int top_key(struct parser *p, const char *key, void *arg) {
@@ -233,7 +253,13 @@ static int top_key(struct parser *p, const char *key, void *arg) {
     if (strcmp(key, "devices") == 0) {
         return mapping(p, devices_key, c);
     }
-    return fail(p, "unknown key (models and devices are known): ", key);
+    if (strcmp(key, "device") == 0) {
+        return word_value(p, &c->device);
+    }
+    if (strcmp(key, "precision") == 0) {
+        return word_value(p, &c->precision);
+    }
+    return fail(p, "unknown key (models, device, precision and devices are known): ", key);
 }
 
 static int document(struct parser *p) {

@@ -26,6 +26,8 @@ enum own_option {
     OUTPUT_DIR,
     JOBS,
     THREADS,
+    DEVICE,
+    PRECISION,
     INPUT_FORMAT,
     RATE,
     CHANNELS,
@@ -40,6 +42,11 @@ static const struct bth_arg table[] = {
                     "write DIR/<name>.<format>; without it the text goes\nto standard output"},
     [JOBS] = {"jobs", 'j', "N", "files at work side by side (default 8)"},
     [THREADS] = {"threads", 0, "N", "compute threads (default: every core allowed)"},
+    [DEVICE] =
+        {"device", 0, "NAME",
+         "cpu, cuda, cuda:N, a GPU's UUID or auto (default cpu);\n'berth devices' lists them"},
+    [PRECISION] = {"precision", 0, "exact|fast",
+                   "exact f32, or bf16 products on a GPU (default exact on\na CPU, fast on a GPU)"},
     [INPUT_FORMAT] = {"input_format", 0, "s16|f32", "the files hold raw samples of this kind"},
     [RATE] = {"rate", 0, "HZ", "of raw samples (default 16000)"},
     [CHANNELS] = {"channels", 0, "N", "of raw samples (default 1)"},
@@ -304,6 +311,8 @@ static int transcribe(struct run *r, struct berth_error *err) {
     struct berth_config config = BERTH_CONFIG_INIT;
     config.file = r->args->values[CONFIG];
     config.threads = r->threads;
+    config.device = r->args->values[DEVICE];
+    config.precision = r->args->values[PRECISION];
     int rc = berth_open(&config, &r->berth, err);
     if (rc < 0) {
         return rc;

@@ -7,6 +7,7 @@ static const struct bth_verb verbs[] = {
     {"transcribe", "speech to text, or to English text", bth_cmd_transcribe},
     {"serve", "the daemon berthd: the models over HTTP for all programs", bth_cmd_serve},
     {"models", "the models that could be used, and their state", bth_cmd_models},
+    {"devices", "the CPU and GPUs of this machine, and what is wrong with them", bth_cmd_devices},
     {"decode", "the sound of a file as the models hear it", bth_cmd_decode},
     {"version", "the version of this program", bth_cmd_version},
 };

@@ -1,7 +1,6 @@
 #include "plug/plug.h"
 
 #include "base/compiler.h"
-#include "compute/compute.h"
 #include "toy/toy.h"
 #include "whisper/whisper.h"
 
@@ -14,9 +13,4 @@ static const struct berth_engine_ops *const engines[] = {
 const struct berth_engine_ops *const *bth_builtin_engines(size_t *out_n) {
     *out_n = BTH_COUNT(engines);
     return engines;
-}
-
-int bth_builtin_cpu(int threads, struct berth_device **out, struct berth_error *err) {
-    const struct bth_cpu_config config = {.threads = threads, .cap = BTH_CPU_AVX512};
-    return bth_cpu_open(&config, out, err);
 }

@@ -28,6 +28,9 @@ static char *own_folder(void) {
         return NULL;
     }
     char *real = realpath(info.dli_fname, NULL);
+    if (!real) { /* a program found through PATH goes by its bare name */
+        real = realpath("/proc/self/exe", NULL);
+    }
     const char *slash = real ? strrchr(real, '/') : NULL;
     char *folder = slash ? bth_strndup(real, (size_t)(slash - real)) : NULL;
     free(real);
@@ -230,7 +233,7 @@ static int choose(const char *which, struct berth_error *err) {
                            which);
 }
 
-int bth_gpu_open(const char *which, struct berth_device **out, struct berth_error *err) {
+int bth_gpu_open(const char *which, bool fast, struct berth_device **out, struct berth_error *err) {
     int ordinal = choose(which, err);
     if (ordinal < 0) {
         return ordinal;
@@ -244,10 +247,10 @@ int bth_gpu_open(const char *which, struct berth_device **out, struct berth_erro
     if (!module) {
         return bth_error(err, BERTH_EUNSUPPORTED, "CUDA module: %s", dlerror());
     }
-    int (*open)(int, struct berth_device **, struct berth_error *);
+    int (*open)(int, bool, struct berth_device **, struct berth_error *);
     *(void **)&open = dlsym(module, "berth_cuda_open");
     if (!open) {
         return bth_error(err, BERTH_EUNSUPPORTED, "not a Berth CUDA module");
     }
-    return open(ordinal, out, err);
+    return open(ordinal, fast, out, err);
 }

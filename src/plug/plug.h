@@ -1,7 +1,7 @@
 /*
  * plug/plug.h - the only layer that names engines and devices.
  *
- * builtin.c lists the engines and opens the CPU; decode.c lends the audio layer to the API.
+ * builtin.c lists the engines; device.c opens devices by name; decode.c lends the audio layer to the API.
  */
 #ifndef BTH_PLUG_H
 #define BTH_PLUG_H
@@ -9,9 +9,6 @@
 #include <berth/engine.h>
 
 const struct berth_engine_ops *const *bth_builtin_engines(size_t *out_n);
-
-/* Opens the CPU with `threads` threads (0: all allowed). */
-int bth_builtin_cpu(int threads, struct berth_device **out, struct berth_error *err);
 
 /* berth_decode, see berth/berth.h. */
 int bth_builtin_decode(const struct berth_input *input,

@@ -1,6 +1,7 @@
 /* Opening a GPU, its memory and copies. */
 #include "cuda_device.h"
 #include "cuda_module.h"
+#include "cuda_view.h"
 
 #include <cstdio>
 #include <cstring>
@@ -25,9 +26,9 @@ int bth_cuda_check(struct bth_cuda_device *d, cudaError_t e, const char *what,
     return bth_error(err, BERTH_EDEVICE, "%s: %s: %s", d->base.name, what, cudaGetErrorString(e));
 }
 
-static int still_good(struct bth_cuda_device *d, struct berth_error *err) {
+int bth_cuda_enter(struct bth_cuda_device *d, struct berth_error *err) {
     if (d->failed == cudaSuccess) {
-        return 0;
+        return bth_cuda_check(d, cudaSetDevice(d->ordinal), "select", err);
     }
     return bth_error(err, BERTH_EDEVICE, "%s has failed earlier: %s", d->base.name,
                      cudaGetErrorString(d->failed));
@@ -35,6 +36,7 @@ static int still_good(struct bth_cuda_device *d, struct berth_error *err) {
 
 static void device_close(struct berth_device *device) {
     struct bth_cuda_device *d = bth_cuda(device);
+    cudaSetDevice(d->ordinal);
     if (d->stream) {
         cudaStreamDestroy(d->stream);
     }
@@ -44,7 +46,7 @@ static void device_close(struct berth_device *device) {
 static int buffer_create(struct berth_device *device, struct berth_reservation *r, size_t bytes,
                          struct berth_buffer **out, struct berth_error *err) {
     struct bth_cuda_device *d = bth_cuda(device);
-    int rc = still_good(d, err);
+    int rc = bth_cuda_enter(d, err);
     if (rc < 0) {
         return rc;
     }
@@ -104,6 +106,10 @@ static void buffer_destroy(struct berth_buffer *base) {
 static int region_create(struct berth_device *device, size_t max_bytes, struct berth_buffer **out,
                          struct berth_error *err) {
     struct bth_cuda_device *d = bth_cuda(device);
+    int entered = bth_cuda_enter(d, err);
+    if (entered < 0) {
+        return entered;
+    }
     struct bth_cuda_buffer *b = (struct bth_cuda_buffer *)bth_calloc(1, sizeof(*b));
     if (!b) {
         return bth_error_nomem(err);
@@ -187,13 +193,19 @@ static int region_commit(struct berth_buffer *base, struct berth_reservation *r,
         }
         b->chunk_refs[i]++;
     }
-    return bth_cuda_check(d, cudaMemsetAsync(b->data + offset, 0, bytes, d->stream), "clear", err);
+    rc = bth_cuda_check(d, cudaMemsetAsync(b->data + offset, 0, bytes, d->stream), "clear", err);
+    if (rc < 0) {
+        drop_chunks(d, b, first, end);
+        bth_reservation_return(r, bytes);
+    }
+    return rc;
 }
 
 static void region_decommit(struct berth_buffer *base, struct berth_reservation *r, size_t offset,
                             size_t bytes) {
     struct bth_cuda_buffer *b = (struct bth_cuda_buffer *)base;
     struct bth_cuda_device *d = bth_cuda(base->device);
+    bth_cuda_enter(d, NULL);
     cudaStreamSynchronize(d->stream); /* nothing queued may still touch it */
     drop_chunks(d, b, offset / d->granularity,
                 (offset + bytes + d->granularity - 1) / d->granularity);
@@ -204,27 +216,58 @@ static void region_decommit(struct berth_buffer *base, struct berth_reservation 
 static int device_write(struct berth_buffer *base, size_t offset, const void *from, size_t bytes) {
     struct bth_cuda_device *d = bth_cuda(base->device);
     char *to = ((struct bth_cuda_buffer *)base)->data + offset;
-    return bth_cuda_check(d, cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, d->stream),
-                          "write", NULL);
+    int rc = bth_cuda_enter(d, NULL);
+    return rc < 0
+               ? rc
+               : bth_cuda_check(d,
+                                cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, d->stream),
+                                "write", NULL);
 }
 
 static int device_read(struct berth_buffer *base, size_t offset, void *to, size_t bytes) {
     struct bth_cuda_device *d = bth_cuda(base->device);
     const char *from = ((struct bth_cuda_buffer *)base)->data + offset;
-    int rc = bth_cuda_check(
-        d, cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, d->stream), "read", NULL);
+    int rc = bth_cuda_enter(d, NULL);
+    if (rc == 0) {
+        rc = bth_cuda_check(d, cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, d->stream),
+                            "read", NULL);
+    }
     return rc < 0 ? rc : bth_cuda_check(d, cudaStreamSynchronize(d->stream), "read", NULL);
 }
 
 static int device_sync(struct berth_device *device, struct berth_error *err) {
     struct bth_cuda_device *d = bth_cuda(device);
-    return bth_cuda_check(d, cudaStreamSynchronize(d->stream), "run", err);
+    int rc = bth_cuda_enter(d, err);
+    return rc < 0 ? rc : bth_cuda_check(d, cudaStreamSynchronize(d->stream), "run", err);
+}
+
+/* How a weight is kept: fast products want 16 bits. */
+static enum berth_dtype kept_as(const struct bth_cuda_device *d, enum berth_dtype dtype) {
+    return d->fast && dtype == BERTH_F32 ? BERTH_BF16 : dtype;
 }
 
 static size_t weight_bytes(struct berth_device *device, enum berth_dtype dtype, int64_t n,
                            int64_t k) {
-    (void)device;
-    return (size_t)n * (size_t)k * (dtype == BERTH_F32 ? 4 : 2);
+    return (size_t)n * (size_t)k * (kept_as(bth_cuda(device), dtype) == BERTH_F32 ? 4 : 2);
+}
+
+/* Rounds to bf16 a piece at a time, so that no second copy of the weight is needed. */
+static cudaError_t write_narrowed(void *to, const float *from, size_t n) {
+    enum { PIECE = 1 << 16 };
+    __nv_bfloat16 *piece = (__nv_bfloat16 *)bth_alloc(PIECE * sizeof(*piece));
+    cudaError_t e = piece ? cudaSuccess : cudaErrorMemoryAllocation;
+    for (size_t i = 0; e == cudaSuccess && i < n; i += PIECE) {
+        size_t have = n - i < PIECE ? n - i : PIECE;
+        for (size_t j = 0; j < have; j++) {
+            float v;
+            memcpy(&v, (const char *)from + (i + j) * sizeof(v), sizeof(v)); /* any alignment */
+            piece[j] = __float2bfloat16(v);
+        }
+        e = cudaMemcpy((__nv_bfloat16 *)to + i, piece, have * sizeof(*piece),
+                       cudaMemcpyHostToDevice);
+    }
+    bth_free(piece);
+    return e;
 }
 
 static int weight_create(struct berth_device *device, struct berth_reservation *r,
@@ -232,18 +275,25 @@ static int weight_create(struct berth_device *device, struct berth_reservation *
                          struct berth_weight **out, struct berth_error *err) {
     struct bth_cuda_device *d = bth_cuda(device);
     size_t bytes = weight_bytes(device, dtype, n, k);
+    int rc = bth_cuda_enter(d, err);
+    if (rc < 0) {
+        return rc;
+    }
     struct bth_cuda_weight *w = (struct bth_cuda_weight *)bth_calloc(1, sizeof(*w));
     if (!w) {
         return bth_error_nomem(err);
     }
-    int rc = bth_reservation_draw(r, bytes, err);
+    rc = bth_reservation_draw(r, bytes, err);
     if (rc < 0) {
         bth_free(w);
         return rc;
     }
     rc = bth_cuda_check(d, cudaMalloc(&w->data, bytes), "allocate weights", err);
     if (rc == 0) {
-        rc = bth_cuda_check(d, cudaMemcpy(w->data, rows, bytes, cudaMemcpyHostToDevice),
+        rc = bth_cuda_check(d,
+                            kept_as(d, dtype) == dtype
+                                ? cudaMemcpy(w->data, rows, bytes, cudaMemcpyHostToDevice)
+                                : write_narrowed(w->data, (const float *)rows, (size_t)(n * k)),
                             "write weights", err);
     }
     if (rc < 0) {
@@ -255,7 +305,7 @@ static int weight_create(struct berth_device *device, struct berth_reservation *
     w->base.device = device;
     w->base.n = n;
     w->base.k = k;
-    w->base.dtype = dtype;
+    w->base.dtype = kept_as(d, dtype);
     w->base.bytes = bytes;
     w->base.reservation = r;
     *out = &w->base;
@@ -353,7 +403,8 @@ EXPORT int berth_cuda_list(struct bth_cuda_info *out, int n, struct berth_error 
     return have;
 }
 
-EXPORT int berth_cuda_open(int ordinal, struct berth_device **out, struct berth_error *err) {
+EXPORT int berth_cuda_open(int ordinal, bool fast, struct berth_device **out,
+                           struct berth_error *err) {
     int n = 0;
     cudaError_t e = cudaGetDeviceCount(&n);
     if (e != cudaSuccess || ordinal < 0 || ordinal >= n) {
@@ -369,6 +420,7 @@ EXPORT int berth_cuda_open(int ordinal, struct berth_device **out, struct berth_
     d->base.max_windows = 16;
     d->ordinal = ordinal;
     d->granularity = GRANULARITY;
+    d->fast = fast;
     cudaDeviceProp prop;
     int rc = bth_cuda_check(d, cudaGetDeviceProperties(&prop, ordinal), "properties", err);
     if (rc == 0 && *unusable(&prop)) {
@@ -376,9 +428,17 @@ EXPORT int berth_cuda_open(int ordinal, struct berth_device **out, struct berth_
                        unusable(&prop));
     }
     if (rc == 0) {
-        snprintf(d->base.description, sizeof(d->base.description), "%.90s", prop.name);
+        snprintf(d->base.description, sizeof(d->base.description), "%.80s, %s", prop.name,
+                 fast ? "fast" : "exact");
         d->base.total_bytes = prop.totalGlobalMem;
         rc = bth_cuda_check(d, cudaSetDevice(ordinal), "select", err);
+    }
+    if (rc == 0) {
+        size_t all;
+        rc = bth_cuda_check(d, cudaMemGetInfo(&d->base.free_bytes, &all), "memory", err);
+    }
+    if (rc == 0) {
+        rc = bth_cuda_check(d, attend_prepare(), "shared memory", err);
     }
     if (rc == 0 && !load_driver(&d->driver)) {
         rc = bth_error(err, BERTH_EUNSUPPORTED, "%s: the driver is too old", d->base.name);

@@ -2,7 +2,8 @@
  * compute/cuda/cuda_device.h - what the files of the CUDA backend share.
  *
  * The backend is a module of its own (berth-cuda.so), loaded at run time: libberth links no CUDA
- * library. It is exact by default: f32 arithmetic without TF32, weights as stored.
+ * library. Exact: f32 arithmetic without TF32, weights as stored. Fast: products take 16-bit inputs
+ * (the weight's own type; bf16 where it is stored as f32) and sum in f32; all else stays f32.
  *
  * One stream per device carries everything: copies, programs (each one captured graph), reads. The
  * first sticky CUDA error marks the device as failed; every later call answers EDEVICE.
@@ -33,6 +34,7 @@ struct bth_cuda_driver {
 struct bth_cuda_device {
     struct berth_device base; /* first: the vtable's functions cast */
     int ordinal;
+    bool fast; /* products in 16 bits with f32 sums */
     cudaStream_t stream;
     struct bth_cuda_driver driver;
     size_t granularity; /* of mapped memory */
@@ -57,6 +59,9 @@ struct bth_cuda_weight {
 static inline struct bth_cuda_device *bth_cuda(const struct berth_device *d) {
     return (struct bth_cuda_device *)d;
 }
+
+/* Makes d the calling thread's device. EDEVICE: it has failed earlier. */
+int bth_cuda_enter(struct bth_cuda_device *d, struct berth_error *err);
 
 /* 0, or the code for a CUDA error: ENOMEM for allocation failures, else EDEVICE, remembered if the
  * error is sticky. `what` names the call. */

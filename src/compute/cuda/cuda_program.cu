@@ -1,8 +1,8 @@
 /*
  * Programs: a copy of the ops, captured once as a graph, launched every turn.
  *
- * The live counts of a turn are the first thing a run writes; kernels read them on the device, so one
- * graph serves every number of rows up to the program's.
+ * The live counts of a turn are the first thing a run writes; kernels read them on the device, so
+ * one graph serves every number of rows up to the program's.
  */
 #include "cuda_view.h"
 
@@ -37,14 +37,32 @@ static size_t scratch_bytes(const struct berth_op *ops, size_t n_ops) {
     return most;
 }
 
+static int check_heads(const struct berth_op *ops, size_t n_ops, struct berth_error *err) {
+    for (size_t i = 0; i < n_ops; i++) {
+        int64_t dh = ops[i].kind == BERTH_OP_ATTEND_PAGED  ? ops[i].u.attend_paged.kv.head_dim
+                     : ops[i].kind == BERTH_OP_ATTEND_FULL ? ops[i].u.attend_full.head_dim
+                                                           : 0;
+        if (dh > ATTEND_MAX_HEAD) {
+            return bth_error(err, BERTH_EUNSUPPORTED,
+                             "attention heads of %d columns: a GPU takes up to %d; use the CPU",
+                             (int)dh, ATTEND_MAX_HEAD);
+        }
+    }
+    return 0;
+}
+
 int bth_cuda_program_create(struct berth_device *device, struct berth_reservation *r,
                             const struct berth_op *ops, size_t n_ops, struct berth_program **out,
                             struct berth_error *err) {
+    int rc = bth_cuda_enter(bth_cuda(device), err);
+    rc = rc < 0 ? rc : check_heads(ops, n_ops, err);
+    if (rc < 0) {
+        return rc;
+    }
     struct berth_program *p = (struct berth_program *)bth_calloc(1, sizeof(*p));
     struct berth_op *copy = (struct berth_op *)bth_memdup(ops, n_ops * sizeof(*ops));
     size_t bytes = LIVE_BYTES + scratch_bytes(ops, n_ops);
     void *memory = NULL;
-    int rc = 0;
     if (!p || !copy) {
         rc = bth_error_nomem(err);
         goto err_free;
@@ -74,6 +92,7 @@ err_free:
 }
 
 void bth_cuda_program_destroy(struct berth_program *p) {
+    bth_cuda_enter(p->device, NULL);
     cudaStreamSynchronize(p->device->stream);
     if (p->graph) {
         cudaGraphExecDestroy(p->graph);
@@ -115,8 +134,8 @@ static void launch(struct berth_program *p, const struct berth_op *op) {
 static int capture(struct berth_program *p, struct berth_error *err) {
     struct bth_cuda_device *d = p->device;
     cudaGraph_t graph = NULL;
-    int rc = bth_cuda_check(
-        d, cudaStreamBeginCapture(d->stream, cudaStreamCaptureModeThreadLocal), "capture", err);
+    int rc = bth_cuda_check(d, cudaStreamBeginCapture(d->stream, cudaStreamCaptureModeThreadLocal),
+                            "capture", err);
     if (rc < 0) {
         return rc;
     }
@@ -140,7 +159,10 @@ static int capture(struct berth_program *p, struct berth_error *err) {
 int bth_cuda_program_run(struct berth_program *p, const uint32_t live[BERTH_MAX_LIVE],
                          struct berth_error *err) {
     struct bth_cuda_device *d = p->device;
-    int rc = p->graph ? 0 : capture(p, err);
+    int rc = bth_cuda_enter(d, err);
+    if (rc == 0 && !p->graph) {
+        rc = capture(p, err);
+    }
     if (rc == 0) {
         rc = bth_cuda_check(d,
                             cudaMemcpyAsync(p->memory, live, BERTH_MAX_LIVE * sizeof(*live),

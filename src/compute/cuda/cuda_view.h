@@ -47,7 +47,13 @@ struct bound {
     const uint32_t *live;
     int which;
     __device__ bool dead(int64_t row, int64_t rows_per_count = 1) const {
-        return which >= 0 && row >= (int64_t)live[which] * rows_per_count;
+        return row >= rows(INT64_MAX, rows_per_count);
+    }
+    /* How many of m rows are live. The others must not be read either: what places them is not
+     * written. */
+    __device__ int64_t rows(int64_t m, int64_t rows_per_count = 1) const {
+        const int64_t n = which < 0 ? m : (int64_t)live[which] * rows_per_count;
+        return n < m ? n : m;
     }
 };
 
@@ -86,6 +92,11 @@ void launch_attend_full(cudaStream_t s, const struct berth_op_attend_full *op, s
 void launch_attend_paged(cudaStream_t s, const struct berth_op_attend_paged *op, float *partial,
                          struct bound live);
 void launch_pick(cudaStream_t s, const struct berth_op_pick *op, struct bound live);
+
+enum { ATTEND_MAX_HEAD = 64 }; /* columns of a head */
+
+/* Once per device, before the first launch. */
+cudaError_t attend_prepare(void);
 
 /* Bytes of `partial` that attend_paged needs. */
 size_t attend_paged_scratch(const struct berth_op_attend_paged *op);

@@ -1,41 +1,12 @@
 /*
  * Products, exact: f32 sums of stored weights, no TF32.
  *
- * Two kernels: `few` streams the weights past up to 8 rows (decoder steps), `many` is a tiled product
- * for whole windows. Which one runs is said by the op, never by the number of rows, and in both an
- * output's sum over K has one order whatever the rows beside it: so a row has the same bits alone and
- * in company.
+ * Two kernels: `few` streams the weights past up to 8 rows (decoder steps), `many` is a tiled
+ * product for whole windows. Which one runs is said by the op, never by the number of rows, and in
+ * both an output's sum over K has one order whatever the rows beside it: so a row has the same bits
+ * alone and in company.
  */
-#include "cuda_view.h"
-
-/* How an output leaves: bias, activation, scale of the first columns, residual. */
-struct epilogue {
-    const float *bias;
-    view residual, y;
-    int act;
-    int64_t scale_cols;
-    float scale;
-
-    __device__ void store(int64_t r, int64_t c, float v) const {
-        if (bias) {
-            v += bias[c];
-        }
-        if (act == BERTH_ACT_GELU) {
-            v = 0.5f * v * (1.0f + erff(v * 0.70710678118654752f));
-        } else if (act == BERTH_ACT_RELU) {
-            v = fmaxf(v, 0.0f);
-        } else if (act == BERTH_ACT_SWISH) {
-            v = v / (1.0f + expf(-v));
-        }
-        if (c < scale_cols) {
-            v *= scale;
-        }
-        if (residual.data) {
-            v += residual.f32()[residual.row(r) + residual.col(c)];
-        }
-        y.f32()[y.row(r) + y.col(c)] = v;
-    }
-};
+#include "linear_cuda.h"
 
 static __device__ float widen(const __half *p) {
     return __half2float(*p);
@@ -57,31 +28,30 @@ template <class T> static __device__ void widen8(const T *p, float out[8]) {
     }
 }
 template <> __device__ void widen8<float>(const float *p, float out[8]) {
-    float4 a = ((const float4 *)p)[0], b = ((const float4 *)p)[1];
-    out[0] = a.x, out[1] = a.y, out[2] = a.z, out[3] = a.w;
-    out[4] = b.x, out[5] = b.y, out[6] = b.z, out[7] = b.w;
+    load8(p, out);
 }
 
 enum { FEW_ROWS = 8, FEW_WARPS = 4 };
 
 /*
  * A warp computes NC columns for a tile of FEW_ROWS rows: lane l takes k = 8 l + 256 i, the lanes'
- * sums meet by xor. x: [rows, k] f32; w: [n, k] T; grid (ceil(n / (FEW_WARPS NC)), row tiles).
+ * sums meet by xor. DENSE: rows of x are 16-byte aligned and without heads; the sums are the same
+ * either way. x: [rows, k] f32; w: [n, k] T; grid (ceil(n / (FEW_WARPS NC)), row tiles).
  */
-template <class T, int NC>
+template <class T, int NC, bool DENSE>
 static __global__ void linear_few(view x, const T *__restrict__ w, int64_t n, int k, epilogue out,
                                   bound live) {
     int lane = threadIdx.x % 32;
     int64_t c0 = ((int64_t)blockIdx.x * FEW_WARPS + threadIdx.x / 32) * NC;
-    int64_t r0 = (int64_t)blockIdx.y * FEW_ROWS;
-    if (c0 >= n || live.dead(r0)) {
+    int64_t r0 = (int64_t)blockIdx.y * FEW_ROWS, m = live.rows(x.rows);
+    if (c0 >= n || r0 >= m) {
         return;
     }
     float sum[NC][FEW_ROWS] = {};
     const float *rows[FEW_ROWS];
 #pragma unroll
     for (int r = 0; r < FEW_ROWS; r++) {
-        rows[r] = x.f32() + x.row(min(r0 + r, x.rows - 1));
+        rows[r] = x.f32() + x.row(min(r0 + r, m - 1));
     }
     for (int i = lane * 8; i < k; i += 256) {
         float a[NC][8];
@@ -92,7 +62,13 @@ static __global__ void linear_few(view x, const T *__restrict__ w, int64_t n, in
 #pragma unroll
         for (int r = 0; r < FEW_ROWS; r++) {
             float b[8];
-            widen8(rows[r] + i, b);
+            if (DENSE) {
+                widen8(rows[r] + i, b);
+            } else {
+                for (int j = 0; j < 8; j++) {
+                    b[j] = rows[r][x.col(i + j)];
+                }
+            }
 #pragma unroll
             for (int c = 0; c < NC; c++) {
 #pragma unroll
@@ -110,7 +86,7 @@ static __global__ void linear_few(view x, const T *__restrict__ w, int64_t n, in
             for (int o = 16; o; o >>= 1) {
                 v += __shfl_xor_sync(~0u, v, o);
             }
-            if (lane == r && c0 + c < n && r0 + r < x.rows && !live.dead(r0 + r)) {
+            if (lane == r && c0 + c < n && r0 + r < m) {
                 out.store(r0 + r, c0 + c, v);
             }
         }
@@ -119,31 +95,16 @@ static __global__ void linear_few(view x, const T *__restrict__ w, int64_t n, in
 
 enum { BM = 128, BN = 64, BK = 16, TM = 8, TN = 4 };
 
-/* Element (row, k) of the left side of a product. */
-struct plain_rows {
-    view x;
-    __device__ float at(int64_t r, int k) const {
-        return x.f32()[x.row(r) + k];
-    }
-};
-/* conv3: row g * t_out + t, column j * c_in + c is x[g, t * stride + j - 1, c], zero outside. */
-struct conv_rows {
-    view x;
-    int64_t t_in, t_out, stride, c_in;
-    __device__ float at(int64_t r, int k) const {
-        int64_t g = r / t_out, t = (r % t_out) * stride + k / c_in - 1;
-        return t < 0 || t >= t_in ? 0.0f : x.f32()[x.row(g * t_in + t) + k % c_in];
-    }
-};
-
 /* A block of 256 threads computes BM x BN outputs, each thread TM x TN, k in steps of BK through
  * shared memory: every output is one fma chain over k = 0..K-1. */
 template <class T, class Rows>
-static __global__ void linear_many(Rows a, int64_t m, const T *__restrict__ w, int64_t n, int k,
-                                   epilogue out, bound live, int64_t rows_per_count) {
+static __global__ void __launch_bounds__(256)
+    linear_many(Rows a, int64_t m, const T *__restrict__ w, int64_t n, int k, epilogue out,
+                bound live, int64_t rows_per_count) {
     __shared__ float as[BK][BM + 4], bs[BK][BN + 4];
     int64_t r0 = (int64_t)blockIdx.y * BM, c0 = (int64_t)blockIdx.x * BN;
-    if (live.dead(r0, rows_per_count)) {
+    m = live.rows(m, rows_per_count);
+    if (r0 >= m) {
         return;
     }
     int tx = threadIdx.x % (BN / TN), ty = threadIdx.x / (BN / TN);
@@ -184,7 +145,7 @@ static __global__ void linear_many(Rows a, int64_t m, const T *__restrict__ w, i
     for (int i = 0; i < TM; i++) {
         for (int j = 0; j < TN; j++) {
             int64_t r = r0 + ty * TM + i, c = c0 + tx * TN + j;
-            if (r < m && c < n && !live.dead(r, rows_per_count)) {
+            if (r < m && c < n) {
                 out.store(r, c, sum[i][j]);
             }
         }
@@ -217,8 +178,9 @@ static void run_few(cudaStream_t s, view x, const struct bth_cuda_weight *w, epi
                     bound live) {
     dim3 grid((unsigned)((w->base.n + FEW_WARPS * NC - 1) / (FEW_WARPS * NC)),
               (unsigned)((x.rows + FEW_ROWS - 1) / FEW_ROWS));
-    linear_few<T, NC><<<grid, FEW_WARPS * 32, 0, s>>>(x, (const T *)w->data, w->base.n,
-                                                      (int)w->base.k, out, live);
+    auto kernel = dense(x) ? linear_few<T, NC, true> : linear_few<T, NC, false>;
+    kernel<<<grid, FEW_WARPS * 32, 0, s>>>(x, (const T *)w->data, w->base.n, (int)w->base.k, out,
+                                           live);
 }
 
 /* Wide outputs take four columns a warp: the rows are read less often. */
@@ -231,13 +193,26 @@ static void few(cudaStream_t s, view x, const struct bth_cuda_weight *w, epilogu
     }
 }
 
+static bool is_fast(const struct bth_cuda_weight *w) {
+    return bth_cuda(w->base.device)->fast;
+}
+
 void launch_linear(cudaStream_t s, const struct berth_op_linear *op, struct bound live) {
     const struct bth_cuda_weight *w = (const struct bth_cuda_weight *)op->w;
     view x = make_view(&op->x);
-    epilogue out = {make_view(&op->bias).f32(), make_view(&op->residual), make_view(&op->y),
-                    op->act, op->scale_cols, op->scale};
+    plain_rows rows = {x, dense(x)};
+    epilogue out = {make_view(&op->bias).f32(),
+                    make_view(&op->residual),
+                    make_view(&op->y),
+                    op->act,
+                    op->scale_cols,
+                    op->scale};
+    if (is_fast(w) && (op->many ? fast_many(s, rows, x.rows, w, out, live, 1)
+                                : fast_few(s, rows, x.rows, w, out, live))) {
+        return;
+    }
     if (op->many || w->base.k % 8 != 0) {
-        many(s, plain_rows{x}, x.rows, w, out, live, 1);
+        many(s, rows, x.rows, w, out, live, 1);
     } else if (w->base.dtype == BERTH_F16) {
         few<__half>(s, x, w, out, live);
     } else if (w->base.dtype == BERTH_BF16) {
@@ -253,9 +228,8 @@ static __global__ void add_rows(view y, view add, int64_t t_out, bound live) {
     if (live.dead(r, t_out)) {
         return;
     }
-    float *out = y.f32() + y.row(r);
     for (int64_t c = threadIdx.x; c < y.cols; c += blockDim.x) {
-        out[c] += add.at(r % t_out, c);
+        y.f32()[y.row(r) + y.col(c)] += add.at(r % t_out, c);
     }
 }
 
@@ -263,8 +237,12 @@ void launch_conv3(cudaStream_t s, const struct berth_op_conv3 *op, struct bound 
     const struct bth_cuda_weight *w = (const struct bth_cuda_weight *)op->w;
     epilogue out = {make_view(&op->bias).f32(), {}, make_view(&op->y), op->act, 0, 1.0f};
     int64_t m = op->groups * op->t_out;
-    many(s, conv_rows{make_view(&op->x), op->t_in, op->t_out, op->stride, op->x.cols}, m, w, out,
-         live, op->t_out);
+    view x = make_view(&op->x);
+    conv_rows rows = {x,          op->t_in,   op->t_out,
+                      op->stride, op->x.cols, dense(x) && op->x.cols % 8 == 0};
+    if (!is_fast(w) || !fast_many(s, rows, m, w, out, live, op->t_out)) {
+        many(s, rows, m, w, out, live, op->t_out);
+    }
     if (op->add.buffer) {
         add_rows<<<(unsigned)m, 128, 0, s>>>(make_view(&op->y), make_view(&op->add), op->t_out,
                                              live);

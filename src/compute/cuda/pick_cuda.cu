@@ -1,6 +1,6 @@
 /*
- * pick: logits stay on the device, an id and a few numbers come back. One block a row; sums over the
- * vocabulary are per thread (ids t, t + 1024, ...) and then one fixed tree.
+ * pick: logits stay on the device, an id and a few numbers come back. One block a row; sums over
+ * the vocabulary are per thread (ids t, t + 1024, ...) and then one fixed tree.
  */
 #include "cuda_view.h"
 
@@ -105,8 +105,8 @@ static __device__ uint32_t philox_word(const berth_pick_in &in, uint32_t id) {
     return c[id % 4];
 }
 
-static __global__ void pick_rows(view logits, view in_view, view out_view, view mask, view probs,
-                                 bound live) {
+static __global__ void __launch_bounds__(THREADS)
+    pick_rows(view logits, view in_view, view out_view, view mask, view probs, bound live) {
     __shared__ float shared[32];
     __shared__ double keys[THREADS];
     __shared__ int ids[THREADS];
@@ -116,8 +116,8 @@ static __global__ void pick_rows(view logits, view in_view, view out_view, view 
     }
     const int v = (int)logits.cols;
     const float *z = logits.f32() + logits.row(r);
-    const berth_pick_in in = *(const berth_pick_in *)((const uint32_t *)in_view.data +
-                                                      in_view.row(r));
+    const berth_pick_in in =
+        *(const berth_pick_in *)((const uint32_t *)in_view.data + in_view.row(r));
     const uint32_t *bits =
         in.mask >= 0 && mask.data ? (const uint32_t *)mask.data + mask.row(in.mask) : NULL;
     berth_pick_out out = {};
@@ -131,7 +131,8 @@ static __global__ void pick_rows(view logits, view in_view, view out_view, view 
         for (int i = threadIdx.x; i < v; i += THREADS) {
             sum += z[i] == z[i] ? expf(z[i] - most) : 0.0f;
         }
-        out.probe_prob = expf(z[in.probe] - most) / all_sum(sum, shared);
+        float all = all_sum(sum, shared), own = z[in.probe];
+        out.probe_prob = own == own && all > 0 ? expf(own - most) / all : 0.0f;
     }
     /* the group rule */
     int floor = 0;
@@ -193,7 +194,8 @@ static __global__ void pick_rows(view logits, view in_view, view out_view, view 
         id = all_best(best_key, best_id, keys, ids);
     }
     for (int i = threadIdx.x; i < v && probs.data; i += THREADS) {
-        probs.f32()[probs.row(r) + i] = expf(filtered(z, i, in, bits, floor) - most) / total;
+        float e = expf(filtered(z, i, in, bits, floor) - most);
+        probs.f32()[probs.row(r) + i] = total > 0 ? e / total : 0.0f; /* nothing left: all zero */
     }
     if (threadIdx.x == 0) {
         out.id = id;

@@ -19,8 +19,8 @@ static __global__ void embed_rows(view ids, view pos, view table, view positions
 
 void launch_embed(cudaStream_t s, const struct berth_op_embed *op, struct bound live) {
     embed_rows<<<(unsigned)op->y.rows, ROW_THREADS, 0, s>>>(
-        make_view(&op->ids), make_view(&op->pos), make_view(&op->table),
-        make_view(&op->positions), make_view(&op->y), op->scale, live);
+        make_view(&op->ids), make_view(&op->pos), make_view(&op->table), make_view(&op->positions),
+        make_view(&op->y), op->scale, live);
 }
 
 /* Sum over the block in a fixed tree: lanes by xor, then warps in order. */
@@ -89,8 +89,7 @@ void launch_gather(cudaStream_t s, const struct berth_op_gather *op, struct boun
 }
 
 /* One block a row of x: [key | value], each heads x head_dim. */
-static __global__ void store_rows(view x, view table, view pos, float *kv, berth_kv k,
-                                  bound live) {
+static __global__ void store_rows(view x, view table, view pos, float *kv, berth_kv k, bound live) {
     int64_t r = blockIdx.x;
     if (live.dead(r)) {
         return;
@@ -117,15 +116,16 @@ void launch_kv_store(cudaStream_t s, const struct berth_op_kv_store *op, struct 
         live);
 }
 
-/* Block (i, part): copies a part of page from[i] to page to[i]. */
+/* Block (i, part): copies a part of page from[i] to page to[i]; V is what is moved at a time. */
+template <class V>
 static __global__ void copy_pages(view from, view to, float *kv, int64_t page_stride, bound live) {
     int64_t i = blockIdx.x;
     if (live.dead(i)) {
         return;
     }
-    const float4 *in = (const float4 *)(kv + ((const int *)from.data)[i] * page_stride);
-    float4 *out = (float4 *)(kv + ((const int *)to.data)[i] * page_stride);
-    int64_t n = page_stride / 4;
+    const V *in = (const V *)(kv + ((const int *)from.data)[i] * page_stride);
+    V *out = (V *)(kv + ((const int *)to.data)[i] * page_stride);
+    int64_t n = page_stride * (int64_t)sizeof(float) / (int64_t)sizeof(V);
     for (int64_t c = blockIdx.y * blockDim.x + threadIdx.x; c < n;
          c += (int64_t)gridDim.y * blockDim.x) {
         out[c] = in[c];
@@ -134,6 +134,7 @@ static __global__ void copy_pages(view from, view to, float *kv, int64_t page_st
 
 void launch_kv_copy(cudaStream_t s, const struct berth_op_kv_copy *op, struct bound live) {
     dim3 grid((unsigned)op->from.cols, 16);
-    copy_pages<<<grid, 256, 0, s>>>(make_view(&op->from), make_view(&op->to), kv_data(&op->kv),
-                                    op->kv.page_stride, live);
+    auto kernel = op->kv.page_stride % 4 == 0 ? copy_pages<float4> : copy_pages<float>;
+    kernel<<<grid, 256, 0, s>>>(make_view(&op->from), make_view(&op->to), kv_data(&op->kv),
+                                op->kv.page_stride, live);
 }

@@ -29,7 +29,9 @@ struct op_case {
     enum berth_dtype dtype;   /* of weights and tables */
     enum berth_activation act;
     bool bias, residual; /* also: add, scores, all_probs */
+    bool many;           /* linear: whole windows */
     bool near;           /* results are compared within a tolerance, not by their bytes */
+    double tolerance;    /* of near ones, relative to 1 + |value| */
     unsigned long long seed;
 };
 

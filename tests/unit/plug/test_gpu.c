@@ -9,7 +9,7 @@
 static void unusable(const char *which) {
     struct berth_error err = {0};
     struct berth_device *device;
-    int rc = bth_gpu_open(which, &device, &err);
+    int rc = bth_gpu_open(which, false, &device, &err);
     CHECK(rc == BERTH_ENOTFOUND || rc == BERTH_EUNSUPPORTED);
     CHECK_INT(err.code, rc);
     CHECK(err.message[0]);
