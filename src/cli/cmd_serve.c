@@ -17,6 +17,8 @@ enum option {
     NO_SOCKET,
     CONFIG,
     THREADS,
+    DEVICE,
+    PRECISION,
     KEY_FILE,
     ALLOW_HOST,
     ALLOW_ORIGIN,
@@ -38,6 +40,11 @@ static const struct bth_arg table[] = {
                    "not on $XDG_RUNTIME_DIR/berth/berthd.sock too\n(root: /run/berth/berthd.sock)"},
     [CONFIG] = {"config", 0, "FILE", "the YAML file that names the models"},
     [THREADS] = {"threads", 0, "N", "compute threads (default: every core allowed)"},
+    [DEVICE] =
+        {"device", 0, "NAME",
+         "cpu, cuda, cuda:N, a GPU's UUID or auto (default cpu);\n'berth devices' lists them"},
+    [PRECISION] = {"precision", 0, "exact|fast",
+                   "exact f32, or bf16 products on a GPU (default exact on\na CPU, fast on a GPU)"},
     [KEY_FILE] = {"api_key_file", 0, "FILE",
                   "a key a line, or NAME KEY; clients send Authorization:\nBearer KEY. Wanted "
                   "beyond loopback"},
@@ -144,6 +151,8 @@ static int log_options(const struct bth_args *args, struct bth_log *log, struct 
 static int serve(const struct bth_args *args) {
     struct bth_daemon_options o = {
         .config_file = args->values[CONFIG],
+        .device = args->values[DEVICE],
+        .precision = args->values[PRECISION],
         .no_socket = args->values[NO_SOCKET] != NULL,
         .stop_ms = 30000,
         .address_file = args->values[ADDRESS_FILE],

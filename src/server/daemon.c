@@ -111,6 +111,8 @@ static int start(struct process *p, const struct bth_daemon_options *o, struct b
     struct berth_config config = BERTH_CONFIG_INIT;
     config.file = o->config_file;
     config.threads = o->threads;
+    config.device = o->device;
+    config.precision = o->precision;
     int rc = berth_open(&config, &p->berth, err);
     rc = rc < 0 ? rc : start_server(p, o, err);
     if (rc == 0 && o->address_file) {

@@ -10,8 +10,9 @@
 #include "server/server.h"
 
 struct bth_daemon_options {
-    const char *config_file; /* as in struct berth_config */
-    int threads;             /* likewise */
+    const char *config_file;        /* as in struct berth_config */
+    const char *device, *precision; /* likewise */
+    int threads;
     struct bth_server_config
         server;     /* all but berth, sockets, stop and arg, which are the daemon's;
                        without listen: sockets of systemd, else 127.0.0.1:8000 */
