@@ -89,6 +89,17 @@ function(bth_libberth)
   install(FILES ${CMAKE_BINARY_DIR}/berth.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 endfunction()
 
+# A text file as a C array in a file of the build folder, of which `symbol` is the name.
+function(bth_embed file symbol out)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
+  file(READ ${file} hex HEX)
+  string(REGEX REPLACE "(..)" "0x\\1," bytes "${hex}")
+  set(target ${CMAKE_BINARY_DIR}/generated/${symbol}.c)
+  file(CONFIGURE OUTPUT ${target} CONTENT
+    "#include <stddef.h>\n#include \"server/embedded.h\"\nconst unsigned char ${symbol}[] = {${bytes}0};\nconst size_t ${symbol}_size = sizeof(${symbol}) - 1;\n" @ONLY)
+  set(${out} ${target} PARENT_SCOPE)
+endfunction()
+
 # What programs are made of and the library does not hold: layers declared after bth_libberth, and the
 # libraries that they alone need. Tests link it too.
 function(bth_programs)

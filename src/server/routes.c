@@ -3,10 +3,11 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct bth_routes *const groups[] = {
+const struct bth_routes *const bth_route_groups[] = {
     &bth_routes_health,  &bth_routes_stats, &bth_routes_metrics, &bth_routes_models,
-    &bth_routes_control, &bth_routes_audio, &bth_routes_run,
+    &bth_routes_control, &bth_routes_audio, &bth_routes_run,     &bth_routes_page,
 };
+const size_t bth_n_route_groups = BTH_COUNT(bth_route_groups);
 
 static bool matches(const struct bth_route *r, const char *path, const char **out_rest) {
     size_t n = strlen(r->path);
@@ -22,9 +23,9 @@ const struct bth_route *bth_route_find(const char *method, const char *path, con
                                        char out_allowed[32]) {
     const char *wanted = strcmp(method, "HEAD") == 0 ? "GET" : method;
     out_allowed[0] = '\0';
-    for (size_t g = 0; g < BTH_COUNT(groups); g++) {
-        for (size_t i = 0; i < groups[g]->n; i++) {
-            const struct bth_route *r = &groups[g]->routes[i];
+    for (size_t g = 0; g < bth_n_route_groups; g++) {
+        for (size_t i = 0; i < bth_route_groups[g]->n; i++) {
+            const struct bth_route *r = &bth_route_groups[g]->routes[i];
             const char *rest;
             if (!matches(r, path, &rest)) {
                 continue;

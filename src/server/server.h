@@ -47,7 +47,8 @@ struct bth_server_config {
     struct berth *berth;
     const char *const *listen; /* [n_listen], see listener.h */
     size_t n_listen;
-    const char *listen_too; /* one more, or NULL; if that fails, the log says so and it goes without */
+    const char
+        *listen_too;    /* one more, or NULL; if that fails, the log says so and it goes without */
     const int *sockets; /* [n_sockets] listen already; the server's from bth_server_create on */
     size_t n_sockets;
     const char *key_file;     /* of API keys, or NULL; wanted to listen beyond this machine */

@@ -1,6 +1,7 @@
 /* Every route of the server and every status that its head or fields can bring about. */
 #include "base/alloc.h"
 #include "lib/http.h"
+#include "server/route.h"
 #include <jansson.h>
 #include <unistd.h>
 
@@ -153,6 +154,28 @@ static void test_run(void) {
     http_free(&r);
 }
 
+/* The description knows every route, and no other. */
+static void test_openapi(void) {
+    struct http_reply r = http_ask(t.address, "GET", "/openapi.json", NULL, NULL);
+    json_t *j = parse(&r), *paths = json_object_get(j, "paths");
+    size_t n = 0;
+    for (size_t g = 0; g < bth_n_route_groups; g++) {
+        for (size_t i = 0; i < bth_route_groups[g]->n; i++, n++) {
+            const struct bth_route *route = &bth_route_groups[g]->routes[i];
+            bool rest = route->path[strlen(route->path) - 1] == '/';
+            char path[64];
+            snprintf(path, sizeof(path), "%s%s", route->path, rest ? "{name}" : "");
+            if (!json_object_get(json_object_get(paths, path),
+                                 strcmp(route->method, "GET") == 0 ? "get" : "post")) {
+                TEST_FAIL("openapi.json does not have %s %s", route->method, path);
+            }
+        }
+    }
+    CHECK_INT(json_object_size(paths), n);
+    json_decref(j);
+    http_free(&r);
+}
+
 /* What the head alone decides. */
 static void test_heads(void) {
     check_error(http_ask(t.address, "GET", "/none", NULL, NULL), 404, "unknown_path");
@@ -255,6 +278,7 @@ int main(void) {
     test_control();
     test_run();
     test_heads();
+    test_openapi();
     http_stop(&t);
     test_keys();
     test_start();
