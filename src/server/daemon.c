@@ -11,10 +11,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { MAX_SOCKETS = 8, TICK_MS = 250 };
+enum { MAX_SOCKETS = 8, TICK_MS = 250, MAX_DESCRIPTORS = 65536 };
 
 struct process {
     struct berth *berth;
@@ -51,6 +52,16 @@ static void block_signals(struct process *p) {
     sigaddset(&p->signals, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &p->signals, NULL);
     signal(SIGPIPE, SIG_IGN);
+}
+
+/* Connections and bodies in files take descriptors; the usual soft limit is for programs that use
+ * select. */
+static void raise_descriptors(void) {
+    struct rlimit l;
+    if (getrlimit(RLIMIT_NOFILE, &l) == 0 && l.rlim_cur < l.rlim_max) {
+        l.rlim_cur = l.rlim_max < MAX_DESCRIPTORS ? l.rlim_max : MAX_DESCRIPTORS;
+        setrlimit(RLIMIT_NOFILE, &l);
+    }
 }
 
 /* POST /v1/stop, on a server's thread. */
@@ -162,6 +173,7 @@ static void drain(struct process *p) {
 int bth_daemon_run(const struct bth_daemon_options *o, struct berth_error *err) {
     struct process p = {.log = o->server.log, .stop_ms = o->stop_ms};
     block_signals(&p);
+    raise_descriptors();
     int rc = start(&p, o, err);
     if (rc == 0) {
         say_ready(&p);

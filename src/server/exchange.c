@@ -100,7 +100,25 @@ void bth_exchange_leave(struct bth_exchange *x) {
     server_lock(s);
     s->n_busy -= x->busy;
     x->busy = false;
+    atomic_fetch_sub_explicit(&s->body_bytes, x->charged, memory_order_relaxed);
+    x->charged = 0;
     server_unlock(s);
+}
+
+int bth_exchange_charge(struct bth_exchange *x, size_t n, struct berth_error *err) {
+    struct bth_server *s = x->server;
+    uint64_t before = atomic_fetch_add_explicit(&s->body_bytes, n, memory_order_relaxed);
+    if (before + n > s->limits.total_bytes) {
+        atomic_fetch_sub_explicit(&s->body_bytes, n, memory_order_relaxed);
+        return bth_error(
+            err, BERTH_EOVERLOADED,
+            "the bodies of all requests are %llu bytes, and no more fit: try again later",
+            (unsigned long long)before);
+    }
+    server_lock(s);
+    x->charged += n;
+    server_unlock(s);
+    return 0;
 }
 
 /* ---- publishing ------------------------------------------------------------------------------*/

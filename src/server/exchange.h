@@ -47,6 +47,7 @@ struct bth_exchange {
 
     /* the server's lock */
     struct bth_list link; /* bth_server.exchanges */
+    uint64_t charged;     /* of bth_server.body_bytes */
     bool listed, busy;    /* it takes a place in the queue */
     bool suspended;
     bool ready; /* there is a status to send */
@@ -76,6 +77,8 @@ void bth_exchange_unref(struct bth_exchange *x);
 /* A place in the queue, or EOVERLOADED. Given back by bth_exchange_leave. */
 int bth_exchange_enter(struct bth_exchange *x, struct berth_error *err);
 void bth_exchange_leave(struct bth_exchange *x);
+/* Room for n more bytes of its body among all bodies, until it leaves; or EOVERLOADED. */
+int bth_exchange_charge(struct bth_exchange *x, size_t n, struct berth_error *err);
 
 /* ---- the answer: its own thread before the desk has it, then the desk ---- */
 

@@ -119,6 +119,10 @@ static enum MHD_Result send_or_sleep(struct bth_exchange *x) {
 /* ---- receiving -------------------------------------------------------------------------------*/
 
 static int keep(struct bth_exchange *x, const char *data, size_t n, struct berth_error *err) {
+    int rc = bth_exchange_charge(x, n, err);
+    if (rc < 0) {
+        return rc;
+    }
     if (x->multipart) {
         return bth_multipart_feed(x->multipart, data, n, err);
     }

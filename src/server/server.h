@@ -29,6 +29,7 @@ struct bth_server_limits {
     size_t queue;         /* requests being sent, waiting or at work; beyond them 429 */
     size_t per_caller;    /* of them one caller's */
     uint64_t body_bytes;  /* of one request; beyond it 413 */
+    uint64_t total_bytes; /* of the bodies of all requests under way; beyond them 429 */
     size_t memory_bytes;  /* of a body kept in memory, the rest is in an unlinked file */
     int64_t head_ms;      /* until a new connection's first head is complete */
     int64_t idle_ms;      /* the same for later ones */
@@ -38,8 +39,8 @@ struct bth_server_limits {
 #define BTH_SERVER_LIMITS                                                                          \
     {                                                                                              \
         .connections = 1024, .queue = 512, .per_caller = 512, .body_bytes = UINT64_C(256) << 20,   \
-        .memory_bytes = 1 << 20, .head_ms = 10000, .idle_ms = 75000, .stall_ms = 30000,            \
-        .rate = 16384                                                                              \
+        .total_bytes = UINT64_C(2) << 30, .memory_bytes = 1 << 20, .head_ms = 10000,               \
+        .idle_ms = 75000, .stall_ms = 30000, .rate = 16384                                         \
     }
 
 /* What it points to must outlive the server. */

@@ -42,8 +42,9 @@ struct bth_server {
     int64_t started; /* bth_now */
     int64_t started_unix;
     struct bth_metrics metrics;
-    _Atomic bool draining;   /* set once; a reader who misses it serves one request more */
-    _Atomic int64_t desk_at; /* when the desk last moved; a time alone */
+    _Atomic bool draining;       /* set once; a reader who misses it serves one request more */
+    _Atomic uint64_t body_bytes; /* of all bodies under way: a sum, in no order with anything */
+    _Atomic int64_t desk_at;     /* when the desk last moved; a time alone */
 
     struct bth_mutex lock;
     struct bth_list conns GUARDED_BY(server);

@@ -172,6 +172,36 @@ static void test_queue(void) {
     wait_idle(1000);
 }
 
+/* Bodies of all requests share one limit, which is given back. */
+static void test_total(void) {
+    struct http_conn a = http_open(t.address), b = http_open(t.address);
+    struct http_reply r;
+    char block[6000];
+    memset(block, 'x', sizeof(block));
+    http_say(&a, "POST /v1/run?model=echo HTTP/1.1\r\nHost: localhost\r\n"
+                 "Content-Type: text/plain\r\nContent-Length: 6001\r\n\r\n");
+    http_send(&a, block, sizeof(block));
+    http_sleep_ms(50);
+    http_say(&b, "POST /v1/run?model=echo HTTP/1.1\r\nHost: localhost\r\n"
+                 "Content-Type: text/plain\r\nContent-Length: 6000\r\n\r\n");
+    http_send(&b, block, sizeof(block));
+    CHECK(http_read(&b, &r));
+    CHECK_INT(r.status, 429);
+    http_free(&r);
+    http_send(&a, "x", 1);
+    CHECK(http_read(&a, &r));
+    CHECK_INT(r.status, 200);
+    http_free(&r);
+    http_say(&b, "POST /v1/run?model=echo HTTP/1.1\r\nHost: localhost\r\n"
+                 "Content-Type: text/plain\r\nContent-Length: 6000\r\n\r\n");
+    http_send(&b, block, sizeof(block));
+    CHECK(http_read(&b, &r));
+    CHECK_INT(r.status, 200);
+    http_free(&r);
+    http_close(&a);
+    http_close(&b);
+}
+
 static void test_per_caller(void) {
     struct http_conn a = start_long(t.socket, ""), b;
     struct http_reply r;
@@ -205,7 +235,9 @@ int main(void) {
     http_stop(&t);
     http_prepare(&t);
     t.config.limits.per_caller = 1;
+    t.config.limits.total_bytes = 10000;
     http_start(&t, NULL);
+    test_total();
     test_per_caller();
     http_stop(&t);
     CHECK_INT(bth_alloc_live(), live);
