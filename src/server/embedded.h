@@ -7,5 +7,7 @@
 
 extern const unsigned char bth_openapi[]; /* openapi.json */
 extern const size_t bth_openapi_size;
+extern const unsigned char bth_dashboard[]; /* dashboard.html */
+extern const size_t bth_dashboard_size;
 
 #endif

@@ -60,6 +60,11 @@ static void add_headers(struct bth_exchange *x, struct MHD_Response *r) {
     add(r, "X-Request-Id", x->id);
     add(r, "Cache-Control", "no-store");
     add(r, "X-Content-Type-Options", "nosniff");
+    if (x->type && strncmp(x->type, "text/html", 9) == 0) {
+        add(r, "Content-Security-Policy",
+            "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
+            "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
+    }
     if (x->retry_after_s) {
         snprintf(number, sizeof(number), "%d", x->retry_after_s);
         add(r, "Retry-After", number);

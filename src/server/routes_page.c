@@ -1,4 +1,5 @@
-/* What the program carries within it: the description of its own routes. */
+/* What the program carries within it: a page that shows what it does, and the description of its
+ * routes. */
 #include "server/embedded.h"
 #include "server/exchange.h"
 #include "server/route.h"
@@ -14,7 +15,12 @@ static void openapi(struct bth_exchange *x) {
     answer_file(x, bth_openapi, bth_openapi_size, "application/json");
 }
 
+static void dashboard(struct bth_exchange *x) {
+    answer_file(x, bth_dashboard, bth_dashboard_size, "text/html; charset=utf-8");
+}
+
 static const struct bth_route table[] = {
+    {.method = "GET", .path = "/", .run = dashboard},
     {.method = "GET", .path = "/openapi.json", .run = openapi},
 };
 const struct bth_routes bth_routes_page = BTH_ROUTES(table);

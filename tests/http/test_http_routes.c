@@ -162,7 +162,7 @@ static void test_openapi(void) {
     for (size_t g = 0; g < bth_n_route_groups; g++) {
         for (size_t i = 0; i < bth_route_groups[g]->n; i++, n++) {
             const struct bth_route *route = &bth_route_groups[g]->routes[i];
-            bool rest = route->path[strlen(route->path) - 1] == '/';
+            bool rest = route->path[1] && route->path[strlen(route->path) - 1] == '/';
             char path[64];
             snprintf(path, sizeof(path), "%s%s", route->path, rest ? "{name}" : "");
             if (!json_object_get(json_object_get(paths, path),
@@ -173,6 +173,15 @@ static void test_openapi(void) {
     }
     CHECK_INT(json_object_size(paths), n);
     json_decref(j);
+    http_free(&r);
+}
+
+static void test_page(void) {
+    struct http_reply r = http_ask(t.address, "GET", "/", NULL, NULL);
+    CHECK_INT(r.status, 200);
+    CHECK_STR(http_field(&r, "Content-Type"), "text/html; charset=utf-8");
+    CHECK(http_field(&r, "Content-Security-Policy"));
+    CHECK(strstr(r.body, "<title>Berth</title>"));
     http_free(&r);
 }
 
@@ -279,6 +288,7 @@ int main(void) {
     test_run();
     test_heads();
     test_openapi();
+    test_page();
     http_stop(&t);
     test_keys();
     test_start();
