@@ -217,6 +217,30 @@ static void test_per_caller(void) {
     wait_idle(1000);
 }
 
+/* Whose request it is: the peer, and the name that he gives one of his callers, if it is safe. */
+static void test_caller(void) {
+    struct http_conn c[2];
+    char want[128];
+    for (int i = 0; i < 2; i++) {
+        c[i] = http_open(t.socket);
+        http_say(&c[i],
+                 "POST /v1/run?model=echo&turns=10000&turn_us=10000 HTTP/1.1\r\n"
+                 "Host: localhost\r\nContent-Type: text/plain\r\n%s"
+                 "Content-Length: 1\r\n\r\nx",
+                 i ? "X-Berth-Caller: <b>\r\n" : "X-Berth-Caller: import-7\r\n");
+        while (bth_server_busy(t.server) < 1) {
+            http_sleep_ms(5);
+        }
+        struct http_reply r = http_ask(t.socket, "GET", "/v1/requests", NULL, NULL);
+        snprintf(want, sizeof(want), "\"caller\":\"uid %ld pid %ld%s\"", (long)getuid(),
+                 (long)getpid(), i ? "" : " import-7");
+        CHECK(strstr(r.body, want));
+        http_free(&r);
+        http_close(&c[i]);
+        wait_idle(1000);
+    }
+}
+
 int main(void) {
     int64_t live = bth_alloc_live();
     http_prepare(&t);
@@ -239,6 +263,7 @@ int main(void) {
     http_start(&t, NULL);
     test_total();
     test_per_caller();
+    test_caller();
     http_stop(&t);
     CHECK_INT(bth_alloc_live(), live);
     return 0;
