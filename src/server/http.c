@@ -215,15 +215,19 @@ static enum MHD_Result handle(void *cls, struct MHD_Connection *mhd, const char 
 
 /* ---- ends ------------------------------------------------------------------------------------*/
 
+/* What is asked for all the time, and went well, is for those who want to see everything. */
 static void log_end(const struct bth_exchange *x, int status, bool sent) {
-    const struct bth_server *s = x->server;
-    double ms = (double)(bth_now() - x->began) / 1e6;
-    enum bth_log_level level =
-        x->route && !x->route->queued && sent && status < 400 ? BTH_LOG_DEBUG : BTH_LOG_INFO;
-    bth_log_write(&s->log, level, x->id, "%s %s %d%s %.1f ms, %llu bytes, %s%s%s", x->method,
-                  x->path, status, sent ? "" : " (not sent: the client has left)", ms,
-                  (unsigned long long)x->received, x->caller, x->work.model[0] ? ", " : "",
-                  x->work.model);
+    bool quiet = x->route && !x->route->queued && sent && status < 400;
+    const struct bth_log_request r = {.id = x->id,
+                                      .method = x->method,
+                                      .path = x->path,
+                                      .caller = x->caller,
+                                      .model = x->work.model,
+                                      .status = status,
+                                      .sent = sent,
+                                      .ms = (double)(bth_now() - x->began) / 1e6,
+                                      .bytes = x->received};
+    bth_log_request(&x->server->log, quiet ? BTH_LOG_DEBUG : BTH_LOG_INFO, &r);
 }
 
 static void completed(void *cls, struct MHD_Connection *mhd, void **con_cls,

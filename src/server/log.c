@@ -2,6 +2,7 @@
 
 #include "server/json_text.h"
 #include <errno.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,8 +31,9 @@ static const char *level_name(enum bth_log_level level) {
     return "debug";
 }
 
-static void put_json(struct bth_str *line, enum bth_log_level level, const char *id,
-                     const char *text) {
+/* Up to the message; the line is to be ended with "}\n". */
+static void begin_json(struct bth_str *line, enum bth_log_level level, const char *id,
+                       const char *text) {
     struct timespec now;
     struct tm tm;
     char when[32];
@@ -44,7 +46,6 @@ static void put_json(struct bth_str *line, enum bth_log_level level, const char 
     if (id) {
         bth_json_put_string(line, "request_id", id);
     }
-    bth_str_puts(line, "}\n");
 }
 
 /* Control characters would write to the terminal what a client made up. */
@@ -62,6 +63,18 @@ static void put_text(struct bth_str *line, enum bth_log_level level, const char 
     bth_str_putc(line, '\n');
 }
 
+static void begin_line(const struct bth_log *log, enum bth_log_level level, struct bth_str *line) {
+    if (log->priorities) {
+        bth_str_printf(line, "<%d>", (int)level);
+    }
+}
+
+static void write_line(const struct bth_log *log, struct bth_str *line) {
+    while (!line->failed && write(log->fd, line->data, line->size) < 0 && errno == EINTR) {
+    }
+    bth_str_finish(line);
+}
+
 void bth_log_write(const struct bth_log *log, enum bth_log_level level, const char *request_id,
                    const char *fmt, ...) {
     if (level > log->level) {
@@ -73,11 +86,38 @@ void bth_log_write(const struct bth_log *log, enum bth_log_level level, const ch
     vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
     struct bth_str line = {0};
-    if (log->priorities) {
-        bth_str_printf(&line, "<%d>", (int)level);
+    begin_line(log, level, &line);
+    if (log->json) {
+        begin_json(&line, level, request_id, text);
+        bth_str_puts(&line, "}\n");
+    } else {
+        put_text(&line, level, request_id, text);
     }
-    (log->json ? put_json : put_text)(&line, level, request_id, text);
-    while (!line.failed && write(log->fd, line.data, line.size) < 0 && errno == EINTR) {
+    write_line(log, &line);
+}
+
+void bth_log_request(const struct bth_log *log, enum bth_log_level level,
+                     const struct bth_log_request *r) {
+    if (level > log->level) {
+        return;
     }
-    bth_str_finish(&line);
+    if (!log->json) {
+        bth_log_write(log, level, r->id, "%s %s %d%s, %.1f ms, %llu bytes, %s%s%s", r->method,
+                      r->path, r->status, r->sent ? "" : " not sent, the client has left", r->ms,
+                      (unsigned long long)r->bytes, r->caller, *r->model ? ", " : "", r->model);
+        return;
+    }
+    struct bth_str line = {0};
+    begin_line(log, level, &line);
+    begin_json(&line, level, r->id, "request");
+    bth_json_put_string(&line, "method", r->method);
+    bth_json_put_string(&line, "path", r->path);
+    bth_json_put_int(&line, "status", r->status);
+    bth_json_put_bool(&line, "sent", r->sent);
+    bth_json_put_number(&line, "ms", round(r->ms * 1000) / 1000);
+    bth_json_put_uint(&line, "bytes", r->bytes);
+    bth_json_put_string(&line, "caller", r->caller);
+    bth_json_put_string(&line, "model", *r->model ? r->model : NULL);
+    bth_str_puts(&line, "}\n");
+    write_line(log, &line);
 }

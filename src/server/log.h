@@ -10,6 +10,7 @@
 
 #include "base/compiler.h"
 #include <stdbool.h>
+#include <stdint.h>
 
 enum bth_log_level { BTH_LOG_ERROR = 3, BTH_LOG_WARNING = 4, BTH_LOG_INFO = 6, BTH_LOG_DEBUG = 7 };
 
@@ -25,5 +26,16 @@ struct bth_log bth_log_default(void);
 /* request_id may be NULL. */
 void bth_log_write(const struct bth_log *log, enum bth_log_level level, const char *request_id,
                    const char *fmt, ...) BTH_PRINTF(4, 5);
+
+/* A request that has ended, as one sentence or as fields of their own. */
+struct bth_log_request {
+    const char *id, *method, *path, *caller, *model; /* model "": none */
+    int status;
+    bool sent; /* else the client had left */
+    double ms;
+    uint64_t bytes; /* of its body */
+};
+void bth_log_request(const struct bth_log *log, enum bth_log_level level,
+                     const struct bth_log_request *r);
 
 #endif

@@ -8,9 +8,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { CONNECTIONS = 200, ROUNDS = 10, DRIVERS = 4 };
+enum { CONNECTIONS = 200, DRIVERS = 4 };
 
 static struct test_server t;
+static int rounds; /* of the load: 2,000 requests, or 10,000 with BERTH_LONG */
 
 static struct berth_model_stats toy(void) {
     struct berth_model_stats all[8];
@@ -40,20 +41,20 @@ static void *drive(void *arg) {
     for (size_t i = 0; i < BTH_COUNT(c); i++) {
         c[i] = http_open(i % 2 ? t.socket : t.address);
     }
-    for (int round = 0; round < ROUNDS; round++) {
+    for (int round = 0; round < rounds; round++) {
         for (size_t i = 0; i < BTH_COUNT(c); i++) {
             http_say(&c[i],
                      "POST /v1/run?model=echo&turns=2&emit=1&stream=%s HTTP/1.1\r\n"
                      "Host: localhost\r\nContent-Type: text/plain\r\nContent-Length: 6\r\n\r\n"
                      "%06d",
-                     round % 2 ? "true" : "false", first + (int)i * ROUNDS + round);
+                     round % 2 ? "true" : "false", first + (int)i * rounds + round);
         }
         for (size_t i = 0; i < BTH_COUNT(c); i++) {
             struct http_reply r;
             char text[32];
             CHECK(http_read(&c[i], &r));
             CHECK_INT(r.status, 200);
-            snprintf(text, sizeof(text), "\"text\":\"%06d\"", first + (int)i * ROUNDS + round);
+            snprintf(text, sizeof(text), "\"text\":\"%06d\"", first + (int)i * rounds + round);
             CHECK(strstr(r.body, "\"partial\":false"));
             CHECK(strstr(r.body, text));
             http_free(&r);
@@ -76,7 +77,62 @@ static void test_load(void) {
         pthread_join(threads[i], NULL);
     }
     wait_idle(2000);
-    CHECK(toy().served >= CONNECTIONS * ROUNDS);
+    CHECK(toy().served >= (uint64_t)(CONNECTIONS * rounds));
+}
+
+/* ---- chaos ---- */
+
+/* Any request, cut at any place, left at any time. */
+static void *misbehave(void *arg) {
+    static const char *const options[] = {"",
+                                          "&turns=5&turn_us=3000",
+                                          "&emit=2&stream=true&turns=20",
+                                          "&turns=1000&turn_us=1000&stream=true&emit=1",
+                                          "&fail=EIO",
+                                          "&nope=1"};
+    unsigned long long seed = *(unsigned long long *)arg;
+    const int n_requests = 15 * rounds;
+    for (int i = 0; i < n_requests; i++) {
+        char text[512];
+        struct http_conn c = http_open(test_rand(&seed) % 2 ? t.socket : t.address);
+        int n = snprintf(text, sizeof(text),
+                         "POST /v1/run?model=%s%s HTTP/1.1\r\nHost: localhost\r\n"
+                         "Content-Type: text/plain\r\nContent-Length: 40\r\n\r\n%040d",
+                         test_rand(&seed) % 8 ? "echo" : "toy/slow",
+                         options[test_rand(&seed) % BTH_COUNT(options)], i);
+        bool whole = test_rand(&seed) % 4 != 0;
+        http_send(&c, text, whole ? (size_t)n : test_rand(&seed) % (size_t)n);
+        if (test_rand(&seed) % 2) {
+            http_sleep_ms((long)(test_rand(&seed) % 12));
+        }
+        if (test_rand(&seed) % 3 == 0) {
+            shutdown(c.fd, test_rand(&seed) % 2 ? SHUT_WR : SHUT_RDWR);
+        }
+        if (test_rand(&seed) % 4 == 0) {
+            setsockopt(c.fd, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1},
+                       sizeof(struct linger));
+        }
+        http_close(&c);
+    }
+    return NULL;
+}
+
+static void test_chaos(void) {
+    pthread_t threads[DRIVERS];
+    unsigned long long seeds[DRIVERS];
+    for (int i = 0; i < DRIVERS; i++) {
+        seeds[i] = 11 + (unsigned long long)i;
+        CHECK(pthread_create(&threads[i], NULL, misbehave, &seeds[i]) == 0);
+    }
+    for (int i = 0; i < 20; i++) { /* loads and unloads between them */
+        const char *path = i % 2 ? "/v1/models/load" : "/v1/models/unload";
+        int status = http_status(t.address, "POST", path, NULL, "{\"model\":\"toy/slow\"}");
+        CHECK(status == 200);
+    }
+    for (int i = 0; i < DRIVERS; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    wait_idle(3000);
 }
 
 /* ---- who leaves ---- */
@@ -243,9 +299,11 @@ static void test_caller(void) {
 
 int main(void) {
     int64_t live = bth_alloc_live();
+    rounds = getenv("BERTH_LONG") ? 50 : 10;
     http_prepare(&t);
     http_start(&t, NULL);
     test_load();
+    test_chaos();
     test_leave();
     test_leave_loading();
     http_stop(&t);
