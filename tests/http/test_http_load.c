@@ -303,9 +303,9 @@ int main(void) {
     http_prepare(&t);
     http_start(&t, NULL);
     test_load();
-    test_chaos();
     test_leave();
-    test_leave_loading();
+    test_leave_loading(); /* while toy/slow has not been loaded */
+    test_chaos();
     http_stop(&t);
     http_prepare(&t);
     t.config.limits.stall_ms = 1000;
