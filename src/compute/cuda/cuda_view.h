@@ -80,6 +80,37 @@ static inline struct view make_view(const struct berth_tensor *t) {
     return v;
 }
 
+/*
+ * Kernels of a program run one after the other, but each may be set up while the one before it
+ * ends: so every kernel begins with after_previous(), and nothing before it may touch memory.
+ * (Programmatic dependent launch; GPUs before 9.0 do without.)
+ */
+static __device__ inline void after_previous() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+    asm volatile("griddepcontrol.launch_dependents;");
+#endif
+}
+
+template <class... P, class... A>
+static void start(cudaStream_t s, dim3 grid, unsigned threads, size_t shared, void (*kernel)(P...),
+                  const A &...args) {
+    int device = 0, major = 0;
+    cudaGetDevice(&device);
+    cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
+    cudaLaunchAttribute overlap = {};
+    overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    overlap.val.programmaticStreamSerializationAllowed = 1;
+    cudaLaunchConfig_t config = {};
+    config.gridDim = grid;
+    config.blockDim = dim3(threads);
+    config.dynamicSmemBytes = shared;
+    config.stream = s;
+    config.attrs = &overlap;
+    config.numAttrs = major >= 9 ? 1 : 0;
+    cudaLaunchKernelEx(&config, kernel, P(args)...);
+}
+
 /* Ops put their kernels on the stream; called while the program's graph is captured. */
 void launch_embed(cudaStream_t s, const struct berth_op_embed *op, struct bound live);
 void launch_layer_norm(cudaStream_t s, const struct berth_op_layer_norm *op, struct bound live);
@@ -89,8 +120,8 @@ void launch_kv_copy(cudaStream_t s, const struct berth_op_kv_copy *op, struct bo
 void launch_linear(cudaStream_t s, const struct berth_op_linear *op, struct bound live);
 void launch_conv3(cudaStream_t s, const struct berth_op_conv3 *op, struct bound live);
 void launch_attend_full(cudaStream_t s, const struct berth_op_attend_full *op, struct bound live);
-void launch_attend_paged(cudaStream_t s, const struct berth_op_attend_paged *op, float *partial,
-                         struct bound live);
+void launch_attend_paged(cudaStream_t s, const struct berth_op_attend_paged *op, uint32_t *counters,
+                         float *partial, struct bound live);
 void launch_pick(cudaStream_t s, const struct berth_op_pick *op, struct bound live);
 
 enum { ATTEND_MAX_HEAD = 64 }; /* columns of a head */
@@ -98,7 +129,12 @@ enum { ATTEND_MAX_HEAD = 64 }; /* columns of a head */
 /* Once per device, before the first launch. */
 cudaError_t attend_prepare(void);
 
-/* Bytes of `partial` that attend_paged needs. */
-size_t attend_paged_scratch(const struct berth_op_attend_paged *op);
+/* attend_full of a fast device: products in f16, sums in f32. */
+void launch_attend_fast(cudaStream_t s, const struct berth_op_attend_full *op, struct bound live);
+
+/* Bytes that attend_paged needs: of `counters`, zero before the first run and left so, and of
+ * `partial`. */
+size_t attend_paged_counters(const struct berth_op_attend_paged *op);
+size_t attend_paged_partial(const struct berth_op_attend_paged *op);
 
 #endif

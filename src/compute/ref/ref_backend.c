@@ -143,6 +143,7 @@ int bth_ref_open(struct berth_device **out, struct berth_error *err) {
     }
     d->ops = &ref_ops;
     d->max_windows = 1;
+    d->turn_flops = 4e9;
     d->total_bytes = bth_hostmem_total();
     snprintf(d->name, sizeof(d->name), "ref");
     snprintf(d->description, sizeof(d->description), "plain loops, the oracle");

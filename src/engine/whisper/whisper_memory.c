@@ -70,7 +70,7 @@ static size_t mask_words(const struct whisper_dims *d) {
 
 /* Programs may draw a little scratch of their own for each of their ops. */
 static size_t program_bytes(const struct whisper_dims *d) {
-    size_t splits = (WHISPER_POSITIONS + 255) / 256;
+    size_t splits = (WHISPER_POSITIONS + 63) / 64;
     size_t paged =
         WHISPER_MAX_ROWS * (size_t)d->heads * splits * (WHISPER_HEAD + 2) * sizeof(float);
     return (16 << 20) + 2 * (WHISPER_BUCKETS + 2) * paged;
