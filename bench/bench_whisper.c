@@ -113,9 +113,10 @@ static void report(struct work *w, struct berth *b, double wall_s) {
     qsort(w->latency_s, w->n_files, sizeof(*w->latency_s), by_size);
     printf("{\"who\": \"berth f32\", \"wall_s\": %.4f, \"audio_s\": %.3f, \"requests\": %zu, "
            "\"tokens\": %zu, \"p50_s\": %.4f, \"p95_s\": %.4f, \"longest_turn_ms\": %.1f, "
-           "\"peak_rss_mb\": %.0f}\n",
+           "\"turns\": %llu, \"sessions_a_turn\": %.1f, \"peak_rss_mb\": %.0f}\n",
            wall_s, w->audio_s, w->n_files, w->tokens, percentile(w->latency_s, w->n_files, 0.5),
            percentile(w->latency_s, w->n_files, 0.95), (double)d.longest_turn_us / 1e3,
+           (unsigned long long)d.turns, (double)d.rows / (double)d.turns,
            (double)usage.ru_maxrss / 1024.0);
 }
 
