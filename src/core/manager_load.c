@@ -1,6 +1,7 @@
 /*
- * The loader: one thread that estimates, loads and unloads with no lock held. Frees come first,
- * for somebody may wait for the bytes.
+ * A loader: a thread that estimates, loads and unloads with no lock held. All are alike; what each
+ * does next is the step's choice (bth_state_next_op). Frees come first, for somebody may wait for
+ * the bytes.
  */
 #include "core/manager_private.h"
 

@@ -3,7 +3,7 @@
  *
  *   manager.c        life, acquire and release, unload, drain; carrying actions out
  *   manager_use.c    uses: opening, bytes, `granted` callbacks
- *   manager_load.c   the loader thread: estimate, load, unload
+ *   manager_load.c   a loader thread: estimate, load, unload
  *   manager_stats.c  snapshots
  *   manager_text.c   what a refusal says
  *
@@ -22,7 +22,7 @@
 #include "core/registry.h"
 #include "core/step.h"
 
-/* A loaded model and the promises it draws from. The loader makes and destroys it; others look at
+/* A loaded model and the promises it draws from. A loader makes and destroys it; others look at
  * it under the lock while its generation is READY or DRAIN. */
 struct bth_instance {
     struct bth_manager *manager;
@@ -52,14 +52,14 @@ struct bth_lease {
 
 struct bth_manager {
     struct bth_mutex lock;
-    struct bth_cond work;    /* the loader's */
+    struct bth_cond work;    /* the loaders' */
     struct bth_cond changed; /* a generation has gone */
     struct bth_state state GUARDED_BY(core);
     struct bth_actions actions GUARDED_BY(core);
     struct bth_registry registry GUARDED_BY(core);
     struct berth_device *devices[BTH_MAX_DEVICES]; /* constant until destroy */
     uint32_t n_devices;
-    struct bth_thread loader;
+    struct bth_thread loaders[BTH_LOADERS];
     void (*revoked)(void *arg, struct bth_lease *lease);
     void *arg;
     bool stop GUARDED_BY(core);
