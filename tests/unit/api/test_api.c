@@ -133,6 +133,23 @@ static void test_config_file(void) {
     unlink(path);
 }
 
+/* A path that no configuration names: every engine is asked, whatever another makes of it. */
+static void test_paths(void) {
+    struct berth *b;
+    struct berth_error err;
+    struct berth_lease *lease = NULL;
+    struct berth_config config = BERTH_CONFIG_INIT;
+    config.file = "";
+    CHECK_OK(berth_open(&config, &b, &err), err);
+    lease = acquire(b, paths[QUICK]);
+    CHECK_STR(berth_lease_model(lease), "toy/quick");
+    berth_release(lease);
+    CHECK_INT(berth_acquire(b, paths[DAMAGED], NULL, &lease, &err), BERTH_EFORMAT);
+    CHECK(strstr(err.message, paths[DAMAGED]));
+    CHECK_INT(berth_acquire(b, folder, NULL, &lease, &err), BERTH_ENOTFOUND);
+    CHECK_OK(berth_close(b, 1000, &err), err);
+}
+
 static void test_acquire(void) {
     struct berth *b = open_all();
     struct berth_error err;
@@ -501,6 +518,7 @@ int main(void) {
     }
     test_open();
     test_config_file();
+    test_paths();
     test_acquire();
     test_arguments();
     test_stream();
