@@ -232,7 +232,10 @@ static int open_any(struct bth_pcm_source *s, const struct berth_input *in,
         }
         s->stream.size = size;
         rc = open_sound(s, err);
-        return rc < 0 ? bth_error_prefix(err, "%s: ", in->path) : 0;
+        if (rc < 0) {
+            bth_error_prefix(err, "%s: ", in->path);
+        }
+        return rc;
     }
     if (!in->data && in->size) {
         return bth_error(err, BERTH_EINVAL, "no data");
@@ -257,11 +260,10 @@ int bth_pcm_source_open(const struct berth_input *input, struct bth_pcm_source *
         return bth_error_nomem(err);
     }
     s->stream.fd = -1;
-    struct berth_error why = {0}; /* bth_error_prefix needs one */
-    int rc = open_any(s, input, &why);
+    int rc = open_any(s, input, err);
     if (rc < 0) {
         bth_pcm_source_close(s);
-        return bth_error_copy(err, &why);
+        return rc;
     }
     *out = s;
     return 0;

@@ -79,9 +79,9 @@ int bth_error(struct berth_error *err, int code, const char *fmt, ...) {
     return code;
 }
 
-int bth_error_prefix(struct berth_error *err, const char *fmt, ...) {
+void bth_error_prefix(struct berth_error *err, const char *fmt, ...) {
     if (!err) {
-        return BERTH_EINTERNAL;
+        return;
     }
     char old[sizeof(err->message)];
     memcpy(old, err->message, sizeof(old));
@@ -92,7 +92,6 @@ int bth_error_prefix(struct berth_error *err, const char *fmt, ...) {
     size_t n = strlen(err->message);
     snprintf(err->message + n, sizeof(err->message) - n, "%s", old);
     trim_utf8(err->message, sizeof(err->message));
-    return err->code;
 }
 
 int bth_error_nomem(struct berth_error *err) {

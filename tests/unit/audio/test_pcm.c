@@ -343,6 +343,9 @@ static void not_sound(void) {
         expect_error(as_bytes(&f), BERTH_EAUDIO, cases[i].word);
         expect_error(as_file(&f), BERTH_EAUDIO, cases[i].word);
         expect_error(as_file(&f), BERTH_EAUDIO, f.path);
+        struct berth_input in = as_file(&f);
+        struct bth_pcm *p;
+        CHECK_INT(bth_pcm_open(&in, &no_limit, &p, NULL), BERTH_EAUDIO); /* nobody listens */
         drop(&f);
     }
     struct berth_input in = {.kind = BERTH_INPUT_FILE, .path = "/nonexistent/sound.wav"};
