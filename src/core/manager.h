@@ -80,7 +80,9 @@ void bth_use_end(struct bth_use *use, bool failed);
 int bth_manager_unload(struct bth_manager *m, const char *name, int64_t deadline,
                        struct berth_error *err);
 
-size_t bth_manager_models(struct bth_manager *m, struct berth_model_stats *out, size_t n);
+/* As berth_models: entries of `size` bytes. */
+size_t bth_manager_models(struct bth_manager *m, struct berth_model_stats *out, size_t size,
+                          size_t n);
 /* Fills the ledger's part; sched adds turns. */
 size_t bth_manager_devices(struct bth_manager *m, struct berth_device_stats *out, size_t n);
 

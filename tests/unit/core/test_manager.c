@@ -113,7 +113,7 @@ static struct bth_lease *acquire(struct fixture *f, const char *name) {
 
 static struct berth_model_stats stats_of(struct fixture *f, const char *name) {
     struct berth_model_stats all[16];
-    size_t n = bth_manager_models(f->m, all, BTH_COUNT(all));
+    size_t n = bth_manager_models(f->m, all, sizeof(*all), BTH_COUNT(all));
     for (size_t i = 0; i < n; i++) {
         if (strcmp(all[i].name, name) == 0) {
             return all[i];
@@ -258,7 +258,7 @@ static void test_paths(void) {
     CHECK_INT(bth_lease_device(lease), 0);
     bth_lease_release(lease);
     CHECK(bth_manager_engine(f.m, path_of("sub/a"), &err) == &engine);
-    CHECK_INT(bth_manager_models(f.m, NULL, 0), 8);
+    CHECK_INT(bth_manager_models(f.m, NULL, 0, 0), 8);
     CHECK(!bth_manager_engine(f.m, folder, &err));
     CHECK_INT(err.code, BERTH_ENOTFOUND);
     close_clean(&f);
