@@ -35,7 +35,8 @@ struct berth_model {
     struct berth_device *device;
 };
 
-/* Where results go. `emit` takes the item over on success and never blocks; the scheduler runs a
+/* Where results go: PROGRESS as work is done, PARTIAL only if the request says `stream`, one FINAL.
+ * `emit` takes the item over on success and never blocks; the scheduler runs a
  * session only while its sink has room for BERTH_MAX_EMIT items. */
 #define BERTH_MAX_EMIT 4
 struct berth_sink {
