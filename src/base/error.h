@@ -16,7 +16,8 @@
 #include "base/compiler.h"
 #include <berth/error.h>
 
-/* Stores code and message (cut to what fits, at a UTF-8 boundary); returns code. */
+/* Stores code and message (cut to what fits, and always valid UTF-8, whatever it quotes); returns
+ * code. */
 int bth_error(struct berth_error *err, int code, const char *fmt, ...) BTH_PRINTF(3, 4);
 
 /* Puts text before the stored message. Says no code: whoever calls holds it, even if err is NULL. */

@@ -35,6 +35,10 @@ int main(void) {
     CHECK_INT(bth_error_copy(NULL, &err), BERTH_EFORMAT);
     CHECK_INT(bth_error_nomem(&err), BERTH_ENOMEM);
     CHECK(err.message[0]);
+    bth_error(&err, BERTH_EINVAL, "not '%s'", "caf\xE9 \xE6\x97z \xEF\xBF\xBD"); /* quoted bytes */
+    CHECK_STR(err.message, "not 'caf? ??z \xEF\xBF\xBD'");
+    bth_error_prefix(&err, "%s: ", "\xFF");
+    CHECK_STR(err.message, "?: not 'caf? ??z \xEF\xBF\xBD'");
     CHECK_INT(bth_error(NULL, BERTH_EBUSY, "nobody listens"), BERTH_EBUSY);
     CHECK_INT(bth_error_nomem(NULL), BERTH_ENOMEM);
     cut("a");
