@@ -66,13 +66,19 @@ void bth_manager_step_locked(struct bth_manager *m, const struct bth_event *even
     }
 }
 
-bool bth_manager_said_locked(const struct bth_manager *m, enum bth_action_kind kind) {
+bool bth_manager_grow(struct bth_manager *m, struct berth_reservation *r,
+                      const struct bth_event *event) {
+    bool grown = false;
+    core_lock(m);
+    bth_manager_step_locked(m, event);
     for (size_t i = 0; i < m->actions.n; i++) {
-        if (m->actions.items[i].kind == kind) {
-            return true;
-        }
+        grown |= m->actions.items[i].kind == BTH_ACT_GROWN;
     }
-    return false;
+    if (grown) {
+        atomic_fetch_add_explicit(&r->limit_bytes, event->bytes, memory_order_relaxed);
+    }
+    core_unlock(m);
+    return grown;
 }
 
 /* ---- life -----------------------------------------------------------------------------------*/

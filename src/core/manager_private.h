@@ -73,8 +73,9 @@ BTH_LOCK(core, struct bth_manager, lock, core)
 void bth_manager_step_locked(struct bth_manager *m, const struct bth_event *event) REQUIRES(core);
 /* Unlocks and gives up a reference: `m` may be gone. */
 void bth_manager_leave_unref(struct bth_manager *m) RELEASES(core);
-/* The last step answered with an action of this kind. */
-bool bth_manager_said_locked(const struct bth_manager *m, enum bth_action_kind kind) REQUIRES(core);
+/* Raises the limit of `r` by a GROW event's bytes; false: there is no room. */
+bool bth_manager_grow(struct bth_manager *m, struct berth_reservation *r,
+                      const struct bth_event *event) EXCLUDES(core);
 
 /* Tells a use what an action says. */
 void bth_use_answer_locked(struct bth_manager *m, const struct bth_action *a) REQUIRES(core);

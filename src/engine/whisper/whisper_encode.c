@@ -118,6 +118,14 @@ static void norm(struct bth_builder *b, const struct whisper_norm *n, struct ber
                           .x = x, .gamma = n->gamma, .beta = n->beta, .y = y, .eps = 1e-5f});
 }
 
+/* x += l(from) */
+static void linear_onto(struct bth_builder *b, const struct whisper_linear *l,
+                        struct berth_tensor from, struct berth_tensor x) {
+    bth_op_linear(b, ROWS,
+                  &(struct berth_op_linear){
+                      .x = from, .bias = l->b, .residual = x, .y = x, .w = l->w, .many = true});
+}
+
 static int build_qkv(struct whisper_model *m, const struct whisper_layer *l, int64_t r0, int64_t n,
                      struct berth_error *err) {
     int64_t d = m->dims.d;
@@ -157,13 +165,7 @@ static int build_block(struct whisper_model *m, const struct whisper_layer *l, i
                                                       .head_dim = WHISPER_HEAD,
                                                       .q0 = r0,
                                                       .nq = n});
-    bth_op_linear(&b, ROWS,
-                  &(struct berth_op_linear){.x = attended,
-                                            .bias = l->self_out.b,
-                                            .residual = x,
-                                            .y = x,
-                                            .w = l->self_out.w,
-                                            .many = true});
+    linear_onto(&b, &l->self_out, attended, x);
     norm(&b, &l->ffn_norm, x, normed);
     bth_op_linear(&b, ROWS,
                   &(struct berth_op_linear){.x = normed,
@@ -172,13 +174,7 @@ static int build_block(struct whisper_model *m, const struct whisper_layer *l, i
                                             .w = l->ffn_up.w,
                                             .act = BERTH_ACT_GELU,
                                             .many = true});
-    bth_op_linear(&b, ROWS,
-                  &(struct berth_op_linear){.x = hidden,
-                                            .bias = l->ffn_down.b,
-                                            .residual = x,
-                                            .y = x,
-                                            .w = l->ffn_down.w,
-                                            .many = true});
+    linear_onto(&b, &l->ffn_down, hidden, x);
     return finish_piece(m, &b, n, err);
 }
 
