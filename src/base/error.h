@@ -20,7 +20,8 @@
  * code. */
 int bth_error(struct berth_error *err, int code, const char *fmt, ...) BTH_PRINTF(3, 4);
 
-/* Puts text before the stored message. Says no code: whoever calls holds it, even if err is NULL. */
+/* Puts text before the stored message. Says no code: whoever calls holds it, even if err is NULL.
+ */
 void bth_error_prefix(struct berth_error *err, const char *fmt, ...) BTH_PRINTF(2, 3);
 
 /* ENOMEM with the usual words; returns the code. */

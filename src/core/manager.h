@@ -4,7 +4,8 @@
  * Layer core: registry, leases, waiters, the byte ledger, loads and unloads. All decisions are one
  * pure step (step.h: state + event + now -> actions); this file takes the lock, runs the step and
  * carries the actions out. It knows engines and devices only by their interfaces, and starts a
- * few loader threads, so that a long load delays neither another load nor an unload. It does not run requests: that is sched.
+ * few loader threads, so that a long load delays neither another load nor an unload. It does not
+ * run requests: that is sched.
  *
  * Lock rank: core. Nothing here calls an engine or a device with the lock held.
  */

@@ -603,8 +603,7 @@ struct bth_op bth_state_next_op(const struct bth_state *s) {
     struct bth_op best = {.kind = BTH_OP_NONE};
     const bool loads = may_load(s);
     for (struct bth_gen *g = bth_table_next(&s->gens, NULL); g; g = bth_table_next(&s->gens, g)) {
-        bool pending =
-            (g->inst == BTH_RESV && loads) || (g->inst == BTH_FREEING && !g->started);
+        bool pending = (g->inst == BTH_RESV && loads) || (g->inst == BTH_FREEING && !g->started);
         enum bth_op_kind kind = g->inst == BTH_FREEING ? BTH_OP_FREE : BTH_OP_LOAD;
         if (pending && (kind > best.kind || (kind == best.kind && g->op < best.id))) {
             best = gen_op(g);

@@ -59,8 +59,7 @@ static void on_revoked(void *arg, struct bth_lease *lease) {
 }
 
 static int try_open(struct fixture *f, uint64_t budget, struct berth_error *err) {
-    static const char *const names[] = {"a",    "b",     "slow", "bad",
-                                        "huge", "hang1", "hang2"};
+    static const char *const names[] = {"a", "b", "slow", "bad", "huge", "hang1", "hang2"};
     struct berth_model_spec specs[BTH_COUNT(names)];
     char name[BTH_COUNT(names)][32], path[BTH_COUNT(names)][128];
     for (size_t i = 0; i < BTH_COUNT(names); i++) {
