@@ -109,7 +109,7 @@ static void report(struct work *w, struct berth *b, double wall_s) {
     struct berth_device_stats d;
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
-    berth_devices(b, &d, 1);
+    berth_devices(b, &d, sizeof(d), 1);
     qsort(w->latency_s, w->n_files, sizeof(*w->latency_s), by_size);
     printf("{\"who\": \"berth f32\", \"wall_s\": %.4f, \"audio_s\": %.3f, \"requests\": %zu, "
            "\"tokens\": %zu, \"p50_s\": %.4f, \"p95_s\": %.4f, \"longest_turn_ms\": %.1f, "

@@ -11,7 +11,8 @@
  * checks every shape before a backend sees it.
  *
  * Thread rule: one thread at a time drives a device's programs ("the device's thread"); allocation,
- * packing and release of weights may come from one other thread at the same time (the loader).
+ * packing and release of weights, and making and ending programs, may come from other threads at
+ * the same time (loaders), each for a model and reservations of its own.
  */
 #ifndef BERTH_BACKEND_H
 #define BERTH_BACKEND_H

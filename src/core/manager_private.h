@@ -3,7 +3,7 @@
  *
  *   manager.c        life, acquire and release, unload, drain; carrying actions out
  *   manager_use.c    uses: opening, bytes, `granted` callbacks
- *   manager_load.c   the loader thread: estimate, load, unload
+ *   manager_load.c   a loader thread: estimate, load, unload
  *   manager_stats.c  snapshots
  *   manager_text.c   what a refusal says
  *
@@ -22,7 +22,7 @@
 #include "core/registry.h"
 #include "core/step.h"
 
-/* A loaded model and the promises it draws from. The loader makes and destroys it; others look at
+/* A loaded model and the promises it draws from. A loader makes and destroys it; others look at
  * it under the lock while its generation is READY or DRAIN. */
 struct bth_instance {
     struct bth_manager *manager;
@@ -52,14 +52,14 @@ struct bth_lease {
 
 struct bth_manager {
     struct bth_mutex lock;
-    struct bth_cond work;    /* the loader's */
+    struct bth_cond work;    /* the loaders' */
     struct bth_cond changed; /* a generation has gone */
     struct bth_state state GUARDED_BY(core);
     struct bth_actions actions GUARDED_BY(core);
     struct bth_registry registry GUARDED_BY(core);
     struct berth_device *devices[BTH_MAX_DEVICES]; /* constant until destroy */
     uint32_t n_devices;
-    struct bth_thread loader;
+    struct bth_thread loaders[BTH_LOADERS];
     void (*revoked)(void *arg, struct bth_lease *lease);
     void *arg;
     bool stop GUARDED_BY(core);
@@ -73,8 +73,9 @@ BTH_LOCK(core, struct bth_manager, lock, core)
 void bth_manager_step_locked(struct bth_manager *m, const struct bth_event *event) REQUIRES(core);
 /* Unlocks and gives up a reference: `m` may be gone. */
 void bth_manager_leave_unref(struct bth_manager *m) RELEASES(core);
-/* The last step answered with an action of this kind. */
-bool bth_manager_said_locked(const struct bth_manager *m, enum bth_action_kind kind) REQUIRES(core);
+/* Raises the limit of `r` by a GROW event's bytes; false: there is no room. */
+bool bth_manager_grow(struct bth_manager *m, struct berth_reservation *r,
+                      const struct bth_event *event) EXCLUDES(core);
 
 /* Tells a use what an action says. */
 void bth_use_answer_locked(struct bth_manager *m, const struct bth_action *a) REQUIRES(core);

@@ -1,5 +1,6 @@
 #include "core/manager_private.h"
 
+#include "base/sized.h"
 #include <stdio.h>
 
 /* The generation to speak of: the open one, else the newest that is still there. */
@@ -67,11 +68,14 @@ static void fill_model_locked(struct bth_manager *m, uint32_t i, struct berth_mo
     }
 }
 
-size_t bth_manager_models(struct bth_manager *m, struct berth_model_stats *out, size_t n) {
+size_t bth_manager_models(struct bth_manager *m, struct berth_model_stats *out, size_t size,
+                          size_t n) {
     core_lock(m);
     size_t count = m->state.n_models;
     for (size_t i = 0; i < count && i < n; i++) {
-        fill_model_locked(m, (uint32_t)i, &out[i]);
+        struct berth_model_stats one;
+        fill_model_locked(m, (uint32_t)i, &one);
+        bth_sized_copy((char *)out + i * size, size, &one, sizeof(one));
     }
     core_unlock(m);
     return count;

@@ -1,12 +1,12 @@
 /* The oracle: host memory, weights as given, programs run op by op. */
 #include "base/alloc.h"
 #include "base/compiler.h"
+#include "base/dtype.h"
 #include "base/error.h"
 #include "compute/compute.h"
 #include "compute/hostmem.h"
 #include "compute/ops.h"
 #include "compute/ref/ref_ops.h"
-#include "compute/tensor.h"
 #include <stdio.h>
 
 struct berth_program {

@@ -155,6 +155,14 @@ static void norm(struct bth_builder *b, const struct whisper_norm *n, struct ber
                           .x = x, .gamma = n->gamma, .beta = n->beta, .y = y, .eps = 1e-5f});
 }
 
+/* x += l(from) */
+static void linear_onto(struct bth_builder *b, const struct whisper_linear *l,
+                        struct berth_tensor from, struct berth_tensor x) {
+    bth_op_linear(b, ROWS,
+                  &(struct berth_op_linear){
+                      .x = from, .bias = l->b, .residual = x, .y = x, .w = l->w, .many = true});
+}
+
 static double qkv_flops(const struct whisper_dims *d, int64_t n) {
     return product_flops(n, 3 * d->d, d->d);
 }
@@ -211,13 +219,7 @@ static int build_block(struct piece *p, const struct whisper_layer *l, int64_t r
                                                       .head_dim = WHISPER_HEAD,
                                                       .q0 = r0,
                                                       .nq = n});
-    bth_op_linear(b, ROWS,
-                  &(struct berth_op_linear){.x = attended,
-                                            .bias = l->self_out.b,
-                                            .residual = x,
-                                            .y = x,
-                                            .w = l->self_out.w,
-                                            .many = true});
+    linear_onto(b, &l->self_out, attended, x);
     norm(b, &l->ffn_norm, x, normed);
     bth_op_linear(b, ROWS,
                   &(struct berth_op_linear){.x = normed,
@@ -226,13 +228,7 @@ static int build_block(struct piece *p, const struct whisper_layer *l, int64_t r
                                             .w = l->ffn_up.w,
                                             .act = BERTH_ACT_GELU,
                                             .many = true});
-    bth_op_linear(b, ROWS,
-                  &(struct berth_op_linear){.x = hidden,
-                                            .bias = l->ffn_down.b,
-                                            .residual = x,
-                                            .y = x,
-                                            .w = l->ffn_down.w,
-                                            .many = true});
+    linear_onto(b, &l->ffn_down, hidden, x);
     return 0;
 }
 
