@@ -23,7 +23,7 @@ struct work {
     struct berth_lease *lease;
     char **files;
     size_t n_files;
-    const char *conditioned, *sample_len;
+    const char *conditioned, *sample_len, *timeless;
     pthread_mutex_t lock;
     size_t next; /* file; under lock */
     double latency_s[MOST_FILES];
@@ -47,7 +47,8 @@ static struct berth_item *transcribe(const struct work *w, const char *file, con
                                            {"temperature", "0"},
                                            {"temperature_increment_on_fallback", "None"},
                                            {"condition_on_previous_text", w->conditioned},
-                                           {"sample_len", w->sample_len}};
+                                           {"sample_len", w->sample_len},
+                                           {"without_timestamps", w->timeless}};
     struct berth_request request = BERTH_REQUEST_INIT;
     struct berth_error err;
     struct berth_item *item;
@@ -177,6 +178,7 @@ int main(int argc, char **argv) {
     w.files = argv + (stream ? 3 : 4);
     w.n_files = (size_t)argc - (stream ? 3 : 4);
     w.sample_len = "224";
+    w.timeless = stepping ? "True" : "False"; /* a window cut short must not be taken up again */
     w.conditioned = stream ? "True" : "False";
 
     struct berth_config config = BERTH_CONFIG_INIT;

@@ -237,9 +237,9 @@ static __device__ bool last_of(uint32_t n, uint32_t *counter) {
 
 /* Grid (heads, rows, splits), 128 threads: eight half-warps walk the split's positions; the block
  * that ends last joins the splits, in order. partial: [row][head][split] {max, sum, o[64]}. */
-static __global__ void attend_split(view q, view table, view len, berth_kv kv, const float *data,
-                                    uint32_t *counters, float *partial, view scores, view y,
-                                    bound live) {
+static __global__ void attend_split(view q, view table, view len, berth_kv kv, divider page,
+                                    const float *data, uint32_t *counters, float *partial,
+                                    view scores, view y, bound live) {
     __shared__ float part[STREAMS][PART];
     after_previous();
     int64_t h = blockIdx.x, r = blockIdx.y, split = blockIdx.z;
@@ -258,8 +258,9 @@ static __global__ void attend_split(view q, view table, view len, berth_kv kv, c
     int end = min(n, (int)(split + 1) * SPLIT), used = (n + SPLIT - 1) / SPLIT;
 #pragma unroll 4
     for (int t = (int)split * SPLIT + stream; t < end; t += STREAMS) {
-        const float *at = data + pages[t / kv.page_rows] * kv.page_stride + h * kv.page_rows * dh +
-                          (t % kv.page_rows) * dh;
+        const uint32_t p = page.of((uint32_t)t);
+        const float *at = data + pages[p] * kv.page_stride + h * kv.page_rows * dh +
+                          page.rest((uint32_t)t, p) * dh;
         float dot = position(own, query, at + kv.key_offset, at + kv.value_offset, lane, dh);
         if (scores.data && lane == 0) {
             scores.f32()[scores.row(r * kv.heads + h) + t] = dot;
@@ -290,7 +291,7 @@ void launch_attend_paged(cudaStream_t s, const struct berth_op_attend_paged *op,
                          float *partial, struct bound live) {
     dim3 grid((unsigned)op->kv.heads, (unsigned)op->q.rows, (unsigned)n_splits(op));
     start(s, grid, STREAMS * LANES, 0, attend_split, make_view(&op->q), make_view(&op->table),
-          make_view(&op->len), op->kv,
+          make_view(&op->len), op->kv, divider::by(op->kv.page_rows),
           (const float *)((struct bth_cuda_buffer *)op->kv.buffer)->data, counters, partial,
           make_view(&op->scores), make_view(&op->y), live);
 }

@@ -241,8 +241,12 @@ void launch_conv3(cudaStream_t s, const struct berth_op_conv3 *op, struct bound 
     epilogue out = {make_view(&op->bias).f32(), {}, make_view(&op->y), op->act, 0, 1.0f};
     int64_t m = op->groups * op->t_out;
     view x = make_view(&op->x);
-    conv_rows rows = {x,          op->t_in,   op->t_out,
-                      op->stride, op->x.cols, dense(x) && op->x.cols % 8 == 0};
+    conv_rows rows = {x,
+                      op->t_in,
+                      op->stride,
+                      divider::by(op->t_out),
+                      divider::by(op->x.cols),
+                      dense(x) && op->x.cols % 8 == 0};
     if (!is_fast(w) || !fast_many(s, rows, m, w, out, live, op->t_out)) {
         many(s, rows, m, w, out, live, op->t_out);
     }
