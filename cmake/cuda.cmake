@@ -15,7 +15,8 @@ if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
 endif()
 enable_language(CUDA)
 file(GLOB cuda_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/compute/cuda/*.cu)
-add_library(berth-cuda MODULE ${cuda_sources} src/base/alloc.c src/base/error.c src/base/reservation.c)
+add_library(berth-cuda MODULE ${cuda_sources} src/base/alloc.c src/base/error.c src/base/reservation.c
+  src/base/str.c)
 set_target_properties(berth-cuda PROPERTIES PREFIX "" CUDA_RUNTIME_LIBRARY Static
   CUDA_STANDARD 17 CUDA_VISIBILITY_PRESET hidden
   LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib)

@@ -91,8 +91,8 @@ static void print_stats(const char *when, const struct berth_model_stats *m,
 static bool snapshot(struct berth *b, const char *model, struct berth_model_stats *m,
                      struct berth_device_stats *d) {
     struct berth_model_stats models[16];
-    size_t n = berth_models(b, models, 16);
-    berth_devices(b, d, 1);
+    size_t n = berth_models(b, models, sizeof(*models), 16);
+    berth_devices(b, d, sizeof(*d), 1);
     for (size_t i = 0; i < n && i < 16; i++) {
         if (strcmp(models[i].name, model) == 0) {
             *m = models[i];

@@ -11,7 +11,8 @@
  * checks every shape before a backend sees it.
  *
  * Thread rule: one thread at a time drives a device's programs ("the device's thread"); allocation,
- * packing and release of weights may come from one other thread at the same time (the loader).
+ * packing and release of weights, and making and ending programs, may come from other threads at
+ * the same time (loaders), each for a model and reservations of its own.
  */
 #ifndef BERTH_BACKEND_H
 #define BERTH_BACKEND_H
@@ -283,6 +284,8 @@ struct berth_device {
     size_t total_bytes;   /* of memory; the budget is core's */
     size_t free_bytes;    /* of them when it was opened; 0: not known */
     int max_windows;      /* encoder windows worth batching in one turn (CPU: 1) */
+    double turn_flops;    /* operations of one window that make a turn of about 20 ms: engines cut
+                             what is longer, so that others get their turn */
 };
 
 /* Every member is required. `device` is the one that the objects were made on. */

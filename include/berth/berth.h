@@ -186,9 +186,11 @@ struct berth_device_stats {
 };
 
 /* One consistent snapshot; never waits for work. Returns the number of entries there are; at most
- * `n` are written. */
-size_t berth_models(struct berth *b, struct berth_model_stats *out, size_t n);
-size_t berth_devices(struct berth *b, struct berth_device_stats *out, size_t n);
+ * `n` are written to `out`. `size` is sizeof(*out): later versions append fields to these structs,
+ * so it says how long an entry is to the caller, who gets as much of each (and zeros for fields
+ * that an older library does not know). */
+size_t berth_models(struct berth *b, struct berth_model_stats *out, size_t size, size_t n);
+size_t berth_devices(struct berth *b, struct berth_device_stats *out, size_t size, size_t n);
 
 /* The CPU and every GPU there is; a machine without a usable driver has one entry "cuda" that says
  * why. GPUs are asked in a child process, so that a broken driver harms nobody. Needs no manager.

@@ -10,8 +10,9 @@
  * Thread rule: a session has one owner thread at a time. `begin`, `next`, `settle`, `cancel` and
  * `end` come from the device's thread. `enqueue` of a device-lane stage too; `enqueue` of a
  * host-lane stage may come from a pool thread. `check`, `probe` and `estimate` are pure and may
- * come from any thread; `load` and `unload` come from a loader thread, while the model has no
- * session. Nothing here may block on another request, a lock of another layer, or a client.
+ * come from any thread; `load` and `unload` come from loader threads, of several models at once,
+ * while the model has no session. Nothing here may block on another request, a lock of another
+ * layer, or a client.
  */
 #ifndef BERTH_ENGINE_H
 #define BERTH_ENGINE_H
@@ -34,7 +35,8 @@ struct berth_model {
     struct berth_device *device;
 };
 
-/* Where results go. `emit` takes the item over on success and never blocks; the scheduler runs a
+/* Where results go: PROGRESS as work is done, PARTIAL only if the request says `stream`, one FINAL.
+ * `emit` takes the item over on success and never blocks; the scheduler runs a
  * session only while its sink has room for BERTH_MAX_EMIT items. */
 #define BERTH_MAX_EMIT 4
 struct berth_sink {

@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/sized.h"
 #include "base/sync.h"
 #include "plug/device.h"
 #include "plug/plug.h"
@@ -292,21 +293,24 @@ BTH_EXPORT int berth_unload(struct berth *b, const char *model, int64_t timeout_
 
 /* ---- statistics ---- */
 
-BTH_EXPORT size_t berth_models(struct berth *b, struct berth_model_stats *out, size_t n) {
+BTH_EXPORT size_t berth_models(struct berth *b, struct berth_model_stats *out, size_t size,
+                               size_t n) {
     if (!b || bth_check_pid(b->pid, NULL) < 0) {
         return 0;
     }
-    return bth_manager_models(b->manager, out, out ? n : 0);
+    return bth_manager_models(b->manager, out, size, out ? n : 0);
 }
 
-BTH_EXPORT size_t berth_devices(struct berth *b, struct berth_device_stats *out, size_t n) {
+BTH_EXPORT size_t berth_devices(struct berth *b, struct berth_device_stats *out, size_t size,
+                                size_t n) {
+    struct berth_device_stats all[BTH_MAX_DEVICES];
     if (!b || bth_check_pid(b->pid, NULL) < 0) {
         return 0;
     }
-    n = out ? n : 0;
-    size_t have = bth_manager_devices(b->manager, out, n);
-    for (size_t i = 0; i < have && i < n; i++) {
-        bth_sched_stats(b->scheds[i], &out[i]);
+    size_t have = bth_manager_devices(b->manager, all, BTH_COUNT(all));
+    for (size_t i = 0; out && i < have && i < n; i++) {
+        bth_sched_stats(b->scheds[i], &all[i]);
+        bth_sized_copy((char *)out + i * size, size, &all[i], sizeof(all[i]));
     }
     return have;
 }

@@ -89,6 +89,9 @@ int bth_pcm_open(const struct berth_input *input, const struct bth_pcm_limits *l
     if (rc == 0) {
         p->format = *bth_pcm_source_format(p->source);
         rc = plan(p, limits, err);
+        if (rc < 0 && input->kind == BERTH_INPUT_FILE) {
+            bth_error_prefix(err, "%s: ", input->path);
+        }
     }
     if (rc == 0) {
         rc = prepare(p, err);

@@ -1,8 +1,9 @@
 /*
  * audio/pcm.h - sound of any kind -> 16 kHz mono PCM, a piece at a time.
  *
- * Layer audio: decoding (libsndfile), down-mix, resampling (libsoxr), quantising to 16 bit as
- * openai-whisper's ffmpeg pipe does, and the log-mel front end (mel.h). It knows no model.
+ * Layer audio: decoding (libsndfile, for mp3 libmpg123), down-mix, resampling (libsoxr), quantising
+ * to 16 bit as openai-whisper's ffmpeg pipe does, and the log-mel front end (mel.h). It knows no
+ * model.
  *
  * A reader is one request's: one thread at a time. Files and bytes are untrusted: headers that lie
  * are found out, nothing is allocated in proportion to what a header merely claims.
@@ -36,7 +37,9 @@ int bth_pcm_open(const struct berth_input *input, const struct bth_pcm_limits *l
 void bth_pcm_close(struct bth_pcm *p);
 
 /* What the header says, in samples at 16 kHz, rounded up: no more will come. Where the header says
- * nothing (some streams), a guess on the high side from the size in bytes. */
+ * nothing (some streams), a guess on the high side from the size in bytes; for an mp3 without a
+ * count of frames what the rate of its first frame gives, and one of variable rate may go on
+ * longer. */
 uint64_t bth_pcm_planned(const struct bth_pcm *p);
 
 /* The next samples: at most n into out[n] f32, each k / 32768 for an integer k in [-32768, 32767].

@@ -1,5 +1,8 @@
 #include "audio/pcm_source.h"
 
+#include "audio/mp3.h"
+#include "audio/stream.h"
+#include "audio/wav.h"
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/fs.h"
@@ -10,77 +13,35 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* The bytes of a sound file, in a file or in memory. */
-struct stream {
-    int fd;                    /* -1: memory */
-    const unsigned char *data; /* memory only */
-    uint64_t size, pos;
-    int failed; /* errno of a failed read */
-};
-
 struct bth_pcm_source {
     struct bth_pcm_format format;
-    struct stream stream;
-    SNDFILE *file;        /* NULL: raw samples */
-    bool exact_end;       /* the container knows its length (not mp3, which estimates) */
-    uint64_t frames_read; /* so far */
-    /* raw samples */
+    struct bth_stream stream;
+    /* one of: */
+    SNDFILE *file;
+    struct bth_mp3 *mp3; /* its length may be an estimate */
+    /* or raw samples: */
     const unsigned char *raw;
     uint64_t raw_frames;
     bool raw_f32;
+    uint64_t frames_read; /* so far */
 };
 
 /* ---- the stream -----------------------------------------------------------------------------*/
 
-static int64_t read_at(struct stream *s, void *buf, uint64_t n, uint64_t at) {
-    if (at >= s->size) {
-        return 0;
-    }
-    n = BTH_MIN(n, s->size - at);
-    if (s->fd < 0) {
-        memcpy(buf, s->data + at, n);
-        return (int64_t)n;
-    }
-    uint64_t done = 0;
-    while (done < n) {
-        ssize_t got = pread(s->fd, (char *)buf + done, n - done, (off_t)(at + done));
-        if (got < 0 && errno == EINTR) {
-            continue;
-        }
-        if (got < 0) {
-            s->failed = errno;
-        }
-        if (got <= 0) {
-            break;
-        }
-        done += (uint64_t)got;
-    }
-    return (int64_t)done;
-}
-
 static sf_count_t vio_size(void *user) {
-    return (sf_count_t)((struct stream *)user)->size;
+    return (sf_count_t)((struct bth_stream *)user)->size;
 }
 
 static sf_count_t vio_tell(void *user) {
-    return (sf_count_t)((struct stream *)user)->pos;
+    return (sf_count_t)((struct bth_stream *)user)->pos;
 }
 
 static sf_count_t vio_read(void *buf, sf_count_t n, void *user) {
-    struct stream *s = user;
-    int64_t got = n <= 0 ? 0 : read_at(s, buf, (uint64_t)n, s->pos);
-    s->pos += (uint64_t)got;
-    return got;
+    return n <= 0 ? 0 : bth_stream_read(user, buf, (uint64_t)n);
 }
 
 static sf_count_t vio_seek(sf_count_t offset, int whence, void *user) {
-    struct stream *s = user;
-    int64_t base = whence == SEEK_SET ? 0 : (int64_t)(whence == SEEK_CUR ? s->pos : s->size), to;
-    if (__builtin_add_overflow(base, offset, &to) || to < 0 || (uint64_t)to > s->size) {
-        return -1;
-    }
-    s->pos = (uint64_t)to;
-    return to;
+    return bth_stream_seek(user, offset, whence);
 }
 
 static SF_VIRTUAL_IO virtual_io = {
@@ -88,32 +49,55 @@ static SF_VIRTUAL_IO virtual_io = {
 
 /* ---- what the first bytes say ---------------------------------------------------------------*/
 
-static uint32_t le32(const unsigned char *p) {
-    return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
+enum kind { KIND_NONE, KIND_SNDFILE, KIND_MP3 };
 
-/* Only these reach libsndfile: it reads some twenty formats more that nobody uploads and that are
- * so much more code open to strangers' bytes. */
-static bool is_known(const unsigned char *b) {
-    static const char *const magic[] = {"RIFF", "RIFX", "RF64", "fLaC", "OggS", "ID3"};
+/* libsndfile reads some twenty formats more that nobody uploads and that are so much more code open
+ * to strangers' bytes; and mp3, but not in silence (mp3.h). */
+static enum kind kind_of(const unsigned char *b) {
+    static const char *const magic[] = {"RIFF", "RIFX", "RF64", "fLaC", "OggS"};
     for (size_t i = 0; i < BTH_COUNT(magic); i++) {
         if (memcmp(b, magic[i], strlen(magic[i])) == 0) {
-            return true;
+            return KIND_SNDFILE;
         }
     }
-    return b[0] == 0xFF && (b[1] & 0xE0) == 0xE0; /* an MPEG frame */
+    return b[0] == 0xFF && (b[1] & 0xE0) == 0xE0 ? KIND_MP3 : KIND_NONE; /* an MPEG frame */
 }
 
-static int sniff(struct stream *s, struct berth_error *err) {
+/* ID3 tags come in front of mp3 and sometimes of flac and wav: nobody here wants to know what is in
+ * them. Says whether there was one. */
+static bool skip_tags(struct bth_stream *s) {
+    unsigned char b[10];
+    bool any = false;
+    /* bounded: a file of empty tags must not keep us busy */
+    for (int i = 0;
+         i < 16 && bth_stream_read_at(s, b, sizeof(b), 0) == sizeof(b) && memcmp(b, "ID3", 3) == 0;
+         i++) {
+        uint64_t size = 10 + ((uint64_t)(b[6] & 127) << 21 | (uint64_t)(b[7] & 127) << 14 |
+                              (uint64_t)(b[8] & 127) << 7 | (uint64_t)(b[9] & 127));
+        size += b[5] & 16 ? 10 : 0; /* a footer */
+        size = BTH_MIN(size, s->size);
+        bth_stream_narrow(s, size, s->size - size);
+        any = true;
+    }
+    return any;
+}
+
+static int sniff(struct bth_stream *s, enum kind *out, struct berth_error *err) {
+    const bool tags = skip_tags(s);
     unsigned char b[12] = {0};
-    int64_t n = read_at(s, b, sizeof(b), 0);
+    int64_t n = bth_stream_read_at(s, b, sizeof(b), 0);
     if (s->failed) {
         return bth_error(err, BERTH_EIO, "cannot read: %s", strerror(s->failed));
     }
     if (n == 0) {
-        return bth_error(err, BERTH_EAUDIO, "the file is empty (0 bytes)");
+        return tags ? bth_error(err, BERTH_EAUDIO, "tags without sound: the file was cut off")
+                    : bth_error(err, BERTH_EAUDIO, "the file is empty (0 bytes)");
     }
-    if (is_known(b)) {
+    *out = kind_of(b);
+    if (*out == KIND_NONE && tags) {
+        *out = KIND_MP3; /* frames may begin a little later */
+    }
+    if (*out != KIND_NONE) {
         return 0;
     }
     const char *what = "not a sound file that is read here";
@@ -126,40 +110,6 @@ static int sniff(struct stream *s, struct berth_error *err) {
                      "%s; convert it to wav, flac, ogg, opus or mp3, for example with "
                      "ffmpeg -i FILE -ac 1 -ar 16000 out.wav",
                      what);
-}
-
-/* libsndfile silently cuts a wav header's claim to what the file holds, and believes a claim of
- * nothing. Programs that write to a pipe leave a size of about 2 or 4 GiB: these claim nothing. */
-static int check_wav_claim(struct stream *s, struct berth_error *err) {
-    unsigned char b[12] = {0};
-    read_at(s, b, sizeof(b), 0);
-    if (memcmp(b, "RIFF", 4) != 0 || memcmp(b + 8, "WAVE", 4) != 0) {
-        return 0;
-    }
-    uint64_t at = 12;
-    /* bounded: a file of empty chunks must not keep us busy */
-    for (int i = 0; i < 1000 && read_at(s, b, 8, at) == 8; i++) {
-        uint64_t size = le32(b + 4), rest = s->size - at - 8;
-        if (memcmp(b, "data", 4) != 0) {
-            at += 8 + size + (size & 1);
-            continue;
-        }
-        if (size < 0x7FFFF000U && size / 2 > rest) {
-            return bth_error(err, BERTH_EAUDIO,
-                             "the header promises %llu bytes of sound but the file holds %llu: it "
-                             "was cut off or damaged",
-                             (unsigned long long)size, (unsigned long long)rest);
-        }
-        if (size == 0 && read_at(s, b, 8, at + 8) == 8 && le32(b + 4) > rest - 8) {
-            return bth_error(err, BERTH_EAUDIO,
-                             "the header says that there is no sound but %llu bytes follow: the "
-                             "recording was not finished properly; repair it, for example with "
-                             "ffmpeg -i FILE out.wav",
-                             (unsigned long long)rest);
-        }
-        return 0;
-    }
-    return 0;
 }
 
 /* ---- opening --------------------------------------------------------------------------------*/
@@ -175,18 +125,9 @@ static int check_format(const struct bth_pcm_format *f, int code, struct berth_e
     return 0;
 }
 
-static int open_sound(struct bth_pcm_source *s, struct berth_error *err) {
-    struct stream *st = &s->stream;
-    int rc = sniff(st, err);
-    rc = rc < 0 ? rc : check_wav_claim(st, err);
-    if (rc < 0) {
-        return rc;
-    }
+static int open_sndfile(struct bth_pcm_source *s, struct berth_error *err) {
     SF_INFO info = {0};
-    s->file = sf_open_virtual(&virtual_io, SFM_READ, &info, st);
-    if (st->failed) {
-        return bth_error(err, BERTH_EIO, "cannot read: %s", strerror(st->failed));
-    }
+    s->file = sf_open_virtual(&virtual_io, SFM_READ, &info, &s->stream);
     if (!s->file) {
         return bth_error(err, BERTH_EAUDIO, "damaged or unknown kind of sound file: %s",
                          sf_strerror(NULL));
@@ -196,9 +137,41 @@ static int open_sound(struct bth_pcm_source *s, struct berth_error *err) {
         .channels = (uint32_t)BTH_MAX(info.channels, 0),
         .frames = info.frames < 0 || info.frames == SF_COUNT_MAX ? BTH_PCM_UNKNOWN
                                                                  : (uint64_t)info.frames,
-        .bytes = st->size,
     };
-    s->exact_end = (info.format & SF_FORMAT_TYPEMASK) != SF_FORMAT_MPEG;
+    return 0;
+}
+
+/* A wav whose claim is checked; one of MPEG frames is an mp3 in a wrapping. */
+static int unwrap(struct bth_stream *s, enum kind *kind, struct berth_error *err) {
+    struct bth_wav w;
+    if (!bth_wav_read(s, &w)) {
+        return 0;
+    }
+    int rc = bth_wav_check(s, &w, err);
+    if (rc == 0 && w.mp3) {
+        const uint64_t rest = s->size - w.data_at;
+        bth_stream_narrow(s, w.data_at, w.data_at ? BTH_MIN(w.data_bytes, rest) : 0);
+        *kind = KIND_MP3;
+    }
+    return rc;
+}
+
+static int open_sound(struct bth_pcm_source *s, struct berth_error *err) {
+    enum kind kind;
+    int rc = sniff(&s->stream, &kind, err);
+    rc = rc < 0 ? rc : unwrap(&s->stream, &kind, err);
+    if (rc < 0) {
+        return rc;
+    }
+    rc = kind == KIND_MP3 ? bth_mp3_open(&s->stream, &s->mp3, &s->format, err)
+                          : open_sndfile(s, err);
+    if (s->stream.failed) {
+        return bth_error(err, BERTH_EIO, "cannot read: %s", strerror(s->stream.failed));
+    }
+    if (rc < 0) {
+        return rc;
+    }
+    s->format.bytes = s->stream.size;
     return check_format(&s->format, BERTH_EAUDIO, err);
 }
 
@@ -248,7 +221,10 @@ static int open_any(struct bth_pcm_source *s, const struct berth_input *in,
         }
         s->stream.size = size;
         rc = open_sound(s, err);
-        return rc < 0 ? bth_error_prefix(err, "%s: ", in->path) : 0;
+        if (rc < 0) {
+            bth_error_prefix(err, "%s: ", in->path);
+        }
+        return rc;
     }
     if (in->kind == BERTH_INPUT_FD) {
         return open_fd(s, in->fd, err);
@@ -276,11 +252,10 @@ int bth_pcm_source_open(const struct berth_input *input, struct bth_pcm_source *
         return bth_error_nomem(err);
     }
     s->stream.fd = -1;
-    struct berth_error why = {0}; /* bth_error_prefix needs one */
-    int rc = open_any(s, input, &why);
+    int rc = open_any(s, input, err);
     if (rc < 0) {
         bth_pcm_source_close(s);
-        return bth_error_copy(err, &why);
+        return rc;
     }
     *out = s;
     return 0;
@@ -293,6 +268,7 @@ void bth_pcm_source_close(struct bth_pcm_source *s) {
     if (s->file) {
         sf_close(s->file);
     }
+    bth_mp3_close(s->mp3);
     if (s->stream.fd >= 0) {
         close(s->stream.fd);
     }
@@ -330,12 +306,11 @@ static int check_end(const struct bth_pcm_source *s, struct berth_error *err) {
         return bth_error(err, BERTH_EIO, "cannot read on after %.2f s: %s", seconds,
                          strerror(s->stream.failed));
     }
-    if (sf_error(s->file) != SF_ERR_NO_ERROR) {
+    if (s->file && sf_error(s->file) != SF_ERR_NO_ERROR) {
         return bth_error(err, BERTH_EAUDIO, "damaged or cut off after %.2f s: %s", seconds,
                          sf_strerror(s->file));
     }
-    if (s->exact_end && s->format.frames != BTH_PCM_UNKNOWN &&
-        s->frames_read < s->format.frames / 2) {
+    if (s->file && s->format.frames != BTH_PCM_UNKNOWN && s->frames_read < s->format.frames / 2) {
         return bth_error(err, BERTH_EAUDIO,
                          "the header promises %.2f s of sound but there are %.2f s: the file was "
                          "cut off or damaged",
@@ -356,15 +331,10 @@ static int check_end(const struct bth_pcm_source *s, struct berth_error *err) {
 
 int64_t bth_pcm_source_read(struct bth_pcm_source *s, float *out, size_t n,
                             struct berth_error *err) {
-    if (!s->file) {
-        size_t got = read_raw(s, out, n);
-        s->frames_read += got;
-        return (int64_t)got;
-    }
-    sf_count_t got = sf_readf_float(s->file, out, (sf_count_t)n);
-    if (got > 0) {
-        s->frames_read += (uint64_t)got;
-        return got;
-    }
-    return check_end(s, err);
+    const bool sound = s->file || s->mp3;
+    int64_t got = s->file  ? sf_readf_float(s->file, out, (sf_count_t)n)
+                  : s->mp3 ? bth_mp3_read(s->mp3, out, n, err)
+                           : (int64_t)read_raw(s, out, n);
+    s->frames_read += got > 0 ? (uint64_t)got : 0;
+    return got == 0 && sound ? check_end(s, err) : got;
 }

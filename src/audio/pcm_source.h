@@ -2,8 +2,8 @@
  * audio/pcm_source.h - frames of sound as the input holds them: any rate, any number of channels.
  *
  * Behind pcm.h only. Not here: down-mix, resampling, limits on the length. One thread at a time.
- * Files and bytes go to libsndfile through our own read functions, so that both behave the same and
- * we see how far it has read.
+ * Files and bytes go to libsndfile (mp3: libmpg123) through our own stream, so that both behave the
+ * same and we see how far it has read. Nothing is printed, however damaged the file.
  */
 #ifndef BTH_PCM_SOURCE_H
 #define BTH_PCM_SOURCE_H

@@ -1,5 +1,6 @@
 #include "base/error.h"
 
+#include "base/str.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -47,23 +48,17 @@ BTH_EXPORT bool berth_error_retryable(int code) {
     }
 }
 
-/* Cuts s to fit `size` without leaving half a UTF-8 sequence at the end. */
-static void trim_utf8(char *s, size_t size) {
-    size_t n = strlen(s);
-    if (n + 1 < size) {
-        return;
-    }
-    size_t start = n;
-    while (start > 0 && ((unsigned char)s[start - 1] & 0xC0) == 0x80) {
-        start--;
-    }
-    if (start == 0) {
-        return;
-    }
-    unsigned char lead = (unsigned char)s[start - 1];
-    size_t need = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : lead >= 0xC0 ? 2 : 1;
-    if (n - (start - 1) < need) {
-        s[start - 1] = '\0';
+/* A message may quote strangers' bytes: what is not UTF-8 becomes '?', and half a character at the
+ * end goes where the message was cut to `size`. */
+static void clean_utf8(char *s, size_t size) {
+    const size_t n = strlen(s);
+    for (size_t i = 0; i < n;) {
+        uint32_t c;
+        const size_t used = bth_utf8_decode(s + i, n - i, &c);
+        if (!bth_utf8_valid(s + i, used)) {
+            memset(s + i, i + used == n && n + 1 == size ? '\0' : '?', used);
+        }
+        i += used;
     }
 }
 
@@ -74,14 +69,14 @@ int bth_error(struct berth_error *err, int code, const char *fmt, ...) {
         err->code = code;
         vsnprintf(err->message, sizeof(err->message), fmt, args);
         va_end(args);
-        trim_utf8(err->message, sizeof(err->message));
+        clean_utf8(err->message, sizeof(err->message));
     }
     return code;
 }
 
-int bth_error_prefix(struct berth_error *err, const char *fmt, ...) {
+void bth_error_prefix(struct berth_error *err, const char *fmt, ...) {
     if (!err) {
-        return BERTH_EINTERNAL;
+        return;
     }
     char old[sizeof(err->message)];
     memcpy(old, err->message, sizeof(old));
@@ -91,8 +86,7 @@ int bth_error_prefix(struct berth_error *err, const char *fmt, ...) {
     va_end(args);
     size_t n = strlen(err->message);
     snprintf(err->message + n, sizeof(err->message) - n, "%s", old);
-    trim_utf8(err->message, sizeof(err->message));
-    return err->code;
+    clean_utf8(err->message, sizeof(err->message));
 }
 
 int bth_error_nomem(struct berth_error *err) {

@@ -5,7 +5,8 @@
  *
  *     return bth_error(err, BERTH_EFORMAT, "tensor %s: %zu bytes, expected %zu", name, have, want);
  *     ...
- *     if (rc < 0) return bth_error_prefix(err, "%s: ", path);
+ *     if (rc < 0) bth_error_prefix(err, "%s: ", path);
+ *     return rc;
  *
  * Any thread; `err` may be NULL.
  */
@@ -15,11 +16,13 @@
 #include "base/compiler.h"
 #include <berth/error.h>
 
-/* Stores code and message (cut to what fits, at a UTF-8 boundary); returns code. */
+/* Stores code and message (cut to what fits, and always valid UTF-8, whatever it quotes); returns
+ * code. */
 int bth_error(struct berth_error *err, int code, const char *fmt, ...) BTH_PRINTF(3, 4);
 
-/* Puts text before the stored message; returns the stored code (BERTH_EINTERNAL if err is NULL). */
-int bth_error_prefix(struct berth_error *err, const char *fmt, ...) BTH_PRINTF(2, 3);
+/* Puts text before the stored message. Says no code: whoever calls holds it, even if err is NULL.
+ */
+void bth_error_prefix(struct berth_error *err, const char *fmt, ...) BTH_PRINTF(2, 3);
 
 /* ENOMEM with the usual words; returns the code. */
 int bth_error_nomem(struct berth_error *err);

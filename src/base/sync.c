@@ -1,7 +1,6 @@
 #define _GNU_SOURCE /* pthread_setname_np, sched_getaffinity */
 #include "base/sync.h"
 
-#include "base/alloc.h"
 #include "base/clock.h"
 #include <assert.h>
 #include <berth/error.h>
@@ -102,37 +101,23 @@ bool bth_cond_wait(struct bth_cond *c, struct bth_mutex *m, int64_t deadline) {
     return rc == 0;
 }
 
-struct start {
-    void *(*fn)(void *);
-    void *arg;
-    char name[16];
-};
-
 static void *thread_main(void *p) {
-    struct start s = *(struct start *)p;
-    bth_free(p);
-    pthread_setname_np(pthread_self(), s.name);
-    return s.fn(s.arg);
+    const struct bth_thread *t = p;
+    pthread_setname_np(pthread_self(), t->name);
+    return t->fn(t->arg);
 }
 
 int bth_thread_start(struct bth_thread *t, const char *name, void *(*fn)(void *), void *arg) {
-    struct start *s = bth_alloc(sizeof(*s));
-    if (!s) {
-        return BERTH_ENOMEM;
-    }
-    s->fn = fn;
-    s->arg = arg;
-    snprintf(s->name, sizeof(s->name), "%s", name);
+    t->fn = fn;
+    t->arg = arg;
+    snprintf(t->name, sizeof(t->name), "%s", name);
     sigset_t all, old;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old); /* signals belong to the application's threads */
-    t->started = pthread_create(&t->thread, NULL, thread_main, s) == 0;
+    int rc = pthread_create(&t->thread, NULL, thread_main, t);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (!t->started) {
-        bth_free(s);
-        return BERTH_ENOMEM;
-    }
-    return 0;
+    t->started = rc == 0;
+    return rc == 0 ? 0 : BERTH_ENOMEM;
 }
 
 void bth_thread_join(struct bth_thread *t) {

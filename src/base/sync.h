@@ -87,9 +87,13 @@ void bth_cond_broadcast(struct bth_cond *c);
  * false: the deadline has passed. Wakes for no reason too: call it in a loop. */
 bool bth_cond_wait(struct bth_cond *c, struct bth_mutex *m, int64_t deadline);
 
+/* Stays where it is from start to join. */
 struct bth_thread {
     pthread_t thread;
     bool started;
+    void *(*fn)(void *);
+    void *arg;
+    char name[16];
 };
 /* Starts fn(arg) under a name of at most 15 bytes, all signals blocked. 0 or BERTH_ENOMEM. */
 int bth_thread_start(struct bth_thread *t, const char *name, void *(*fn)(void *), void *arg);

@@ -23,13 +23,13 @@ static const char *state_name(enum berth_model_state state) {
 }
 
 static int list(struct berth *b) {
-    size_t n = berth_models(b, NULL, 0);
+    size_t n = berth_models(b, NULL, 0, 0);
     struct berth_model_stats *models = bth_calloc(n, sizeof(*models));
     if (!models) {
         fputs("berth: out of memory\n", stderr);
         return CLI_FAILED;
     }
-    size_t have = berth_models(b, models, n);
+    size_t have = berth_models(b, models, sizeof(*models), n);
     if (have == 0) {
         fputs("No models are configured. See 'berth --help'.\n", stderr);
     } else {

@@ -1,7 +1,7 @@
 #include "compute/ops_check.h"
 
+#include "base/dtype.h"
 #include "base/error.h"
-#include "compute/tensor.h"
 
 void bth_check_fail(struct bth_check *c, const char *tensor, const char *what, int64_t have,
                     int64_t want) {

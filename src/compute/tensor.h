@@ -9,11 +9,6 @@
 
 #include <berth/backend.h>
 
-size_t bth_dtype_bytes(enum berth_dtype dtype);
-float bth_f16_to_f32(uint16_t h);  /* exact */
-float bth_bf16_to_f32(uint16_t h); /* exact */
-uint16_t bth_f32_to_f16(float f);  /* nearest even */
-
 /* Dense [rows, cols] at `offset` elements. */
 struct berth_tensor bth_tensor(struct berth_buffer *b, enum berth_dtype dtype, size_t offset,
                                int64_t rows, int64_t cols);

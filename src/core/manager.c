@@ -72,13 +72,19 @@ void bth_manager_step_locked(struct bth_manager *m, const struct bth_event *even
     }
 }
 
-bool bth_manager_said_locked(const struct bth_manager *m, enum bth_action_kind kind) {
+bool bth_manager_grow(struct bth_manager *m, struct berth_reservation *r,
+                      const struct bth_event *event) {
+    bool grown = false;
+    core_lock(m);
+    bth_manager_step_locked(m, event);
     for (size_t i = 0; i < m->actions.n; i++) {
-        if (m->actions.items[i].kind == kind) {
-            return true;
-        }
+        grown |= m->actions.items[i].kind == BTH_ACT_GROWN;
     }
-    return false;
+    if (grown) {
+        atomic_fetch_add_explicit(&r->limit_bytes, event->bytes, memory_order_relaxed);
+    }
+    core_unlock(m);
+    return grown;
 }
 
 /* ---- life -----------------------------------------------------------------------------------*/
@@ -119,6 +125,26 @@ static int add_models(struct bth_manager *m, const struct bth_manager_config *co
     return rc;
 }
 
+static void stop_loaders(struct bth_manager *m, size_t n) {
+    core_lock(m);
+    m->stop = true;
+    bth_cond_broadcast(&m->work);
+    core_unlock(m);
+    for (size_t i = 0; i < n; i++) {
+        bth_thread_join(&m->loaders[i]);
+    }
+}
+
+static int start_loaders(struct bth_manager *m, struct berth_error *err) {
+    for (size_t i = 0; i < BTH_LOADERS; i++) {
+        if (bth_thread_start(&m->loaders[i], "berth-load", bth_manager_loader_main, m) < 0) {
+            stop_loaders(m, i);
+            return bth_error_nomem(err);
+        }
+    }
+    return 0;
+}
+
 int bth_manager_create(const struct bth_manager_config *config, struct bth_manager **out,
                        struct berth_error *err) BTH_TSA(no_thread_safety_analysis) {
     if (config->n_devices < 1 || config->n_devices > BTH_MAX_DEVICES) {
@@ -139,9 +165,7 @@ int bth_manager_create(const struct bth_manager_config *config, struct bth_manag
     memcpy(m->devices, config->devices, config->n_devices * sizeof(m->devices[0]));
     bth_state_init(&m->state, config->budgets, m->n_devices);
     int rc = add_models(m, config, err);
-    if (rc == 0 && bth_thread_start(&m->loader, "berth-load", bth_manager_loader_main, m) < 0) {
-        rc = bth_error_nomem(err);
-    }
+    rc = rc < 0 ? rc : start_loaders(m, err);
     if (rc < 0) {
         manager_free(m);
         return rc;
@@ -171,11 +195,7 @@ void bth_manager_destroy(struct bth_manager *m) {
         return;
     }
     bth_manager_drain(m, 0, NULL); /* nothing, if it was drained */
-    core_lock(m);
-    m->stop = true;
-    bth_cond_signal(&m->work);
-    core_unlock(m);
-    bth_thread_join(&m->loader);
+    stop_loaders(m, BTH_LOADERS);
     for (uint32_t i = 0; i < m->n_devices; i++) {
         m->devices[i]->ops->close(m->devices[i]);
     }

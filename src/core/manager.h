@@ -3,8 +3,9 @@
  *
  * Layer core: registry, leases, waiters, the byte ledger, loads and unloads. All decisions are one
  * pure step (step.h: state + event + now -> actions); this file takes the lock, runs the step and
- * carries the actions out. It knows engines and devices only by their interfaces, and starts one
- * loader thread. It does not run requests: that is sched.
+ * carries the actions out. It knows engines and devices only by their interfaces, and starts a
+ * few loader threads, so that a long load delays neither another load nor an unload. It does not
+ * run requests: that is sched.
  *
  * Lock rank: core. Nothing here calls an engine or a device with the lock held.
  */
@@ -39,7 +40,7 @@ int bth_manager_create(const struct bth_manager_config *config, struct bth_manag
  * waits for its uses to end (sched has been told to cancel) and unloads. ETIMEDOUT if something was
  * revoked. The manager can then be destroyed. */
 int bth_manager_drain(struct bth_manager *m, int64_t deadline, struct berth_error *err);
-/* Closes the devices and stops the loader; drains at once what was not drained. Leases still held
+/* Closes the devices and stops the loaders; drains at once what was not drained. Leases still held
  * stay valid for release only. */
 void bth_manager_destroy(struct bth_manager *m);
 
@@ -108,7 +109,9 @@ bool bth_manager_unloaded(struct bth_manager *m, const char *name, uint64_t mark
  * text lists what there is). */
 int bth_manager_find(struct bth_manager *m, const char *name, struct berth_model_stats *out,
                      struct berth_error *err);
-size_t bth_manager_models(struct bth_manager *m, struct berth_model_stats *out, size_t n);
+/* As berth_models: entries of `size` bytes. */
+size_t bth_manager_models(struct bth_manager *m, struct berth_model_stats *out, size_t size,
+                          size_t n);
 /* Fills the ledger's part; sched adds turns. */
 size_t bth_manager_devices(struct bth_manager *m, struct berth_device_stats *out, size_t n);
 

@@ -1,27 +1,21 @@
 /*
- * The loader: one thread that estimates, loads and unloads with no lock held. Frees come first,
- * for somebody may wait for the bytes.
+ * A loader: a thread that estimates, loads and unloads with no lock held. All are alike; what each
+ * does next is the step's choice (bth_state_next_op). Frees come first, for somebody may wait for
+ * the bytes.
  */
 #include "core/manager_private.h"
 
 #include "base/compiler.h"
 
 static int instance_grow(struct berth_reservation *r, size_t more, struct berth_error *err) {
-    struct bth_instance *in = r->owner;
-    struct bth_manager *m = in->manager;
-    core_lock(m);
-    bth_manager_step_locked(m,
-                            &(struct bth_event){.kind = BTH_EV_GROW, .id = in->gen, .bytes = more});
-    bool grown = bth_manager_said_locked(m, BTH_ACT_GROWN);
-    if (grown) {
-        atomic_fetch_add_explicit(&r->limit_bytes, more, memory_order_relaxed);
-    }
-    core_unlock(m);
-    return grown ? 0
-                 : bth_error(err, BERTH_EBUDGET,
-                             "the model needs %zu bytes more than estimated and the device has no "
-                             "room for them",
-                             more);
+    const struct bth_instance *in = r->owner;
+    return bth_manager_grow(in->manager, r,
+                            &(struct bth_event){.kind = BTH_EV_GROW, .id = in->gen, .bytes = more})
+               ? 0
+               : bth_error(err, BERTH_EBUDGET,
+                           "the model needs %zu bytes more than estimated and the device has no "
+                           "room for them",
+                           more);
 }
 
 static void estimate(struct bth_manager *m, const struct bth_entry *entry,

@@ -4,7 +4,7 @@
  *   manager.c        life, acquire and release, unload, drain; carrying actions out
  *   manager_async.c  acquiring without waiting
  *   manager_use.c    uses: opening, bytes, `granted` callbacks
- *   manager_load.c   the loader thread: estimate, load, unload
+ *   manager_load.c   a loader thread: estimate, load, unload
  *   manager_stats.c  snapshots
  *   manager_text.c   what a refusal says
  *
@@ -23,7 +23,7 @@
 #include "core/registry.h"
 #include "core/step.h"
 
-/* A loaded model and the promises it draws from. The loader makes and destroys it; others look at
+/* A loaded model and the promises it draws from. A loader makes and destroys it; others look at
  * it under the lock while its generation is READY or DRAIN. */
 struct bth_instance {
     struct bth_manager *manager;
@@ -54,14 +54,14 @@ struct bth_lease {
 
 struct bth_manager {
     struct bth_mutex lock;
-    struct bth_cond work;    /* the loader's */
+    struct bth_cond work;    /* the loaders' */
     struct bth_cond changed; /* a generation has gone */
     struct bth_state state GUARDED_BY(core);
     struct bth_actions actions GUARDED_BY(core);
     struct bth_registry registry GUARDED_BY(core);
     struct berth_device *devices[BTH_MAX_DEVICES]; /* constant until destroy */
     uint32_t n_devices;
-    struct bth_thread loader;
+    struct bth_thread loaders[BTH_LOADERS];
     void (*revoked)(void *arg, struct bth_lease *lease);
     void *arg;
     bool stop GUARDED_BY(core);
@@ -75,8 +75,9 @@ BTH_LOCK(core, struct bth_manager, lock, core)
 void bth_manager_step_locked(struct bth_manager *m, const struct bth_event *event) REQUIRES(core);
 /* Unlocks and gives up a reference: `m` may be gone. */
 void bth_manager_leave_unref(struct bth_manager *m) RELEASES(core);
-/* The last step answered with an action of this kind. */
-bool bth_manager_said_locked(const struct bth_manager *m, enum bth_action_kind kind) REQUIRES(core);
+/* Raises the limit of `r` by a GROW event's bytes; false: there is no room. */
+bool bth_manager_grow(struct bth_manager *m, struct berth_reservation *r,
+                      const struct bth_event *event) EXCLUDES(core);
 
 /* Whether a generation that there was at the time of `serial` is still there. */
 bool bth_manager_still_there_locked(const struct bth_manager *m, uint32_t model, uint64_t serial)

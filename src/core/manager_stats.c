@@ -1,5 +1,6 @@
 #include "core/manager_private.h"
 
+#include "base/sized.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -84,11 +85,14 @@ int bth_manager_find(struct bth_manager *m, const char *name, struct berth_model
     return rc;
 }
 
-size_t bth_manager_models(struct bth_manager *m, struct berth_model_stats *out, size_t n) {
+size_t bth_manager_models(struct bth_manager *m, struct berth_model_stats *out, size_t size,
+                          size_t n) {
     core_lock(m);
     size_t count = m->state.n_models;
     for (size_t i = 0; i < count && i < n; i++) {
-        fill_model_locked(m, (uint32_t)i, &out[i]);
+        struct berth_model_stats one;
+        fill_model_locked(m, (uint32_t)i, &one);
+        bth_sized_copy((char *)out + i * size, size, &one, sizeof(one));
     }
     core_unlock(m);
     return count;

@@ -85,10 +85,8 @@ static int load_text_locked(const struct bth_manager *m, const struct bth_action
     const struct bth_model *model = &m->state.models[a->model];
     int64_t wait = model->retry_at - m->state.now;
     int rc = bth_error_copy(err, &model->cause);
-    if (err) {
-        bth_error_prefix(err, "%s cannot be loaded (next try in %lld s): ", name_of(m, a->model),
-                         (long long)((wait + BTH_NS_PER_S - 1) / BTH_NS_PER_S));
-    }
+    bth_error_prefix(err, "%s cannot be loaded (next try in %lld s): ", name_of(m, a->model),
+                     (long long)((wait + BTH_NS_PER_S - 1) / BTH_NS_PER_S));
     return rc;
 }
 

@@ -2,20 +2,14 @@
 
 static int use_grow(struct berth_reservation *r, size_t more, struct berth_error *err) {
     const struct bth_use *use = r->owner;
-    struct bth_manager *m = use->manager;
-    core_lock(m);
-    bth_manager_step_locked(
-        m, &(struct bth_event){.kind = BTH_EV_GROW, .id = use->id, .use = true, .bytes = more});
-    bool grown = bth_manager_said_locked(m, BTH_ACT_GROWN);
-    if (grown) {
-        atomic_fetch_add_explicit(&r->limit_bytes, more, memory_order_relaxed);
-    }
-    core_unlock(m);
-    return grown ? 0
-                 : bth_error(err, BERTH_EBUDGET,
-                             "the request needs %zu bytes beyond its reservation and the device "
-                             "has no room for them",
-                             more);
+    return bth_manager_grow(
+               use->manager, r,
+               &(struct bth_event){.kind = BTH_EV_GROW, .id = use->id, .use = true, .bytes = more})
+               ? 0
+               : bth_error(err, BERTH_EBUDGET,
+                           "the request needs %zu bytes beyond its reservation and the device has "
+                           "no room for them",
+                           more);
 }
 
 void bth_use_answer_locked(struct bth_manager *m, const struct bth_action *a) {

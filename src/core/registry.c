@@ -63,21 +63,27 @@ int bth_registry_probe(const struct bth_registry *r, const char *path, char **ou
     if (!real) {
         return bth_error(err, BERTH_ENOTFOUND, "%s: %s", path, strerror(errno));
     }
+    /* One family may take for a damaged model of its own what is a good one of another: the first
+     * complaint counts only if nobody knows the path. */
+    struct berth_error first = {0};
     for (size_t i = 0; i < r->n_engines; i++) {
         struct berth_model_info info;
-        rc = r->engines[i]->probe(real, &info, err);
+        struct berth_error why = {0};
+        rc = r->engines[i]->probe(real, &info, &why);
         if (rc == 0) {
             *out_real = real;
             *out_ops = r->engines[i];
             return 0;
         }
-        if (rc != BERTH_ENOTFOUND) {
-            bth_free(real);
-            return rc;
+        if (rc != BERTH_ENOTFOUND && first.code == 0) {
+            first = why;
+            first.code = rc;
         }
     }
     bth_free(real);
-    return bth_error(err, BERTH_ENOTFOUND, "%s: holds no model that Berth knows", path);
+    return first.code
+               ? bth_error_copy(err, &first)
+               : bth_error(err, BERTH_ENOTFOUND, "%s: holds no model that Berth knows", path);
 }
 
 int64_t bth_registry_find(const struct bth_registry *r, const char *name) {

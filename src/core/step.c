@@ -118,7 +118,7 @@ void bth_gen_close(struct bth_state *s, struct bth_gen *g, struct bth_actions *o
     }
     g->closing = true;
     s->models[g->model].open = 0;
-    if (g->inst == BTH_RESV) { /* the loader has not begun: nothing to undo */
+    if (g->inst == BTH_RESV) { /* no loader has begun: nothing to undo */
         bth_ledger_unreserve(&s->devices[g->device], g);
         bth_gen_dead(s, g, out);
     } else if (g->inst == BTH_READY) {
@@ -291,7 +291,7 @@ static void on_use_end(struct bth_state *s, const struct bth_event *e, struct bt
     bth_pump(s, out);
 }
 
-/* ---- events of the loader -------------------------------------------------------------------*/
+/* ---- events of the loaders ------------------------------------------------------------------*/
 
 static struct bth_gen *gen_of_op(const struct bth_state *s, uint64_t op) {
     for (struct bth_gen *g = bth_table_next(&s->gens, NULL); g; g = bth_table_next(&s->gens, g)) {
@@ -591,10 +591,19 @@ static struct bth_op gen_op(const struct bth_gen *g) {
                            .handle = g->handle};
 }
 
+static bool may_load(const struct bth_state *s) {
+    int n = 0;
+    for (struct bth_gen *g = bth_table_next(&s->gens, NULL); g; g = bth_table_next(&s->gens, g)) {
+        n += g->inst == BTH_LOADING;
+    }
+    return n < BTH_LOADS_AT_ONCE;
+}
+
 struct bth_op bth_state_next_op(const struct bth_state *s) {
     struct bth_op best = {.kind = BTH_OP_NONE};
+    const bool loads = may_load(s);
     for (struct bth_gen *g = bth_table_next(&s->gens, NULL); g; g = bth_table_next(&s->gens, g)) {
-        bool pending = g->inst == BTH_RESV || (g->inst == BTH_FREEING && !g->started);
+        bool pending = (g->inst == BTH_RESV && loads) || (g->inst == BTH_FREEING && !g->started);
         enum bth_op_kind kind = g->inst == BTH_FREEING ? BTH_OP_FREE : BTH_OP_LOAD;
         if (pending && (kind > best.kind || (kind == best.kind && g->op < best.id))) {
             best = gen_op(g);

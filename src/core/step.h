@@ -10,7 +10,7 @@
  *   generation  OPEN > CLOSING > dead. At most one OPEN a model. A CLOSING one is never opened
  *               again: newcomers get the next. One instance each for now:
  *                 RESV     bytes are reserved, LOAD is asked for
- *                 LOADING  the loader is at it
+ *                 LOADING  a loader is at it
  *                 READY    the only state in which a lease is granted
  *                 DRAIN    closing, until its last lease and its last use have gone
  *                 FREEING  FREE is asked for; the bytes stay charged until FREE_DONE
@@ -82,7 +82,7 @@ struct bth_gen {
     uint64_t id;
     uint32_t model, device;
     uint64_t serial;
-    bool closing, started; /* started: the loader has begun the pending FREE */
+    bool closing, started; /* started: a loader has begun the pending FREE */
     enum bth_inst_state inst;
     uint64_t op;  /* the pending LOAD or FREE, or 0 */
     void *handle; /* the driver's loaded instance, from LOAD_DONE to FREE */
@@ -154,7 +154,7 @@ enum bth_event_kind {
     BTH_EV_USE_OPEN,  /* id of a lease, arg: USE_OPENED or USE_REFUSED */
     BTH_EV_USE_BEGIN, /* id of a use, bytes: USE_RUN or USE_REFUSED, now or later */
     BTH_EV_USE_END,   /* id of a use, failed; again: nothing */
-    BTH_EV_OP_BEGIN,  /* op: the loader has taken it */
+    BTH_EV_OP_BEGIN,  /* op: a loader has taken it */
     BTH_EV_ESTIMATED, /* op, error or estimates [n_devices] */
     BTH_EV_LOAD_DONE, /* op, error, handle, bytes = drawn, spare = may still be drawn */
     BTH_EV_FREE_DONE, /* op, bytes = still drawn (residual) */
@@ -236,8 +236,9 @@ void bth_step(struct bth_state *s, const struct bth_event *event, int64_t now,
 /* When a TICK is due; BTH_FOREVER: never. */
 int64_t bth_state_next_deadline(const struct bth_state *s);
 
-/* What the loader should do next: frees first, then estimates, then loads, oldest first. The
- * driver says OP_BEGIN, does it, and says the matching DONE event. */
+/* What a loader should do next: frees first, then estimates, then loads, oldest first; no load
+ * while BTH_LOADS_AT_ONCE are under way. The driver says OP_BEGIN, does it, and says the matching
+ * DONE event. */
 enum bth_op_kind { BTH_OP_NONE, BTH_OP_ESTIMATE, BTH_OP_LOAD, BTH_OP_FREE };
 struct bth_op {
     enum bth_op_kind kind;

@@ -1,6 +1,7 @@
 #include "format/source.h"
 
 #include "base/alloc.h"
+#include "base/dtype.h"
 #include "base/error.h"
 #include "base/str.h"
 #include "format/source_internal.h"
@@ -27,19 +28,6 @@ void bth_source_close(struct bth_source *s) {
     bth_free(s);
 }
 
-static size_t dtype_size(enum berth_dtype dtype) {
-    switch (dtype) {
-    case BERTH_I8:
-        return 1;
-    case BERTH_F16:
-    case BERTH_BF16:
-    case BERTH_I16:
-        return 2;
-    default:
-        return 4;
-    }
-}
-
 /* shape x dtype must be the bytes that there are. */
 static int check_tensor(const char *name, const struct bth_source_tensor *t,
                         struct berth_error *err) {
@@ -55,7 +43,7 @@ static int check_tensor(const char *name, const struct bth_source_tensor *t,
         }
         n *= dim;
     }
-    if (n * dtype_size(t->dtype) != t->bytes) {
+    if (n * bth_dtype_bytes(t->dtype) != t->bytes) {
         return bth_error(err, BERTH_EFORMAT,
                          "tensor %.100s: %zu bytes do not hold its %llu elements", name, t->bytes,
                          (unsigned long long)n);
@@ -125,30 +113,9 @@ const struct bth_source_tensor *bth_source_find(const struct bth_source *s, cons
     return s->n ? bsearch(&key, s->tensors, s->n, sizeof(key), by_name) : NULL;
 }
 
-/* Exact: f16 and bf16 are subsets of f32. */
-static float f16(uint16_t h) {
-    uint32_t sign = (uint32_t)(h & 0x8000) << 16, exponent = h >> 10 & 31, mantissa = h & 0x3FF;
-    uint32_t bits = exponent == 31 ? sign | 0x7F800000 | mantissa << 13
-                                   : sign | (exponent + 112) << 23 | mantissa << 13;
-    float f;
-    if (exponent == 0) {
-        f = (float)mantissa * 0x1p-24f;
-        return sign ? -f : f;
-    }
-    memcpy(&f, &bits, sizeof(f));
-    return f;
-}
-
-static float bf16(uint16_t h) {
-    uint32_t bits = (uint32_t)h << 16;
-    float f;
-    memcpy(&f, &bits, sizeof(f));
-    return f;
-}
-
 int bth_source_to_f32(const struct bth_source_tensor *t, float *out, struct berth_error *err) {
     const unsigned char *data = t->data;
-    size_t n = t->bytes / dtype_size(t->dtype);
+    size_t n = t->bytes / bth_dtype_bytes(t->dtype);
     if (t->dtype == BERTH_F32) {
         if (n) {
             memcpy(out, data, t->bytes);
@@ -161,7 +128,7 @@ int bth_source_to_f32(const struct bth_source_tensor *t, float *out, struct bert
     for (size_t i = 0; i < n; i++) {
         uint16_t h;
         memcpy(&h, data + 2 * i, sizeof(h)); /* any alignment */
-        out[i] = t->dtype == BERTH_F16 ? f16(h) : bf16(h);
+        out[i] = t->dtype == BERTH_F16 ? bth_f16_to_f32(h) : bth_bf16_to_f32(h);
     }
     return 0;
 }

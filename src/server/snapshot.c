@@ -6,15 +6,16 @@
 
 int bth_snapshot_take(struct berth *b, struct bth_snapshot *out, struct berth_error *err) {
     struct bth_snapshot s = {0};
-    size_t models = berth_models(b, NULL, 0), devices = berth_devices(b, NULL, 0);
+    size_t models = berth_models(b, NULL, sizeof(*s.models), 0);
+    size_t devices = berth_devices(b, NULL, sizeof(*s.devices), 0);
     s.models = bth_calloc(models, sizeof(*s.models));
     s.devices = bth_calloc(devices, sizeof(*s.devices));
     if (!s.models || !s.devices) {
         bth_snapshot_finish(&s);
         return bth_error_nomem(err);
     }
-    s.n_models = BTH_MIN(berth_models(b, s.models, models), models);
-    s.n_devices = BTH_MIN(berth_devices(b, s.devices, devices), devices);
+    s.n_models = BTH_MIN(berth_models(b, s.models, sizeof(*s.models), models), models);
+    s.n_devices = BTH_MIN(berth_devices(b, s.devices, sizeof(*s.devices), devices), devices);
     *out = s;
     return 0;
 }

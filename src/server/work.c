@@ -17,9 +17,9 @@ enum { MAX_PENDING = 256 << 10 };
 
 /* The first model of a family, for OpenAI's clients that know one name only. */
 static bool first_of(struct bth_manager *m, const char *family, char out[64]) {
-    size_t n = bth_manager_models(m, NULL, 0);
+    size_t n = bth_manager_models(m, NULL, sizeof(struct berth_model_stats), 0);
     struct berth_model_stats *all = bth_calloc(n, sizeof(*all));
-    size_t have = all ? BTH_MIN(bth_manager_models(m, all, n), n) : 0;
+    size_t have = all ? BTH_MIN(bth_manager_models(m, all, sizeof(*all), n), n) : 0;
     bool found = false;
     for (size_t i = 0; i < have && !found; i++) {
         found = strcmp(all[i].family, family) == 0;

@@ -1,32 +1,9 @@
 /* Any bytes as a CTranslate2 model: refused, or every tensor lies inside and has the bytes of its
  * shape. */
-#include "format/source_internal.h"
-#include <stdlib.h>
+#include "fuzz/source.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void look(const struct bth_source *s, const uint8_t *data, size_t size) {
-    for (size_t i = 0; i < bth_source_count(s); i++) {
-        const struct bth_source_tensor *t = bth_source_at(s, i);
-        const uint8_t *begin = t->data;
-        if (bth_source_find(s, t->name) != t || begin < data || begin > data + size ||
-            t->bytes > (size_t)(data + size - begin)) {
-            abort();
-        }
-        float *out = malloc(4 * t->bytes + 1);
-        if (out) {
-            bth_source_to_f32(t, out, NULL);
-        }
-        free(out);
-    }
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    struct berth_error err;
-    struct bth_source *s = bth_source_create();
-    if (s && bth_ct2_parse(s, data, size, &err) == 0 && bth_source_seal(s, &err) == 0) {
-        look(s, data, size);
-    }
-    bth_source_close(s);
-    return 0;
+    return fuzz_source(bth_ct2_parse, data, size);
 }

@@ -8,13 +8,11 @@
  * is printed. Needs BERTH_SAMPLE (the model) and BERTH_MATERIAL (tools/material's folder); else
  * skips. Cases marked long run when BERTH_LONG is set.
  */
-#include "lib/test.h"
+#include "lib/golden.h"
 #include <berth/berth.h>
-#include <jansson.h>
 #include <time.h>
 
-#define EDGE   5e-4
-#define FOLDER BTH_TEST_DATA "/golden/whisper/"
+#define EDGE 5e-4
 
 enum { MAX_CASES = 64, AT_ONCE = 4 };
 
@@ -26,38 +24,20 @@ struct stats {
     size_t n_gaps, room;
 };
 
-static double number(json_t *v) {
-    return json_is_number(v) ? json_number_value(v) : (double)NAN;
-}
-
 static double member(json_t *object, const char *name) {
-    return number(json_object_get(object, name));
-}
-
-static const char *str(json_t *object, const char *name) {
-    return json_string_value(json_object_get(object, name));
-}
-
-static json_t *read_json(const char *name) {
-    char path[512];
-    json_error_t why;
-    snprintf(path, sizeof(path), FOLDER "%s.json", name);
-    json_t *v = json_load_file(path, 0, &why);
-    if (!v) {
-        TEST_FAIL("%s: %s", path, why.text);
-    }
-    return v;
+    return golden_number(json_object_get(object, name));
 }
 
 static size_t read_cases(json_t **out) {
-    json_t *manifest = read_json("MANIFEST"), *cases = json_object_get(manifest, "cases");
+    json_t *manifest = golden_read("MANIFEST"), *cases = json_object_get(manifest, "cases");
     bool all = getenv("BERTH_LONG") != NULL;
     size_t n = 0, left_out = 0;
-    printf("made on %s by openai-whisper %s, torch %s, %lld threads\n", str(manifest, "date"),
-           str(manifest, "openai_whisper"), str(manifest, "torch"),
+    printf("made on %s by openai-whisper %s, torch %s, %lld threads\n",
+           golden_text(manifest, "date"), golden_text(manifest, "openai_whisper"),
+           golden_text(manifest, "torch"),
            (long long)json_integer_value(json_object_get(manifest, "threads")));
     for (size_t i = 0; i < json_array_size(cases); i++) {
-        json_t *c = read_json(json_string_value(json_array_get(cases, i)));
+        json_t *c = golden_read(json_string_value(json_array_get(cases, i)));
         if (json_is_true(json_object_get(c, "long")) && !all) {
             json_decref(c);
             left_out++;
@@ -152,10 +132,10 @@ static bool compare_row(const char *name, json_t *row, struct decision d,
     for (size_t i = 0; i < json_array_size(tokens); i++) {
         d.step = (int)i;
         d.token = (int)json_integer_value(json_array_get(tokens, i));
-        d.gap = number(json_array_get(gaps, i));
-        d.logprob = number(json_array_get(logprobs, i));
-        d.margin = number(json_array_get(margins, i));
-        d.race = number(json_array_get(races, i));
+        d.gap = golden_number(json_array_get(gaps, i));
+        d.logprob = golden_number(json_array_get(logprobs, i));
+        d.margin = golden_number(json_array_get(margins, i));
+        d.race = golden_number(json_array_get(races, i));
         if (!compare_decision(name, &d, t, s)) {
             return false;
         }
@@ -187,10 +167,10 @@ static void compare_segment(const char *name, size_t i, json_t *e, const struct 
     json_t *tokens = json_object_get(e, "tokens");
     if (g->seek != json_integer_value(json_object_get(e, "seek")) ||
         g->start_s != member(e, "start") || g->end_s != member(e, "end") ||
-        strcmp(g->text, str(e, "text")) != 0 || g->n_tokens != json_array_size(tokens)) {
+        strcmp(g->text, golden_text(e, "text")) != 0 || g->n_tokens != json_array_size(tokens)) {
         TEST_FAIL("%s: segment %zu is [%.17g, %.17g] %s, expected [%.17g, %.17g] %s", name, i,
                   g->start_s, g->end_s, g->text, member(e, "start"), member(e, "end"),
-                  str(e, "text"));
+                  golden_text(e, "text"));
     }
     for (size_t j = 0; j < g->n_tokens; j++) {
         CHECK_INT(g->tokens[j], json_integer_value(json_array_get(tokens, j)));
@@ -203,14 +183,14 @@ static void compare_segment(const char *name, size_t i, json_t *e, const struct 
 }
 
 static void compare(json_t *c, const struct berth_transcript *t, struct stats *s) {
-    const char *name = str(c, "name");
+    const char *name = golden_text(c, "name");
     json_t *segments = json_object_get(c, "segments"), *languages = json_object_get(c, "languages");
     for (size_t i = 0; i < json_array_size(languages); i++) {
         json_t *l = json_array_get(languages, i);
         CHECK_STR(t->languages[i].language, json_string_value(json_array_get(l, 0)));
-        CHECK_NEAR(t->languages[i].prob, number(json_array_get(l, 1)), 1e-4);
+        CHECK_NEAR(t->languages[i].prob, golden_number(json_array_get(l, 1)), 1e-4);
     }
-    CHECK_STR(t->language, str(c, "language"));
+    CHECK_STR(t->language, golden_text(c, "language"));
     if (!compare_windows(name, json_object_get(c, "windows"), t, s)) {
         return; /* excused: what follows may differ */
     }
@@ -220,19 +200,7 @@ static void compare(json_t *c, const struct berth_transcript *t, struct stats *s
     for (size_t i = 0; i < t->n_segments; i++) {
         compare_segment(name, i, json_array_get(segments, i), &t->segments[i]);
     }
-    CHECK_STR(t->text, str(c, "text"));
-}
-
-/* The golden holds for these very samples. */
-static void check_sound(json_t *c, const char *path) {
-    char digest[65] = "";
-    setenv("BERTH_SOUND", path, 1); /* quoted by the shell, whatever it holds */
-    FILE *f = popen("sha256sum < \"$BERTH_SOUND\"", "r");
-    CHECK(f && fgets(digest, sizeof(digest), f));
-    pclose(f);
-    if (strcmp(digest, str(c, "sha256")) != 0) {
-        TEST_FAIL("%s is not the file that the original heard", path);
-    }
+    CHECK_STR(t->text, golden_text(c, "text"));
 }
 
 static struct berth_job *submit(struct berth_lease *lease, json_t *c, const char *material) {
@@ -240,15 +208,14 @@ static struct berth_job *submit(struct berth_lease *lease, json_t *c, const char
     char path[4096];
     struct berth_error err;
     struct berth_job *job;
-    snprintf(path, sizeof(path), "%s/%s.wav", material, str(c, "audio"));
-    check_sound(c, path);
+    golden_sound(c, material, path);
     struct berth_request request = BERTH_REQUEST_INIT;
     request.input = (struct berth_input){.kind = BERTH_INPUT_FILE, .path = path};
     request.n_options = make_options(c, options);
     request.options = options;
     int rc = berth_submit(lease, &request, &job, &err);
     if (rc < 0) {
-        TEST_FAIL("%s: %s", str(c, "name"), err.message);
+        TEST_FAIL("%s: %s", golden_text(c, "name"), err.message);
     }
     return job;
 }
@@ -264,10 +231,10 @@ static void run(struct berth_lease *lease, json_t **cases, size_t n, const char 
         struct berth_item *item;
         struct berth_error err;
         if (berth_job_wait(jobs[i], -1, &item, &err) < 0) {
-            TEST_FAIL("%s: %s", str(cases[i], "name"), err.message);
+            TEST_FAIL("%s: %s", golden_text(cases[i], "name"), err.message);
         }
         compare(cases[i], item->transcript, s);
-        printf("%s: as the original\n", str(cases[i], "name"));
+        printf("%s: as the original\n", golden_text(cases[i], "name"));
         berth_item_free(item);
         berth_job_free(jobs[i]);
         json_decref(cases[i]);

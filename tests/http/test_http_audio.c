@@ -241,7 +241,7 @@ static void test_refused(void) {
 /* Unreadable sound is refused before a model is loaded for it. */
 static void test_no_load(void) {
     struct berth_model_stats all[4];
-    CHECK_INT(berth_models(t.berth, all, 4), 4);
+    CHECK_INT(berth_models(t.berth, all, sizeof(all[0]), 4), 4);
     CHECK_STR(all[3].name, "whisper/tiny");
     CHECK_INT(all[3].loads, 0);
 }

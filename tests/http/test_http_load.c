@@ -15,7 +15,7 @@ static int rounds; /* of the load: 2,000 requests, or 10,000 with BERTH_LONG */
 
 static struct berth_model_stats toy(void) {
     struct berth_model_stats all[8];
-    CHECK(berth_models(t.berth, all, 8) >= 3);
+    CHECK(berth_models(t.berth, all, sizeof(all[0]), 8) >= 3);
     return all[0];
 }
 

@@ -172,7 +172,8 @@ static const struct berth_backend_ops fake_ops = {
 };
 
 void fake_device_init(struct fake_device *d, const char *name) {
-    *d = (struct fake_device){.base = {.ops = &fake_ops, .total_bytes = 1 << 30, .max_windows = 1}};
+    *d = (struct fake_device){
+        .base = {.ops = &fake_ops, .total_bytes = 1 << 30, .max_windows = 1, .turn_flops = 4e9}};
     snprintf(d->base.name, sizeof(d->base.name), "%s", name);
     snprintf(d->base.description, sizeof(d->base.description), "host memory, computes nothing");
 }

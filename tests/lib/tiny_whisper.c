@@ -1,6 +1,7 @@
 #define _GNU_SOURCE /* mkdtemp, open_memstream, M_PI */
 #include "lib/tiny_whisper.h"
 
+#include "base/dtype.h"
 #include "compute/tensor.h"
 #include "lib/test.h"
 #include <dirent.h>

@@ -18,7 +18,7 @@ enum {
     MAX_MODELS = 6,
     MAX_CLIENTS = 24,
     MAX_USES = 32,
-    MAX_OPS = 2,
+    MAX_OPS = BTH_LOADERS,
     MAX_INSTANCES = 512,
     STEPS = 400
 };
@@ -38,7 +38,7 @@ struct use {
     uint64_t id, gen, bytes;
 };
 
-/* What the loader has in hand; a loaded instance is known by its index, which is its handle. */
+/* What a loader has in hand; a loaded instance is known by its index, which is its handle. */
 struct job {
     struct bth_op op;
     int64_t due;
@@ -299,6 +299,30 @@ static void check_conserving(struct world *w) {
                   "I9: a use waits beside enough room");
         }
     }
+}
+
+/* A loader that is free finds all there is to do, but for loads beyond their number. */
+static void check_loaders(struct world *w) {
+    const struct bth_op op = bth_state_next_op(&w->state);
+    int loading = 0;
+    bool load = false, free = false, estimate = false;
+    EACH_ROW(struct bth_gen, g, w->state.gens) {
+        loading += g->inst == BTH_LOADING;
+        load |= g->inst == BTH_RESV;
+        free |= g->inst == BTH_FREEING && !g->started;
+    }
+    for (uint32_t i = 0; i < w->state.n_models; i++) {
+        const struct bth_model *m = &w->state.models[i];
+        estimate |= m->est_state == BTH_EST_ASKED && !m->est_started;
+    }
+    HOLDS(w, loading <= BTH_LOADS_AT_ONCE, "too many loads at once");
+    load &= loading < BTH_LOADS_AT_ONCE;
+    HOLDS(w,
+          op.kind == (free       ? BTH_OP_FREE
+                      : estimate ? BTH_OP_ESTIMATE
+                      : load     ? BTH_OP_LOAD
+                                 : BTH_OP_NONE),
+          "I9: a loader was told to do %d", (int)op.kind);
 }
 
 /* Whoever was READY, is being freed and was not asked to go made room that somebody needs. */

@@ -1,5 +1,5 @@
 /*
- * A seeded simulation of core/step.h: clients, a loader and a clock that exist only here.
+ * A seeded simulation of core/step.h: clients, loaders and a clock that exist only here.
  *
  *     sim_core [--seeds N] [--first S]
  *
@@ -232,6 +232,7 @@ static void happen(struct world *w, struct bth_event e) {
     check_generations(w);
     check_counts(w);
     check_queue(w);
+    check_loaders(w);
     check_conserving(w);
     if (e.kind == BTH_EV_USE_BEGIN && w->actions.n == 0) {
         seen_waits++;
@@ -251,7 +252,7 @@ static void happen_stale(struct world *w, struct bth_event e) {
     HOLDS(w, state_hash(&w->state) == before && w->actions.n == 0, "a stale event did something");
 }
 
-/* ---- the loader -----------------------------------------------------------------------------*/
+/* ---- the loaders ----------------------------------------------------------------------------*/
 
 static void loader_begin(struct world *w) {
     struct bth_op op = bth_state_next_op(&w->state);

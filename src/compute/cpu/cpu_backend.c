@@ -15,7 +15,7 @@ static void cpu_close(struct berth_device *device) {
     struct bth_cpu_device *d = (struct bth_cpu_device *)device;
     if (d) {
         bth_team_destroy(d->team);
-    bth_mutex_finish(&d->lock);
+        bth_mutex_finish(&d->lock);
         bth_free(d);
     }
 }
@@ -107,8 +107,11 @@ int bth_cpu_open(const struct bth_cpu_config *config, struct berth_device **out,
         bth_free(d);
         return rc;
     }
-    d->base = (struct berth_device){
-        .ops = &cpu_ops, .name = "cpu", .total_bytes = bth_hostmem_total(), .max_windows = 1};
+    d->base = (struct berth_device){.ops = &cpu_ops,
+                                    .name = "cpu",
+                                    .total_bytes = bth_hostmem_total(),
+                                    .max_windows = 1,
+                                    .turn_flops = 4e9};
     bth_mutex_init(&d->lock, BTH_RANK_stats);
     cpu_device_lock(d);
     bth_list_init(&d->pools);

@@ -91,6 +91,7 @@ static __device__ void accumulate(const tiles &s, int tx, int ty, float o[4][4])
 static __global__ void attend_tiles(view q, view k, view v, view y, int dh, int64_t t, int64_t q0,
                                     int64_t nq, bound live) {
     extern __shared__ char memory[];
+    after_previous();
     tiles &s = *(tiles *)memory;
     int64_t g = blockIdx.z, h = blockIdx.y, i0 = (int64_t)blockIdx.x * BQ;
     if (live.dead(g)) {
@@ -131,20 +132,23 @@ cudaError_t attend_prepare(void) {
 
 void launch_attend_full(cudaStream_t s, const struct berth_op_attend_full *op, struct bound live) {
     dim3 grid((unsigned)((op->nq + BQ - 1) / BQ), (unsigned)op->heads, (unsigned)op->groups);
-    attend_tiles<<<grid, FULL_THREADS, sizeof(tiles), s>>>(
-        make_view(&op->q), make_view(&op->k), make_view(&op->v), make_view(&op->y),
-        (int)op->head_dim, op->t, op->q0, op->nq, live);
+    start(s, grid, FULL_THREADS, sizeof(tiles), attend_tiles, make_view(&op->q), make_view(&op->k),
+          make_view(&op->v), make_view(&op->y), (int)op->head_dim, op->t, op->q0, op->nq, live);
 }
 
 /* ---- paged ---- */
 
-enum { SPLIT = 256, STREAMS = 8, LANES = 16, COLUMNS = DH / LANES, PART = 2 + DH };
+enum { SPLIT = 64, STREAMS = 8, LANES = 16, COLUMNS = DH / LANES, PART = 2 + DH };
 
 static int64_t n_splits(const struct berth_op_attend_paged *op) {
     return (op->table.cols * op->kv.page_rows + SPLIT - 1) / SPLIT;
 }
 
-size_t attend_paged_scratch(const struct berth_op_attend_paged *op) {
+size_t attend_paged_counters(const struct berth_op_attend_paged *op) {
+    return (size_t)(op->q.rows * op->kv.heads) * sizeof(uint32_t);
+}
+
+size_t attend_paged_partial(const struct berth_op_attend_paged *op) {
     return (size_t)(op->q.rows * op->kv.heads * n_splits(op)) * PART * sizeof(float);
 }
 
@@ -190,11 +194,54 @@ static __device__ float position(running &r, const float query[COLUMNS], const f
     return dot;
 }
 
-/* Grid (heads, rows, splits), 128 threads: eight half-warps walk the split's positions.
- * partial: [row][head][split] {max, sum, o[64]}. */
-static __global__ void attend_split(view q, view table, view len, berth_kv kv, const float *data,
-                                    float *partial, view scores, bound live) {
+/* The half-warps' sums, joined in order: in the first half-warp. */
+static __device__ running join(const running &own, float (*part)[PART], int stream, int lane) {
+    __syncthreads();           /* part may still be read from before */
+    part[stream][0] = own.max; /* the same in all lanes */
+    part[stream][1] = own.sum;
+    for (int i = 0; i < COLUMNS; i++) {
+        part[stream][2 + lane + i * LANES] = own.o[i];
+    }
+    __syncthreads();
+    running all = {-CUDART_INF_F, 0.0f, {}};
+    for (int i = 0; i < STREAMS && stream == 0; i++) {
+        merge(all, part[i][0], part[i][1], &part[i][2 + lane], LANES);
+    }
+    return all;
+}
+
+static __device__ void put(float *to, const running &r, int lane) {
+    to[0] = r.max;
+    to[1] = r.sum;
+    for (int i = 0; i < COLUMNS; i++) {
+        to[2 + lane + i * LANES] = r.o[i];
+    }
+}
+
+/* Whether this block is the last of `n` to come here; the counter is zero again afterwards. What
+ * the others wrote before is visible to it. */
+static __device__ bool last_of(uint32_t n, uint32_t *counter) {
+    __shared__ bool last;
+    __threadfence();
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        last = atomicAdd(counter, 1) == n - 1;
+        if (last) {
+            *counter = 0;
+        }
+    }
+    __syncthreads();
+    __threadfence();
+    return last;
+}
+
+/* Grid (heads, rows, splits), 128 threads: eight half-warps walk the split's positions; the block
+ * that ends last joins the splits, in order. partial: [row][head][split] {max, sum, o[64]}. */
+static __global__ void attend_split(view q, view table, view len, berth_kv kv, divider page,
+                                    const float *data, uint32_t *counters, float *partial,
+                                    view scores, view y, bound live) {
     __shared__ float part[STREAMS][PART];
+    after_previous();
     int64_t h = blockIdx.x, r = blockIdx.y, split = blockIdx.z;
     int n = live.dead(r) ? 0 : ((const int *)len.data)[r];
     if (split * SPLIT >= n) {
@@ -208,62 +255,43 @@ static __global__ void attend_split(view q, view table, view len, berth_kv kv, c
         query[i] = c < dh ? q.f32()[q.row(r) + q.col(h * dh + c)] : 0.0f;
     }
     running own = {-CUDART_INF_F, 0.0f, {}};
-    int end = min(n, (int)(split + 1) * SPLIT);
-#pragma unroll 2
+    int end = min(n, (int)(split + 1) * SPLIT), used = (n + SPLIT - 1) / SPLIT;
+#pragma unroll 4
     for (int t = (int)split * SPLIT + stream; t < end; t += STREAMS) {
-        const float *at = data + pages[t / kv.page_rows] * kv.page_stride + h * kv.page_rows * dh +
-                          (t % kv.page_rows) * dh;
+        const uint32_t p = page.of((uint32_t)t);
+        const float *at = data + pages[p] * kv.page_stride + h * kv.page_rows * dh +
+                          page.rest((uint32_t)t, p) * dh;
         float dot = position(own, query, at + kv.key_offset, at + kv.value_offset, lane, dh);
         if (scores.data && lane == 0) {
             scores.f32()[scores.row(r * kv.heads + h) + t] = dot;
         }
     }
-    part[stream][0] = own.max; /* the same in all lanes */
-    part[stream][1] = own.sum;
-    for (int i = 0; i < COLUMNS; i++) {
-        part[stream][2 + lane + i * LANES] = own.o[i];
-    }
-    __syncthreads();
-    if (stream == 0) {
-        running all = {-CUDART_INF_F, 0.0f, {}};
-        for (int i = 0; i < STREAMS; i++) {
-            merge(all, part[i][0], part[i][1], &part[i][2 + lane], LANES);
+    running all = join(own, part, stream, lane);
+    if (used > 1) {
+        float *splits = partial + (r * gridDim.x + h) * gridDim.z * PART;
+        if (stream == 0) {
+            put(splits + split * PART, all, lane);
         }
-        float *to = partial + ((r * gridDim.x + h) * gridDim.z + split) * PART;
-        to[0] = all.max;
-        to[1] = all.sum;
-        for (int i = 0; i < COLUMNS; i++) {
-            to[2 + lane + i * LANES] = all.o[i];
+        if (!last_of((uint32_t)used, counters + r * gridDim.x + h)) {
+            return;
         }
+        running some = {-CUDART_INF_F, 0.0f, {}};
+        for (int i = stream; i < used; i += STREAMS) {
+            const float *p = splits + i * PART;
+            merge(some, p[0], p[1], p + 2 + lane, LANES);
+        }
+        all = join(some, part, stream, lane);
     }
-}
-
-/* Grid (heads, rows), 16 threads: joins the splits that the row's length reaches, in order. */
-static __global__ void attend_join(const float *partial, int splits, view len, view y, int dh,
-                                   bound live) {
-    int64_t h = blockIdx.x, r = blockIdx.y;
-    if (live.dead(r)) {
-        return;
-    }
-    int lane = threadIdx.x, used = (((const int *)len.data)[r] + SPLIT - 1) / SPLIT;
-    const float *p = partial + (r * gridDim.x + h) * splits * PART;
-    running all = {-CUDART_INF_F, 0.0f, {}};
-    for (int i = 0; i < used; i++) {
-        merge(all, p[i * PART], p[i * PART + 1], p + i * PART + 2 + lane, LANES);
-    }
-    for (int i = 0; i < COLUMNS && lane + i * LANES < dh; i++) {
+    for (int i = 0; i < COLUMNS && stream == 0 && lane + i * LANES < dh; i++) {
         y.f32()[y.row(r) + y.col(h * dh + lane + i * LANES)] = all.o[i] / all.sum;
     }
 }
 
-void launch_attend_paged(cudaStream_t s, const struct berth_op_attend_paged *op, float *partial,
-                         struct bound live) {
-    unsigned heads = (unsigned)op->kv.heads, rows = (unsigned)op->q.rows;
-    unsigned splits = (unsigned)n_splits(op);
-    attend_split<<<dim3(heads, rows, splits), STREAMS * LANES, 0, s>>>(
-        make_view(&op->q), make_view(&op->table), make_view(&op->len), op->kv,
-        (const float *)((struct bth_cuda_buffer *)op->kv.buffer)->data, partial,
-        make_view(&op->scores), live);
-    attend_join<<<dim3(heads, rows), LANES, 0, s>>>(partial, (int)splits, make_view(&op->len),
-                                                    make_view(&op->y), (int)op->kv.head_dim, live);
+void launch_attend_paged(cudaStream_t s, const struct berth_op_attend_paged *op, uint32_t *counters,
+                         float *partial, struct bound live) {
+    dim3 grid((unsigned)op->kv.heads, (unsigned)op->q.rows, (unsigned)n_splits(op));
+    start(s, grid, STREAMS * LANES, 0, attend_split, make_view(&op->q), make_view(&op->table),
+          make_view(&op->len), op->kv, divider::by(op->kv.page_rows),
+          (const float *)((struct bth_cuda_buffer *)op->kv.buffer)->data, counters, partial,
+          make_view(&op->scores), make_view(&op->y), live);
 }

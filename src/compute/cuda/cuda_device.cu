@@ -40,6 +40,7 @@ static void device_close(struct berth_device *device) {
     if (d->stream) {
         cudaStreamDestroy(d->stream);
     }
+    pthread_mutex_destroy(&d->lock);
     bth_free(d);
 }
 
@@ -60,7 +61,7 @@ static int buffer_create(struct berth_device *device, struct berth_reservation *
         return rc;
     }
     void *p = NULL;
-    rc = bth_cuda_check(d, cudaMalloc(&p, bytes ? bytes : 1), "allocate", err);
+    rc = bth_cuda_check(d, bth_cuda_malloc(d, &p, bytes ? bytes : 1), "allocate", err);
     if (rc == 0) {
         rc = bth_cuda_check(d, cudaMemsetAsync(p, 0, bytes ? bytes : 1, d->stream), "clear", err);
     }
@@ -78,138 +79,17 @@ static int buffer_create(struct berth_device *device, struct berth_reservation *
     return 0;
 }
 
-static void release_chunk(struct bth_cuda_device *d, struct bth_cuda_buffer *b, size_t i) {
-    d->driver.unmap((CUdeviceptr)(b->data + i * d->granularity), d->granularity);
-    d->driver.release(b->chunks[i]);
-}
-
 static void buffer_destroy(struct berth_buffer *base) {
     struct bth_cuda_buffer *b = (struct bth_cuda_buffer *)base;
     struct bth_cuda_device *d = bth_cuda(base->device);
-    if (b->chunk_refs) {
-        cudaStreamSynchronize(d->stream);
-        for (size_t i = 0; i < b->n_chunks; i++) {
-            if (b->chunk_refs[i]) {
-                release_chunk(d, b, i);
-            }
-        }
-        d->driver.address_free((CUdeviceptr)b->data, b->n_chunks * d->granularity);
-        bth_free(b->chunk_refs);
-        bth_free(b->chunks);
-    } else {
-        cudaFree(b->data); /* waits for work that uses it */
-        bth_reservation_return(base->reservation, base->bytes);
-    }
-    bth_free(b);
-}
-
-static int region_create(struct berth_device *device, size_t max_bytes, struct berth_buffer **out,
-                         struct berth_error *err) {
-    struct bth_cuda_device *d = bth_cuda(device);
-    int entered = bth_cuda_enter(d, err);
-    if (entered < 0) {
-        return entered;
-    }
-    struct bth_cuda_buffer *b = (struct bth_cuda_buffer *)bth_calloc(1, sizeof(*b));
-    if (!b) {
-        return bth_error_nomem(err);
-    }
-    b->n_chunks = (max_bytes + d->granularity - 1) / d->granularity;
-    b->chunk_refs = (uint32_t *)bth_calloc(b->n_chunks, sizeof(*b->chunk_refs));
-    b->chunks = (CUmemGenericAllocationHandle *)bth_calloc(b->n_chunks, sizeof(*b->chunks));
-    CUdeviceptr p = 0;
-    int rc = 0;
-    if (!b->chunk_refs || !b->chunks) {
-        rc = bth_error_nomem(err);
-    } else if (d->driver.address_reserve(&p, b->n_chunks * d->granularity, 0, 0, 0) !=
-               CUDA_SUCCESS) {
-        rc = bth_error(err, BERTH_ENOMEM, "%s: no address space for %zu bytes", device->name,
-                       max_bytes);
-    }
-    if (rc < 0) {
-        bth_free(b->chunk_refs);
-        bth_free(b->chunks);
-        bth_free(b);
-        return rc;
-    }
-    b->data = (char *)p;
-    b->base.device = device;
-    b->base.bytes = max_bytes;
-    *out = &b->base;
-    return 0;
-}
-
-/* Maps fresh memory at chunk i. */
-static int map_chunk(struct bth_cuda_device *d, struct bth_cuda_buffer *b, size_t i,
-                     struct berth_error *err) {
-    CUmemAllocationProp prop = {};
-    prop.type = CU_MEM_ALLOCATION_TYPE_PINNED;
-    prop.location.type = CU_MEM_LOCATION_TYPE_DEVICE;
-    prop.location.id = d->ordinal;
-    CUmemAccessDesc access = {};
-    access.location = prop.location;
-    access.flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
-    CUdeviceptr at = (CUdeviceptr)(b->data + i * d->granularity);
-    if (d->driver.create(&b->chunks[i], d->granularity, &prop, 0) != CUDA_SUCCESS) {
-        return bth_error(err, BERTH_ENOMEM, "%s: out of GPU memory", d->base.name);
-    }
-    if (d->driver.map(at, d->granularity, 0, b->chunks[i], 0) != CUDA_SUCCESS) {
-        d->driver.release(b->chunks[i]);
-        return bth_error(err, BERTH_EDEVICE, "%s: cannot map memory", d->base.name);
-    }
-    if (d->driver.set_access(at, d->granularity, &access, 1) != CUDA_SUCCESS) {
-        release_chunk(d, b, i);
-        return bth_error(err, BERTH_EDEVICE, "%s: cannot open mapped memory", d->base.name);
-    }
-    return 0;
-}
-
-static void drop_chunks(struct bth_cuda_device *d, struct bth_cuda_buffer *b, size_t first,
-                        size_t end) {
-    for (size_t i = first; i < end; i++) {
-        if (--b->chunk_refs[i] == 0) {
-            release_chunk(d, b, i);
-        }
-    }
-}
-
-/* Neighbouring commits share a chunk; it stays mapped until the last of them has gone. */
-static int region_commit(struct berth_buffer *base, struct berth_reservation *r, size_t offset,
-                         size_t bytes, struct berth_error *err) {
-    struct bth_cuda_buffer *b = (struct bth_cuda_buffer *)base;
-    struct bth_cuda_device *d = bth_cuda(base->device);
-    int rc = bth_reservation_draw(r, bytes, err);
-    if (rc < 0) {
-        return rc;
-    }
-    size_t first = offset / d->granularity;
-    size_t end = (offset + bytes + d->granularity - 1) / d->granularity;
-    for (size_t i = first; i < end; i++) {
-        rc = b->chunk_refs[i] ? 0 : map_chunk(d, b, i, err);
-        if (rc < 0) {
-            drop_chunks(d, b, first, i);
-            bth_reservation_return(r, bytes);
-            return rc;
-        }
-        b->chunk_refs[i]++;
-    }
-    rc = bth_cuda_check(d, cudaMemsetAsync(b->data + offset, 0, bytes, d->stream), "clear", err);
-    if (rc < 0) {
-        drop_chunks(d, b, first, end);
-        bth_reservation_return(r, bytes);
-    }
-    return rc;
-}
-
-static void region_decommit(struct berth_buffer *base, struct berth_reservation *r, size_t offset,
-                            size_t bytes) {
-    struct bth_cuda_buffer *b = (struct bth_cuda_buffer *)base;
-    struct bth_cuda_device *d = bth_cuda(base->device);
     bth_cuda_enter(d, NULL);
-    cudaStreamSynchronize(d->stream); /* nothing queued may still touch it */
-    drop_chunks(d, b, offset / d->granularity,
-                (offset + bytes + d->granularity - 1) / d->granularity);
-    bth_reservation_return(r, bytes);
+    if (b->chunks) {
+        bth_cuda_region_destroy(b);
+        return;
+    }
+    cudaFree(b->data); /* waits for work that uses it */
+    bth_reservation_return(base->reservation, base->bytes);
+    bth_free(b);
 }
 
 /* A copy from pageable memory is staged by the runtime before the call returns. */
@@ -288,7 +168,7 @@ static int weight_create(struct berth_device *device, struct berth_reservation *
         bth_free(w);
         return rc;
     }
-    rc = bth_cuda_check(d, cudaMalloc(&w->data, bytes), "allocate weights", err);
+    rc = bth_cuda_check(d, bth_cuda_malloc(d, &w->data, bytes), "allocate weights", err);
     if (rc == 0) {
         rc = bth_cuda_check(d,
                             kept_as(d, dtype) == dtype
@@ -326,9 +206,9 @@ static const struct berth_backend_ops cuda_ops = {
     .close = device_close,
     .buffer_create = buffer_create,
     .buffer_destroy = buffer_destroy,
-    .region_create = region_create,
-    .region_commit = region_commit,
-    .region_decommit = region_decommit,
+    .region_create = bth_cuda_region_create,
+    .region_commit = bth_cuda_region_commit,
+    .region_decommit = bth_cuda_region_decommit,
     .write = device_write,
     .read = device_read,
     .weight_create = weight_create,
@@ -418,7 +298,9 @@ EXPORT int berth_cuda_open(int ordinal, bool fast, struct berth_device **out,
     snprintf(d->base.name, sizeof(d->base.name), "cuda:%d", ordinal);
     d->base.ops = &cuda_ops;
     d->base.max_windows = 16;
+    d->base.turn_flops = 2e11; /* of each of 16 windows */
     d->ordinal = ordinal;
+    pthread_mutex_init(&d->lock, NULL);
     d->granularity = GRANULARITY;
     d->fast = fast;
     cudaDeviceProp prop;

@@ -14,6 +14,7 @@
 #include <berth/backend.h>
 #include <cuda.h>
 #include <cuda_runtime.h>
+#include <pthread.h>
 
 extern "C" {
 #include "base/error.h"
@@ -37,8 +38,17 @@ struct bth_cuda_device {
     bool fast; /* products in 16 bits with f32 sums */
     cudaStream_t stream;
     struct bth_cuda_driver driver;
-    size_t granularity; /* of mapped memory */
-    cudaError_t failed; /* the first sticky error */
+    size_t granularity;              /* of mapped memory */
+    pthread_mutex_t lock;            /* of regions and their chunks */
+    struct bth_cuda_buffer *regions; /* a list */
+    size_t n_idle;                   /* chunks that are mapped and in no one's use */
+    cudaError_t failed;              /* the first sticky error */
+};
+
+struct bth_cuda_chunk {
+    CUmemGenericAllocationHandle memory;
+    bool mapped;
+    uint32_t users; /* commits that touch it */
 };
 
 /* Memory of a buffer: plain, or a region of chunks mapped on demand. */
@@ -46,9 +56,9 @@ struct bth_cuda_buffer {
     struct berth_buffer base; /* first */
     char *data;               /* device address */
     /* regions only */
+    struct bth_cuda_chunk *chunks; /* [n_chunks] */
     size_t n_chunks;
-    uint32_t *chunk_refs; /* [n_chunks] commits that touch the chunk */
-    CUmemGenericAllocationHandle *chunks;
+    struct bth_cuda_buffer *next; /* on the device's list */
 };
 
 struct bth_cuda_weight {
@@ -68,7 +78,17 @@ int bth_cuda_enter(struct bth_cuda_device *d, struct berth_error *err);
 int bth_cuda_check(struct bth_cuda_device *d, cudaError_t e, const char *what,
                    struct berth_error *err);
 
+/* cudaMalloc; where memory is short it takes back what idle chunks hold and tries again. */
+cudaError_t bth_cuda_malloc(struct bth_cuda_device *d, void **out, size_t bytes);
+
 /* The vtable's parts, by file. */
+int bth_cuda_region_create(struct berth_device *device, size_t max_bytes, struct berth_buffer **out,
+                           struct berth_error *err);
+void bth_cuda_region_destroy(struct bth_cuda_buffer *b);
+int bth_cuda_region_commit(struct berth_buffer *base, struct berth_reservation *r, size_t offset,
+                           size_t bytes, struct berth_error *err);
+void bth_cuda_region_decommit(struct berth_buffer *base, struct berth_reservation *r, size_t offset,
+                              size_t bytes);
 int bth_cuda_program_create(struct berth_device *device, struct berth_reservation *r,
                             const struct berth_op *ops, size_t n_ops, struct berth_program **out,
                             struct berth_error *err);

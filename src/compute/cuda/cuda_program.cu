@@ -19,22 +19,24 @@ struct berth_program {
     size_t n_ops;
     struct berth_reservation *reservation;
     size_t bytes;
-    char *memory; /* live counts, then scratch */
+    char *memory;   /* live counts, counters, scratch */
+    size_t scratch; /* where it begins */
     cudaGraphExec_t graph;
 };
 
 enum { LIVE_BYTES = 256 };
 
-/* Kernels of one op run after those of the op before, so scratch is shared by all. */
-static size_t scratch_bytes(const struct berth_op *ops, size_t n_ops) {
+/* The most that an op needs of something: they run one after the other and share it. */
+static size_t most_of(const struct berth_op *ops, size_t n_ops,
+                      size_t (*need)(const struct berth_op_attend_paged *)) {
     size_t most = 0;
     for (size_t i = 0; i < n_ops; i++) {
         if (ops[i].kind == BERTH_OP_ATTEND_PAGED) {
-            size_t n = attend_paged_scratch(&ops[i].u.attend_paged);
+            size_t n = need(&ops[i].u.attend_paged);
             most = n > most ? n : most;
         }
     }
-    return most;
+    return (most + 255) / 256 * 256;
 }
 
 static int check_heads(const struct berth_op *ops, size_t n_ops, struct berth_error *err) {
@@ -61,7 +63,8 @@ int bth_cuda_program_create(struct berth_device *device, struct berth_reservatio
     }
     struct berth_program *p = (struct berth_program *)bth_calloc(1, sizeof(*p));
     struct berth_op *copy = (struct berth_op *)bth_memdup(ops, n_ops * sizeof(*ops));
-    size_t bytes = LIVE_BYTES + scratch_bytes(ops, n_ops);
+    size_t scratch = LIVE_BYTES + most_of(ops, n_ops, attend_paged_counters);
+    size_t bytes = scratch + most_of(ops, n_ops, attend_paged_partial);
     void *memory = NULL;
     if (!p || !copy) {
         rc = bth_error_nomem(err);
@@ -71,11 +74,19 @@ int bth_cuda_program_create(struct berth_device *device, struct berth_reservatio
     if (rc < 0) {
         goto err_free;
     }
-    rc = bth_cuda_check(bth_cuda(device), cudaMalloc(&memory, bytes), "allocate scratch", err);
+    rc = bth_cuda_check(bth_cuda(device), bth_cuda_malloc(bth_cuda(device), &memory, bytes),
+                        "allocate scratch", err);
+    if (rc == 0) {
+        rc = bth_cuda_check(bth_cuda(device),
+                            cudaMemsetAsync(memory, 0, scratch, bth_cuda(device)->stream),
+                            "clear scratch", err);
+    }
     if (rc < 0) {
+        cudaFree(memory);
         bth_reservation_return(r, bytes);
         goto err_free;
     }
+    p->scratch = scratch;
     p->device = bth_cuda(device);
     p->ops = copy;
     p->n_ops = n_ops;
@@ -106,7 +117,8 @@ void bth_cuda_program_destroy(struct berth_program *p) {
 static void launch(struct berth_program *p, const struct berth_op *op) {
     cudaStream_t s = p->device->stream;
     struct bound live = {(const uint32_t *)p->memory, op->live};
-    float *scratch = (float *)(p->memory + LIVE_BYTES);
+    uint32_t *counters = (uint32_t *)(p->memory + LIVE_BYTES);
+    float *scratch = (float *)(p->memory + p->scratch);
     switch (op->kind) {
     case BERTH_OP_EMBED:
         return launch_embed(s, &op->u.embed, live);
@@ -117,11 +129,12 @@ static void launch(struct berth_program *p, const struct berth_op *op) {
     case BERTH_OP_CONV3:
         return launch_conv3(s, &op->u.conv3, live);
     case BERTH_OP_ATTEND_FULL:
-        return launch_attend_full(s, &op->u.attend_full, live);
+        return p->device->fast ? launch_attend_fast(s, &op->u.attend_full, live)
+                               : launch_attend_full(s, &op->u.attend_full, live);
     case BERTH_OP_KV_STORE:
         return launch_kv_store(s, &op->u.kv_store, live);
     case BERTH_OP_ATTEND_PAGED:
-        return launch_attend_paged(s, &op->u.attend_paged, scratch, live);
+        return launch_attend_paged(s, &op->u.attend_paged, counters, scratch, live);
     case BERTH_OP_KV_COPY:
         return launch_kv_copy(s, &op->u.kv_copy, live);
     case BERTH_OP_GATHER:

@@ -8,22 +8,50 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
+/* n / d for n below 2^31 by a multiplication (Granlund and Montgomery, PLDI 1994): a division of
+ * 64 bits, once per element, costs more than the product it belongs to. */
+struct divider {
+    uint32_t d, factor;
+    int shift;
+
+    static divider by(int64_t d) {
+        divider v = {(uint32_t)(d > 0 ? d : 1), 0, 0};
+        while ((UINT64_C(1) << v.shift) < v.d) {
+            v.shift++;
+        }
+        v.factor = (uint32_t)((UINT64_C(1) << 32) * ((UINT64_C(1) << v.shift) - v.d) / v.d + 1);
+        return v;
+    }
+    __device__ uint32_t of(uint32_t n) const {
+        return (__umulhi(n, factor) + n) >> shift;
+    }
+    __device__ uint32_t rest(uint32_t n, uint32_t quotient) const {
+        return n - quotient * d;
+    }
+};
+
 /* Row r, column c of the tensor is element row(r) + col(c) of `data`. */
 struct view {
     void *data; /* NULL: no tensor */
     int dtype;
     int64_t rows, cols, row_stride;
     const int *index; /* NULL: one group */
-    int64_t group_rows, group_stride, head_cols, head_stride;
+    int64_t group_stride, head_cols, head_stride;
+    divider groups, heads; /* by rows of a group, by columns of a head */
 
     __device__ int64_t row(int64_t r) const {
         if (!index) {
             return r * row_stride;
         }
-        return index[r / group_rows] * group_stride + (r % group_rows) * row_stride;
+        const uint32_t g = groups.of((uint32_t)r);
+        return index[g] * group_stride + groups.rest((uint32_t)r, g) * row_stride;
     }
     __device__ int64_t col(int64_t c) const {
-        return head_cols ? (c / head_cols) * head_stride + c % head_cols : c;
+        if (!head_cols) {
+            return c;
+        }
+        const uint32_t h = heads.of((uint32_t)c);
+        return h * head_stride + heads.rest((uint32_t)c, h);
     }
     __host__ __device__ float *f32() const {
         return (float *)data;
@@ -72,12 +100,44 @@ static inline struct view make_view(const struct berth_tensor *t) {
     v.row_stride = t->row_stride;
     v.head_cols = t->head_cols;
     v.head_stride = t->head_stride;
+    v.heads = divider::by(t->head_cols);
     if (t->index) {
         v.index = (const int *)((struct bth_cuda_buffer *)t->index)->data + t->index_offset;
-        v.group_rows = t->group_rows;
+        v.groups = divider::by(t->group_rows);
         v.group_stride = t->group_stride;
     }
     return v;
+}
+
+/*
+ * Kernels of a program run one after the other, but each may be set up while the one before it
+ * ends: so every kernel begins with after_previous(), and nothing before it may touch memory.
+ * (Programmatic dependent launch; GPUs before 9.0 do without.)
+ */
+static __device__ inline void after_previous() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+    asm volatile("griddepcontrol.launch_dependents;");
+#endif
+}
+
+template <class... P, class... A>
+static void start(cudaStream_t s, dim3 grid, unsigned threads, size_t shared, void (*kernel)(P...),
+                  const A &...args) {
+    int device = 0, major = 0;
+    cudaGetDevice(&device);
+    cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
+    cudaLaunchAttribute overlap = {};
+    overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    overlap.val.programmaticStreamSerializationAllowed = 1;
+    cudaLaunchConfig_t config = {};
+    config.gridDim = grid;
+    config.blockDim = dim3(threads);
+    config.dynamicSmemBytes = shared;
+    config.stream = s;
+    config.attrs = &overlap;
+    config.numAttrs = major >= 9 ? 1 : 0;
+    cudaLaunchKernelEx(&config, kernel, P(args)...);
 }
 
 /* Ops put their kernels on the stream; called while the program's graph is captured. */
@@ -89,8 +149,8 @@ void launch_kv_copy(cudaStream_t s, const struct berth_op_kv_copy *op, struct bo
 void launch_linear(cudaStream_t s, const struct berth_op_linear *op, struct bound live);
 void launch_conv3(cudaStream_t s, const struct berth_op_conv3 *op, struct bound live);
 void launch_attend_full(cudaStream_t s, const struct berth_op_attend_full *op, struct bound live);
-void launch_attend_paged(cudaStream_t s, const struct berth_op_attend_paged *op, float *partial,
-                         struct bound live);
+void launch_attend_paged(cudaStream_t s, const struct berth_op_attend_paged *op, uint32_t *counters,
+                         float *partial, struct bound live);
 void launch_pick(cudaStream_t s, const struct berth_op_pick *op, struct bound live);
 
 enum { ATTEND_MAX_HEAD = 64 }; /* columns of a head */
@@ -98,7 +158,12 @@ enum { ATTEND_MAX_HEAD = 64 }; /* columns of a head */
 /* Once per device, before the first launch. */
 cudaError_t attend_prepare(void);
 
-/* Bytes of `partial` that attend_paged needs. */
-size_t attend_paged_scratch(const struct berth_op_attend_paged *op);
+/* attend_full of a fast device: products in f16, sums in f32. */
+void launch_attend_fast(cudaStream_t s, const struct berth_op_attend_full *op, struct bound live);
+
+/* Bytes that attend_paged needs: of `counters`, zero before the first run and left so, and of
+ * `partial`. */
+size_t attend_paged_counters(const struct berth_op_attend_paged *op);
+size_t attend_paged_partial(const struct berth_op_attend_paged *op);
 
 #endif

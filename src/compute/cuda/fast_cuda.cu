@@ -70,6 +70,7 @@ static __global__ void __launch_bounds__(MANY_THREADS)
                   bound live, int64_t rows_per_count) {
     __shared__ __align__(16) T as[2][BM * STRIDE], bs[2][BN * STRIDE];
     const int64_t r0 = (int64_t)blockIdx.y * BM, c0 = (int64_t)blockIdx.x * BN;
+    after_previous();
     m = live.rows(m, rows_per_count);
     if (r0 >= m) {
         return;
@@ -119,11 +120,11 @@ static bool run_many(cudaStream_t s, const Rows &a, int64_t m, const struct bth_
     }
     dim3 grid((unsigned)((n + BN - 1) / BN), (unsigned)((m + BM - 1) / BM));
     if (w->base.dtype == BERTH_F16) {
-        product_tiles<__half, Rows><<<grid, MANY_THREADS, 0, s>>>(a, m, (const __half *)w->data, n,
-                                                                  k, out, live, rows_per_count);
+        start(s, grid, MANY_THREADS, 0, product_tiles<__half, Rows>, a, m, (const __half *)w->data,
+              n, k, out, live, rows_per_count);
     } else {
-        product_tiles<__nv_bfloat16, Rows><<<grid, MANY_THREADS, 0, s>>>(
-            a, m, (const __nv_bfloat16 *)w->data, n, k, out, live, rows_per_count);
+        start(s, grid, MANY_THREADS, 0, product_tiles<__nv_bfloat16, Rows>, a, m,
+              (const __nv_bfloat16 *)w->data, n, k, out, live, rows_per_count);
     }
     return true;
 }
@@ -140,27 +141,28 @@ bool fast_many(cudaStream_t s, const conv_rows &a, int64_t m, const struct bth_c
 
 /* ---- few rows ---------------------------------------------------------------------------------*/
 
-enum { WARPS = 4, PIECE = 32 };
+enum { PIECE = 32 };
 
 /*
- * A block computes MT * 16 rows by NT * 8 columns; its four warps take turns at pieces of 32 k and
+ * A block computes MT * 16 rows by NT * 8 columns; its warps take turns at pieces of 32 k and
  * their sums are added in order. Weights go from memory to the tensor cores without a stop: a lane
  * reads 16 bytes of its column, k (lane % 4) * 8 + 0..7 of the piece. The sum does not care which k
  * stands where, as long as A's fragment agrees.
  */
-template <class T, int MT, int NT>
+template <class T, int MT, int NT, int WARPS>
 static __global__ void __launch_bounds__(WARPS * 32)
     product_rows(plain_rows rows, int64_t m, const T *__restrict__ w, int64_t n, int k,
                  epilogue out, bound live) {
     __shared__ float part[WARPS][MT * 16][NT * 8 + 1];
     const int64_t r0 = (int64_t)blockIdx.y * MT * 16, c0 = (int64_t)blockIdx.x * NT * 8;
+    after_previous();
     m = live.rows(m);
     if (r0 >= m) {
         return;
     }
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, own = lane % 4 * 8;
     float sum[MT][NT][4] = {};
-#pragma unroll 2
+#pragma unroll MT == 1 ? 4 : 1
     for (int k0 = warp * PIECE + own; k0 < k; k0 += WARPS * PIECE) {
         uint4 b[NT];
 #pragma unroll
@@ -209,24 +211,27 @@ static __global__ void __launch_bounds__(WARPS * 32)
     }
 }
 
-template <class T, int MT, int NT>
+template <class T, int MT, int NT, int WARPS>
 static void run_few(cudaStream_t s, const plain_rows &a, int64_t m, const struct bth_cuda_weight *w,
                     const epilogue &out, bound live) {
     dim3 grid((unsigned)((w->base.n + NT * 8 - 1) / (NT * 8)),
               (unsigned)((m + MT * 16 - 1) / (MT * 16)));
-    product_rows<T, MT, NT><<<grid, WARPS * 32, 0, s>>>(a, m, (const T *)w->data, w->base.n,
-                                                        (int)w->base.k, out, live);
+    start(s, grid, WARPS * 32, 0, product_rows<T, MT, NT, WARPS>, a, m, (const T *)w->data,
+          w->base.n, (int)w->base.k, out, live);
 }
 
-/* The sums are the same for every MT and NT: these only set how often rows and weights are read. */
+/* MT and NT only set how often rows and weights are read; WARPS orders the sums and so depends on
+ * the weight alone. */
 template <class T>
 static void choose_few(cudaStream_t s, const plain_rows &a, int64_t m,
                        const struct bth_cuda_weight *w, const epilogue &out, bound live) {
-    const bool wide = w->base.n >= 8192;
-    if (m <= 16) {
-        wide ? run_few<T, 1, 4>(s, a, m, w, out, live) : run_few<T, 1, 1>(s, a, m, w, out, live);
+    const bool wide = w->base.n >= 8192, one = m <= 16;
+    if (wide) {
+        one ? run_few<T, 1, 4, 4>(s, a, m, w, out, live)
+            : run_few<T, 4, 4, 4>(s, a, m, w, out, live);
     } else {
-        wide ? run_few<T, 4, 4>(s, a, m, w, out, live) : run_few<T, 4, 1>(s, a, m, w, out, live);
+        one ? run_few<T, 1, 1, 8>(s, a, m, w, out, live)
+            : run_few<T, 4, 1, 8>(s, a, m, w, out, live);
     }
 }
 

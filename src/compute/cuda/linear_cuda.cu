@@ -41,6 +41,7 @@ enum { FEW_ROWS = 8, FEW_WARPS = 4 };
 template <class T, int NC, bool DENSE>
 static __global__ void linear_few(view x, const T *__restrict__ w, int64_t n, int k, epilogue out,
                                   bound live) {
+    after_previous();
     int lane = threadIdx.x % 32;
     int64_t c0 = ((int64_t)blockIdx.x * FEW_WARPS + threadIdx.x / 32) * NC;
     int64_t r0 = (int64_t)blockIdx.y * FEW_ROWS, m = live.rows(x.rows);
@@ -103,6 +104,7 @@ static __global__ void __launch_bounds__(256)
                 bound live, int64_t rows_per_count) {
     __shared__ float as[BK][BM + 4], bs[BK][BN + 4];
     int64_t r0 = (int64_t)blockIdx.y * BM, c0 = (int64_t)blockIdx.x * BN;
+    after_previous();
     m = live.rows(m, rows_per_count);
     if (r0 >= m) {
         return;
@@ -156,8 +158,8 @@ template <class T, class Rows>
 static void run_many(cudaStream_t s, Rows a, int64_t m, const struct bth_cuda_weight *w,
                      epilogue out, bound live, int64_t rows_per_count) {
     dim3 grid((unsigned)((w->base.n + BN - 1) / BN), (unsigned)((m + BM - 1) / BM));
-    linear_many<T, Rows><<<grid, 256, 0, s>>>(a, m, (const T *)w->data, w->base.n, (int)w->base.k,
-                                              out, live, rows_per_count);
+    start(s, grid, 256, 0, linear_many<T, Rows>, a, m, (const T *)w->data, w->base.n,
+          (int)w->base.k, out, live, rows_per_count);
 }
 
 template <class Rows>
@@ -179,8 +181,8 @@ static void run_few(cudaStream_t s, view x, const struct bth_cuda_weight *w, epi
     dim3 grid((unsigned)((w->base.n + FEW_WARPS * NC - 1) / (FEW_WARPS * NC)),
               (unsigned)((x.rows + FEW_ROWS - 1) / FEW_ROWS));
     auto kernel = dense(x) ? linear_few<T, NC, true> : linear_few<T, NC, false>;
-    kernel<<<grid, FEW_WARPS * 32, 0, s>>>(x, (const T *)w->data, w->base.n, (int)w->base.k, out,
-                                           live);
+    start(s, grid, FEW_WARPS * 32, 0, kernel, x, (const T *)w->data, w->base.n, (int)w->base.k, out,
+          live);
 }
 
 /* Wide outputs take four columns a warp: the rows are read less often. */
@@ -224,6 +226,7 @@ void launch_linear(cudaStream_t s, const struct berth_op_linear *op, struct boun
 
 /* `add` [t_out, n] is the same for every group. */
 static __global__ void add_rows(view y, view add, int64_t t_out, bound live) {
+    after_previous();
     int64_t r = blockIdx.x;
     if (live.dead(r, t_out)) {
         return;
@@ -238,13 +241,17 @@ void launch_conv3(cudaStream_t s, const struct berth_op_conv3 *op, struct bound 
     epilogue out = {make_view(&op->bias).f32(), {}, make_view(&op->y), op->act, 0, 1.0f};
     int64_t m = op->groups * op->t_out;
     view x = make_view(&op->x);
-    conv_rows rows = {x,          op->t_in,   op->t_out,
-                      op->stride, op->x.cols, dense(x) && op->x.cols % 8 == 0};
+    conv_rows rows = {x,
+                      op->t_in,
+                      op->stride,
+                      divider::by(op->t_out),
+                      divider::by(op->x.cols),
+                      dense(x) && op->x.cols % 8 == 0};
     if (!is_fast(w) || !fast_many(s, rows, m, w, out, live, op->t_out)) {
         many(s, rows, m, w, out, live, op->t_out);
     }
     if (op->add.buffer) {
-        add_rows<<<(unsigned)m, 128, 0, s>>>(make_view(&op->y), make_view(&op->add), op->t_out,
-                                             live);
+        start(s, (unsigned)m, 128, 0, add_rows, make_view(&op->y), make_view(&op->add), op->t_out,
+              live);
     }
 }

@@ -69,17 +69,25 @@ struct plain_rows {
 /* conv3: row g * t_out + t, column j * c_in + c is x[g, t * stride + j - 1, c], zero outside. */
 struct conv_rows {
     view x;
-    int64_t t_in, t_out, stride, c_in;
+    int64_t t_in, stride;
+    divider t_out, c_in;
     bool quick; /* dense(x) and 8 divides c_in */
 
+    /* Where (row, k) is, or NULL outside. */
+    __device__ const float *place(int64_t r, int k) const {
+        const uint32_t g = t_out.of((uint32_t)r), j = c_in.of((uint32_t)k);
+        const int64_t t = t_out.rest((uint32_t)r, g) * stride + j - 1;
+        return t < 0 || t >= t_in ? NULL
+                                  : x.f32() + x.row(g * t_in + t) + c_in.rest((uint32_t)k, j);
+    }
     __device__ float at(int64_t r, int k) const {
-        int64_t g = r / t_out, t = (r % t_out) * stride + k / c_in - 1;
-        return t < 0 || t >= t_in ? 0.0f : x.f32()[x.row(g * t_in + t) + k % c_in];
+        const float *p = place(r, k);
+        return p ? *p : 0.0f;
     }
     __device__ void eight(int64_t r, int k, float out[8]) const {
-        int64_t g = r / t_out, t = (r % t_out) * stride + k / c_in - 1;
-        if (quick && t >= 0 && t < t_in) {
-            return load8(x.f32() + x.row(g * t_in + t) + k % c_in, out);
+        const float *p = place(r, k);
+        if (quick && p) {
+            return load8(p, out);
         }
         for (int i = 0; i < 8; i++) {
             out[i] = at(r, k + i);

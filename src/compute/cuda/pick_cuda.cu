@@ -1,91 +1,147 @@
 /*
  * pick: logits stay on the device, an id and a few numbers come back. One block a row; sums over
  * the vocabulary are per thread (ids t, t + 1024, ...) and then one fixed tree.
+ *
+ * The filters are applied once and the row rewritten, so that later passes only read numbers. Loops
+ * over the vocabulary are unrolled: one block alone has to keep many loads under way.
  */
 #include "cuda_view.h"
 
 #include <math_constants.h>
 
-enum { THREADS = 1024 };
+enum { THREADS = 1024, WARPS = THREADS / 32 };
 
-struct best {
-    float z;
-    int id;
+/* What the block shares. */
+struct table {
+    float floats[WARPS];
+    double keys[WARPS];
+    int ids[WARPS];
 };
 
-/* The larger value wins, the smaller id on ties; -1 loses to any id. */
-static __device__ bool better(float z, int id, float other, int other_id) {
-    return other_id < 0 || (id >= 0 && (z > other || (z == other && id < other_id)));
-}
+/* ---- reductions over the block; every thread gets the result ----*/
 
-/* Reductions over the block; every thread gets the result. */
-static __device__ float all_max(float v, float *shared) {
+static __device__ float all_max(float v, table &t) {
     for (int o = 16; o; o >>= 1) {
         v = fmaxf(v, __shfl_xor_sync(~0u, v, o));
     }
     __syncthreads();
     if (threadIdx.x % 32 == 0) {
-        shared[threadIdx.x / 32] = v;
+        t.floats[threadIdx.x / 32] = v;
     }
     __syncthreads();
-    float most = shared[0];
-    for (int w = 1; w < THREADS / 32; w++) {
-        most = fmaxf(most, shared[w]);
+    float most = t.floats[0];
+    for (int w = 1; w < WARPS; w++) {
+        most = fmaxf(most, t.floats[w]);
     }
     return most;
 }
 
-static __device__ float all_sum(float v, float *shared) {
+static __device__ float all_sum(float v, table &t) {
     for (int o = 16; o; o >>= 1) {
         v += __shfl_xor_sync(~0u, v, o);
     }
     __syncthreads();
     if (threadIdx.x % 32 == 0) {
-        shared[threadIdx.x / 32] = v;
+        t.floats[threadIdx.x / 32] = v;
     }
     __syncthreads();
     float sum = 0;
-    for (int w = 0; w < THREADS / 32; w++) {
-        sum += shared[w];
+    for (int w = 0; w < WARPS; w++) {
+        sum += t.floats[w];
     }
     return sum;
 }
 
-/* Keyed by a double, so that draws and plain values go the same way. */
-static __device__ int all_best(double key, int id, double *keys, int *ids) {
-    __syncthreads();
-    keys[threadIdx.x] = key;
-    ids[threadIdx.x] = id;
-    for (int n = THREADS / 2; n; n >>= 1) {
-        __syncthreads();
-        if (threadIdx.x < n) {
-            double k = keys[threadIdx.x + n];
-            int i = ids[threadIdx.x + n];
-            bool take = ids[threadIdx.x] < 0 ||
-                        (i >= 0 && (k > keys[threadIdx.x] ||
-                                    (k == keys[threadIdx.x] && i < ids[threadIdx.x])));
-            if (take) {
-                keys[threadIdx.x] = k;
-                ids[threadIdx.x] = i;
-            }
-        }
+/* The larger key wins, the smaller id on ties; -1 loses to any id. */
+static __device__ void take_better(double &key, int &id, double other, int other_id) {
+    if (id < 0 || (other_id >= 0 && (other > key || (other == key && other_id < id)))) {
+        key = other;
+        id = other_id;
     }
-    __syncthreads();
-    return ids[0];
 }
 
-static __device__ float filtered(const float *z, int id, const berth_pick_in &in,
-                                 const uint32_t *mask, int floor) {
-    float v = z[id];
-    bool gone = id < floor || !(v == v);
-    if (mask) {
-        gone |= mask[id / 32] >> (id % 32) & 1;
+/* Keyed by a double, so that draws and plain values go the same way. */
+static __device__ int all_best(double key, int id, table &t) {
+    for (int o = 16; o; o >>= 1) {
+        double other = __shfl_xor_sync(~0u, key, o);
+        int other_id = __shfl_xor_sync(~0u, id, o);
+        take_better(key, id, other, other_id);
     }
+    __syncthreads();
+    if (threadIdx.x % 32 == 0) {
+        t.keys[threadIdx.x / 32] = key;
+        t.ids[threadIdx.x / 32] = id;
+    }
+    __syncthreads();
+    key = t.keys[0];
+    id = t.ids[0];
+    for (int w = 1; w < WARPS; w++) {
+        take_better(key, id, t.keys[w], t.ids[w]);
+    }
+    return id;
+}
+
+/* ---- one thread's part of a row ----*/
+
+/* The best two of what it has seen, in the order of their ids. */
+struct best2 {
+    float z[2];
+    int id[2];
+
+    __device__ void see(float v, int i) {
+        if (v == -CUDART_INF_F) {
+            return;
+        }
+        if (id[0] < 0 || v > z[0]) {
+            z[1] = z[0], id[1] = id[0];
+            z[0] = v, id[0] = i;
+        } else if (id[1] < 0 || v > z[1]) {
+            z[1] = v, id[1] = i;
+        }
+    }
+};
+
+static __device__ bool forbidden(int id, const berth_pick_in &in, const uint32_t *mask) {
+    bool gone = mask && (mask[id / 32] >> (id % 32) & 1);
 #pragma unroll
     for (int i = 0; i < 4; i++) {
         gone |= id >= in.forbid[i][0] && id < in.forbid[i][1];
     }
-    return gone ? -CUDART_INF_F : v;
+    return gone;
+}
+
+/* Filters ids [begin, end) of the row in place: what is forbidden or NaN becomes -inf. */
+static __device__ best2 filter(float *z, int begin, int end, const berth_pick_in &in,
+                               const uint32_t *mask) {
+    best2 best = {{0, 0}, {-1, -1}};
+#pragma unroll 8
+    for (int i = begin + threadIdx.x; i < end; i += THREADS) {
+        const float raw = z[i], v = raw != raw || forbidden(i, in, mask) ? -CUDART_INF_F : raw;
+        z[i] = v;
+        best.see(v, i);
+    }
+    return best;
+}
+
+static __device__ float sum_exp(const float *z, int begin, int end, float most) {
+    float sum = 0;
+#pragma unroll 8
+    for (int i = begin + threadIdx.x; i < end; i += THREADS) {
+        sum += z[i] == z[i] ? expf(z[i] - most) : 0.0f; /* NaN only before the filter */
+    }
+    return sum;
+}
+
+/* softmax of the row as it is, at in.probe */
+static __device__ float probe(const float *z, int v, int id, table &t) {
+    float most = -CUDART_INF_F;
+#pragma unroll 8
+    for (int i = threadIdx.x; i < v; i += THREADS) {
+        most = fmaxf(most, z[i]); /* fmaxf drops NaN */
+    }
+    most = all_max(most, t);
+    const float own = z[id], sum = all_sum(sum_exp(z, 0, v, most), t);
+    return own == own && sum > 0 ? expf(own - most) / sum : 0.0f;
 }
 
 /* Salmon et al., SC 2011: Philox4x32-10; word id % 4 of block id / 4. */
@@ -105,97 +161,72 @@ static __device__ uint32_t philox_word(const berth_pick_in &in, uint32_t id) {
     return c[id % 4];
 }
 
+/* A draw from ids [begin, v) of the filtered row. */
+static __device__ int draw(const float *z, int begin, int v, const berth_pick_in &in, table &t) {
+    double best = 0;
+    int id = -1;
+    for (int i = begin + threadIdx.x; i < v; i += THREADS) {
+        if (z[i] != -CUDART_INF_F) {
+            const double u = ((double)philox_word(in, (uint32_t)i) + 0.5) / 4294967296.0;
+            take_better(best, id, (double)z[i] / (double)in.temperature - log(-log(u)), i);
+        }
+    }
+    return all_best(best, id, t);
+}
+
+/* Fills margin by the group rule; returns the first id that is left. */
+static __device__ int group_rule(const float *z, int begin, int v, const best2 &text,
+                                 const best2 &group, float *margin, table &t) {
+    const float most_text = all_max(text.id[0] < 0 ? -CUDART_INF_F : text.z[0], t);
+    const float most = all_max(group.id[0] < 0 ? -CUDART_INF_F : group.z[0], t);
+    float sum = -CUDART_INF_F;
+    if (most > -CUDART_INF_F) {
+        sum = most + logf(all_sum(sum_exp(z, begin, v, most), t));
+    }
+    *margin = sum - most_text;
+    return sum > most_text ? begin : 0;
+}
+
 static __global__ void __launch_bounds__(THREADS)
     pick_rows(view logits, view in_view, view out_view, view mask, view probs, bound live) {
-    __shared__ float shared[32];
-    __shared__ double keys[THREADS];
-    __shared__ int ids[THREADS];
-    int64_t r = blockIdx.x;
+    __shared__ table t;
+    after_previous();
+    const int64_t r = blockIdx.x;
     if (live.dead(r)) {
         return;
     }
     const int v = (int)logits.cols;
-    const float *z = logits.f32() + logits.row(r);
+    float *z = logits.f32() + logits.row(r);
     const berth_pick_in in =
         *(const berth_pick_in *)((const uint32_t *)in_view.data + in_view.row(r));
     const uint32_t *bits =
         in.mask >= 0 && mask.data ? (const uint32_t *)mask.data + mask.row(in.mask) : NULL;
     berth_pick_out out = {};
-    /* the probe, on the row as it is */
     if (in.probe >= 0) {
-        float most = -CUDART_INF_F, sum = 0;
-        for (int i = threadIdx.x; i < v; i += THREADS) {
-            most = fmaxf(most, z[i]); /* fmaxf drops NaN */
-        }
-        most = all_max(most, shared);
-        for (int i = threadIdx.x; i < v; i += THREADS) {
-            sum += z[i] == z[i] ? expf(z[i] - most) : 0.0f;
-        }
-        float all = all_sum(sum, shared), own = z[in.probe];
-        out.probe_prob = own == own && all > 0 ? expf(own - most) / all : 0.0f;
+        out.probe_prob = probe(z, v, in.probe, t);
+        __syncthreads(); /* before the row changes */
     }
-    /* the group rule */
+    const int begin = in.group_begin < 0 ? v : in.group_begin;
+    best2 best = filter(z, 0, begin, in, bits), group = filter(z, begin, v, in, bits);
+    __syncthreads();
     int floor = 0;
     out.group_margin = CUDART_NAN_F;
     if (in.group_begin >= 0) {
-        float text = -CUDART_INF_F, most = -CUDART_INF_F, sum = 0;
-        for (int i = threadIdx.x; i < v; i += THREADS) {
-            float f = filtered(z, i, in, bits, 0);
-            text = i < in.group_begin ? fmaxf(text, f) : text;
-            most = i < in.group_begin ? most : fmaxf(most, f);
+        floor = group_rule(z, begin, v, best, group, &out.group_margin, t);
+        if (floor > 0) {
+            best = {{0, 0}, {-1, -1}};
         }
-        text = all_max(text, shared);
-        most = all_max(most, shared);
-        for (int i = in.group_begin + threadIdx.x; i < v && most > -CUDART_INF_F; i += THREADS) {
-            sum += expf(filtered(z, i, in, bits, 0) - most);
-        }
-        float group = most > -CUDART_INF_F ? most + logf(all_sum(sum, shared)) : -CUDART_INF_F;
-        out.group_margin = group - text;
-        floor = group > text ? in.group_begin : 0;
-    }
-    /* the best two, and the sum for log-probabilities */
-    best first = {0, -1}, second = {0, -1};
-    for (int i = threadIdx.x; i < v; i += THREADS) {
-        float f = filtered(z, i, in, bits, floor);
-        if (f == -CUDART_INF_F) {
-            continue;
-        }
-        if (better(f, i, first.z, first.id)) {
-            second = first;
-            first = {f, i};
-        } else if (better(f, i, second.z, second.id)) {
-            second = {f, i};
+        for (int i = 0; i < 2 && group.id[i] >= 0; i++) {
+            best.see(group.z[i], group.id[i]);
         }
     }
-    int top = all_best(first.z, first.id, keys, ids);
-    bool mine = top >= 0 && first.id == top;
-    int next = all_best(mine ? second.z : first.z, mine ? second.id : first.id, keys, ids);
-    float most = top < 0 ? 0.0f : z[top], sum = 0;
-    for (int i = threadIdx.x; i < v; i += THREADS) {
-        sum += expf(filtered(z, i, in, bits, floor) - most);
-    }
-    float total = all_sum(sum, shared);
-    int id = top;
-    if (in.temperature > 0 && top >= 0) {
-        double best_key = 0;
-        int best_id = -1;
-        for (int i = threadIdx.x; i < v; i += THREADS) {
-            float f = filtered(z, i, in, bits, floor);
-            if (f == -CUDART_INF_F) {
-                continue;
-            }
-            double u = ((double)philox_word(in, (uint32_t)i) + 0.5) / 4294967296.0;
-            double key = (double)f / (double)in.temperature - log(-log(u));
-            if (best_id < 0 || key > best_key) {
-                best_key = key;
-                best_id = i;
-            }
-        }
-        id = all_best(best_key, best_id, keys, ids);
-    }
-    for (int i = threadIdx.x; i < v && probs.data; i += THREADS) {
-        float e = expf(filtered(z, i, in, bits, floor) - most);
-        probs.f32()[probs.row(r) + i] = total > 0 ? e / total : 0.0f; /* nothing left: all zero */
+    const int top = all_best(best.z[0], best.id[0], t), mine = top >= 0 && best.id[0] == top;
+    const int next = all_best(best.z[mine], best.id[mine], t);
+    const float most = top < 0 ? 0.0f : z[top];
+    const float total = all_sum(sum_exp(z, floor, v, most), t);
+    const int id = in.temperature > 0 && top >= 0 ? draw(z, floor, v, in, t) : top;
+    for (int i = threadIdx.x; i < v && probs.data; i += THREADS) { /* nothing left: all zero */
+        probs.f32()[probs.row(r) + i] = i >= floor && total > 0 ? expf(z[i] - most) / total : 0.0f;
     }
     if (threadIdx.x == 0) {
         out.id = id;
@@ -209,7 +240,7 @@ static __global__ void __launch_bounds__(THREADS)
 }
 
 void launch_pick(cudaStream_t s, const struct berth_op_pick *op, struct bound live) {
-    pick_rows<<<(unsigned)op->logits.rows, THREADS, 0, s>>>(
-        make_view(&op->logits), make_view(&op->in), make_view(&op->out), make_view(&op->mask),
-        make_view(&op->all_probs), live);
+    start(s, (unsigned)op->logits.rows, THREADS, 0, pick_rows, make_view(&op->logits),
+          make_view(&op->in), make_view(&op->out), make_view(&op->mask), make_view(&op->all_probs),
+          live);
 }

@@ -6,6 +6,7 @@ enum { ROW_THREADS = 128 };
 /* One block a row: y[r] = table[ids[r]] * scale + positions[pos[r]]. */
 static __global__ void embed_rows(view ids, view pos, view table, view positions, view y,
                                   float scale, bound live) {
+    after_previous();
     int64_t r = blockIdx.x;
     if (live.dead(r)) {
         return;
@@ -18,9 +19,9 @@ static __global__ void embed_rows(view ids, view pos, view table, view positions
 }
 
 void launch_embed(cudaStream_t s, const struct berth_op_embed *op, struct bound live) {
-    embed_rows<<<(unsigned)op->y.rows, ROW_THREADS, 0, s>>>(
-        make_view(&op->ids), make_view(&op->pos), make_view(&op->table), make_view(&op->positions),
-        make_view(&op->y), op->scale, live);
+    start(s, (unsigned)op->y.rows, ROW_THREADS, 0, embed_rows, make_view(&op->ids),
+          make_view(&op->pos), make_view(&op->table), make_view(&op->positions), make_view(&op->y),
+          op->scale, live);
 }
 
 /* Sum over the block in a fixed tree: lanes by xor, then warps in order. */
@@ -40,38 +41,53 @@ static __device__ float block_sum(float v, float *shared) {
     return sum;
 }
 
-/* One block a row; mean first, then the variance around it. */
+/* One block a row, which it keeps in registers: PER columns a thread. Mean first, then the variance
+ * around it. */
+template <int PER>
 static __global__ void norm_rows(view x, const float *gamma, const float *beta, view y, float eps,
                                  bound live) {
     __shared__ float shared[32];
+    after_previous();
     int64_t r = blockIdx.x;
     if (live.dead(r)) {
         return;
     }
     const float *in = x.f32() + x.row(r);
     float *out = y.f32() + y.row(r);
-    float sum = 0, squares = 0;
-    for (int64_t c = threadIdx.x; c < x.cols; c += blockDim.x) {
-        sum += in[c];
+    float v[PER], sum = 0, squares = 0;
+#pragma unroll
+    for (int i = 0; i < PER; i++) {
+        int64_t c = threadIdx.x + i * ROW_THREADS;
+        v[i] = c < x.cols ? in[c] : 0.0f;
+        sum += v[i];
     }
     float mean = block_sum(sum, shared) / (float)x.cols;
-    for (int64_t c = threadIdx.x; c < x.cols; c += blockDim.x) {
-        float v = in[c] - mean;
-        squares += v * v;
+#pragma unroll
+    for (int i = 0; i < PER; i++) {
+        v[i] -= mean;
+        squares += threadIdx.x + i * ROW_THREADS < x.cols ? v[i] * v[i] : 0.0f;
     }
     float inverse = 1.0f / sqrtf(block_sum(squares, shared) / (float)x.cols + eps);
-    for (int64_t c = threadIdx.x; c < x.cols; c += blockDim.x) {
-        out[c] = (in[c] - mean) * inverse * gamma[c] + beta[c];
+#pragma unroll
+    for (int i = 0; i < PER; i++) {
+        int64_t c = threadIdx.x + i * ROW_THREADS;
+        if (c < x.cols) {
+            out[c] = v[i] * inverse * gamma[c] + beta[c];
+        }
     }
 }
 
 void launch_layer_norm(cudaStream_t s, const struct berth_op_layer_norm *op, struct bound live) {
-    norm_rows<<<(unsigned)op->x.rows, ROW_THREADS, 0, s>>>(
-        make_view(&op->x), make_view(&op->gamma).f32(), make_view(&op->beta).f32(),
-        make_view(&op->y), op->eps, live);
+    auto kernel = op->x.cols <= 4 * ROW_THREADS    ? norm_rows<4>
+                  : op->x.cols <= 16 * ROW_THREADS ? norm_rows<16>
+                                                   : norm_rows<64>;
+    start(s, (unsigned)op->x.rows, ROW_THREADS, 0, kernel, make_view(&op->x),
+          make_view(&op->gamma).f32(), make_view(&op->beta).f32(), make_view(&op->y), op->eps,
+          live);
 }
 
 static __global__ void gather_rows(view x, view rows, view y, bound live) {
+    after_previous();
     int64_t r = blockIdx.x;
     if (live.dead(r)) {
         return;
@@ -84,12 +100,13 @@ static __global__ void gather_rows(view x, view rows, view y, bound live) {
 }
 
 void launch_gather(cudaStream_t s, const struct berth_op_gather *op, struct bound live) {
-    gather_rows<<<(unsigned)op->y.rows, ROW_THREADS, 0, s>>>(
-        make_view(&op->x), make_view(&op->rows), make_view(&op->y), live);
+    start(s, (unsigned)op->y.rows, ROW_THREADS, 0, gather_rows, make_view(&op->x),
+          make_view(&op->rows), make_view(&op->y), live);
 }
 
 /* One block a row of x: [key | value], each heads x head_dim. */
 static __global__ void store_rows(view x, view table, view pos, float *kv, berth_kv k, bound live) {
+    after_previous();
     int64_t r = blockIdx.x;
     if (live.dead(r)) {
         return;
@@ -111,14 +128,14 @@ static float *kv_data(const struct berth_kv *kv) {
 }
 
 void launch_kv_store(cudaStream_t s, const struct berth_op_kv_store *op, struct bound live) {
-    store_rows<<<(unsigned)op->x.rows, ROW_THREADS, 0, s>>>(
-        make_view(&op->x), make_view(&op->table), make_view(&op->pos), kv_data(&op->kv), op->kv,
-        live);
+    start(s, (unsigned)op->x.rows, ROW_THREADS, 0, store_rows, make_view(&op->x),
+          make_view(&op->table), make_view(&op->pos), kv_data(&op->kv), op->kv, live);
 }
 
 /* Block (i, part): copies a part of page from[i] to page to[i]; V is what is moved at a time. */
 template <class V>
 static __global__ void copy_pages(view from, view to, float *kv, int64_t page_stride, bound live) {
+    after_previous();
     int64_t i = blockIdx.x;
     if (live.dead(i)) {
         return;
@@ -135,6 +152,6 @@ static __global__ void copy_pages(view from, view to, float *kv, int64_t page_st
 void launch_kv_copy(cudaStream_t s, const struct berth_op_kv_copy *op, struct bound live) {
     dim3 grid((unsigned)op->from.cols, 16);
     auto kernel = op->kv.page_stride % 4 == 0 ? copy_pages<float4> : copy_pages<float>;
-    kernel<<<grid, 256, 0, s>>>(make_view(&op->from), make_view(&op->to), kv_data(&op->kv),
-                                op->kv.page_stride, live);
+    start(s, grid, 256, 0, kernel, make_view(&op->from), make_view(&op->to), kv_data(&op->kv),
+          op->kv.page_stride, live);
 }

@@ -1,12 +1,12 @@
 /* The oracle: host memory, weights as given, programs run op by op. */
 #include "base/alloc.h"
 #include "base/compiler.h"
+#include "base/dtype.h"
 #include "base/error.h"
 #include "compute/compute.h"
 #include "compute/hostmem.h"
 #include "compute/ops.h"
 #include "compute/ref/ref_ops.h"
-#include "compute/tensor.h"
 #include <stdio.h>
 
 struct berth_program {
@@ -143,6 +143,7 @@ int bth_ref_open(struct berth_device **out, struct berth_error *err) {
     }
     d->ops = &ref_ops;
     d->max_windows = 1;
+    d->turn_flops = 4e9;
     d->total_bytes = bth_hostmem_total();
     snprintf(d->name, sizeof(d->name), "ref");
     snprintf(d->description, sizeof(d->description), "plain loops, the oracle");

@@ -1,6 +1,6 @@
 #include "compute/ref/ref_ops.h"
 
-#include "compute/tensor.h"
+#include "base/dtype.h"
 #include <math.h>
 #include <string.h>
 

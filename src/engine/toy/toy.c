@@ -45,7 +45,7 @@ struct toy_session {
     uint64_t key;
     uint32_t rows;
     size_t bytes;
-    bool drawn, cancelled;
+    bool stream, drawn, cancelled;
     int fail;
 };
 
@@ -261,6 +261,7 @@ static int begin(struct berth_model *model, const struct berth_request *request,
         return bth_error_nomem(err);
     }
     s->base.model = model;
+    s->stream = request->stream;
     int rc = parse(request, s, err);
     if (rc == 0) {
         s->text = bth_strndup(request->input.data ? request->input.data : "", request->input.size);
@@ -331,7 +332,7 @@ static int move_on(struct toy_session *s, struct berth_error *err) {
         return bth_error(err, s->fail, "the toy session fails, as it was told to");
     }
     int rc = emit(s, BERTH_ITEM_PROGRESS);
-    for (int64_t i = 0; rc == 0 && i < s->emit; i++) {
+    for (int64_t i = 0; rc == 0 && s->stream && i < s->emit; i++) {
         rc = emit(s, BERTH_ITEM_PARTIAL);
     }
     if (rc == 0 && s->done == s->host_turns + s->turns) {

@@ -36,26 +36,25 @@ static struct rows place_rows(const struct whisper_model *m, int64_t r, int64_t 
                              m->dims.vocab)};
 }
 
-static struct berth_kv page_kv(const struct whisper_model *m, int layer) {
-    int64_t block = WHISPER_PAGE * m->dims.d;
-    return (struct berth_kv){.buffer = m->pages,
-                             .page_stride = m->page_stride,
-                             .page_rows = WHISPER_PAGE,
+/* A layer's keys and values in pages of `rows` positions, `stride` elements apart. */
+static struct berth_kv kv(const struct whisper_model *m, struct berth_buffer *buffer,
+                          int64_t stride, int64_t rows, int layer) {
+    const int64_t block = rows * m->dims.d;
+    return (struct berth_kv){.buffer = buffer,
+                             .page_stride = stride,
+                             .page_rows = rows,
                              .heads = m->dims.heads,
                              .head_dim = WHISPER_HEAD,
                              .key_offset = 2 * block * layer,
                              .value_offset = 2 * block * layer + block};
 }
 
+static struct berth_kv page_kv(const struct whisper_model *m, int layer) {
+    return kv(m, m->pages, m->page_stride, WHISPER_PAGE, layer);
+}
+
 static struct berth_kv cross_kv(const struct whisper_model *m, int layer) {
-    int64_t block = WHISPER_POSITIONS * m->dims.d;
-    return (struct berth_kv){.buffer = m->crosses,
-                             .page_stride = m->cross_stride,
-                             .page_rows = WHISPER_POSITIONS,
-                             .heads = m->dims.heads,
-                             .head_dim = WHISPER_HEAD,
-                             .key_offset = 2 * block * layer,
-                             .value_offset = 2 * block * layer + block};
+    return kv(m, m->crosses, m->cross_stride, WHISPER_POSITIONS, layer);
 }
 
 static void norm(struct bth_builder *b, int live, const struct whisper_norm *n,

@@ -1,12 +1,14 @@
 /*
- * The encoder as a list of programs, one per ENCODE turn, each planned at PIECE_FLOPS or less so
- * that a turn stays near 20 ms on two cores:
+ * The encoder as a list of programs, one per ENCODE turn, each planned at what the device does in
+ * about 20 ms (berth_device.turn_flops):
  *
  *     convolutions -> x
  *     per layer: norm, q k v (in parts of the rows)
  *                attention of a part of the queries over all keys, out, norm, feed forward
  *     final norm
- *     per decoder layer: cross keys and values (several layers a turn, or a layer in parts)
+ *     per decoder layer: cross keys and values
+ *
+ * Neighbours on all rows share a turn while they fit it; a layer that does not is cut by its rows.
  *
  * A window's state between turns is in its encode slot: x [1500, d], then q, k, v
  * [heads][1500][64]; the final norm goes where q was. live[0] is the number of windows, live[1] of
@@ -17,8 +19,6 @@
 #include "base/error.h"
 #include "compute/ops.h"
 #include "compute/tensor.h"
-
-#define PIECE_FLOPS 4e9
 
 enum { WINDOWS = 0, ROWS = 1 }; /* live counts */
 
@@ -58,29 +58,66 @@ static struct berth_tensor qkv_part(const struct whisper_model *m, int part) {
                          m->dims.heads);
 }
 
-/* Ends a piece that works on `rows` rows of a window. */
-static int finish_piece(struct whisper_model *m, struct bth_builder *b, int64_t rows,
-                        struct berth_error *err) {
+/* The piece that is being put together. */
+struct piece {
+    struct whisper_model *m;
+    struct bth_builder ops;
+    int64_t rows; /* of one window that it works on; 0: none is open */
+    double flops; /* of one window */
+};
+
+static int close_piece(struct piece *p, struct berth_error *err) {
+    struct whisper_model *m = p->m;
+    if (p->rows == 0) {
+        return 0;
+    }
+    const int64_t rows = p->rows;
+    p->rows = 0;
     if (m->n_pieces == WHISPER_MAX_PIECES) {
-        bth_builder_finish(b);
+        bth_builder_finish(&p->ops);
         return bth_error(err, BERTH_EUNSUPPORTED, "the encoder is too large");
     }
-    int rc = bth_builder_build(b, m->workspace, &m->pieces[m->n_pieces], err);
+    int rc = bth_builder_build(&p->ops, m->workspace, &m->pieces[m->n_pieces], err);
     if (rc == 0) {
         m->piece_rows[m->n_pieces++] = (int32_t)rows;
     }
     return rc;
 }
 
-static int build_convolutions(struct whisper_model *m, struct berth_error *err) {
+/* Room for `flops` more on `rows` rows of a window: in the open piece if they fit, else in a new
+ * one. */
+static int add_to_piece(struct piece *p, int64_t rows, double flops, struct berth_error *err) {
+    const bool whole = rows == WHISPER_POSITIONS && p->rows == WHISPER_POSITIONS;
+    if (whole && p->flops + flops <= p->m->base.device->turn_flops) {
+        p->flops += flops;
+        return 0;
+    }
+    int rc = close_piece(p, err);
+    bth_builder_init(&p->ops, p->m->base.device);
+    p->rows = rc < 0 ? 0 : rows;
+    p->flops = flops;
+    return rc;
+}
+
+static double product_flops(int64_t rows, int64_t n, int64_t k) {
+    return 2.0 * (double)rows * (double)n * (double)k;
+}
+
+static int build_convolutions(struct piece *p, struct berth_error *err) {
+    struct whisper_model *m = p->m;
     const struct whisper_dims *d = &m->dims;
-    struct bth_builder b;
-    bth_builder_init(&b, m->base.device);
+    int rc = add_to_piece(p, WHISPER_POSITIONS,
+                          product_flops(WHISPER_FRAMES, d->d, 3 * d->mels) +
+                              product_flops(WHISPER_POSITIONS, d->d, 3 * d->d),
+                          err);
+    if (rc < 0) {
+        return rc;
+    }
     struct berth_tensor mel =
         bth_tensor(m->mel, BERTH_F32, 0, m->windows * WHISPER_FRAMES, d->mels);
     struct berth_tensor mid =
         bth_tensor(m->scratch, BERTH_F32, 0, m->windows * WHISPER_FRAMES, d->d);
-    bth_op_conv3(&b, WINDOWS,
+    bth_op_conv3(&p->ops, WINDOWS,
                  &(struct berth_op_conv3){.x = mel,
                                           .bias = m->conv1.b,
                                           .y = mid,
@@ -90,7 +127,7 @@ static int build_convolutions(struct whisper_model *m, struct berth_error *err) 
                                           .t_out = WHISPER_FRAMES,
                                           .stride = 1,
                                           .act = BERTH_ACT_GELU});
-    bth_op_conv3(&b, WINDOWS,
+    bth_op_conv3(&p->ops, WINDOWS,
                  &(struct berth_op_conv3){.x = mid,
                                           .bias = m->conv2.b,
                                           .add = m->encoder_positions,
@@ -101,7 +138,7 @@ static int build_convolutions(struct whisper_model *m, struct berth_error *err) 
                                           .t_out = WHISPER_POSITIONS,
                                           .stride = 2,
                                           .act = BERTH_ACT_GELU});
-    return finish_piece(m, &b, WHISPER_POSITIONS, err);
+    return 0;
 }
 
 /* Dense scratch rows of `cols`, behind `before` elements a row for all windows' rows. */
@@ -118,14 +155,30 @@ static void norm(struct bth_builder *b, const struct whisper_norm *n, struct ber
                           .x = x, .gamma = n->gamma, .beta = n->beta, .y = y, .eps = 1e-5f});
 }
 
-static int build_qkv(struct whisper_model *m, const struct whisper_layer *l, int64_t r0, int64_t n,
+/* x += l(from) */
+static void linear_onto(struct bth_builder *b, const struct whisper_linear *l,
+                        struct berth_tensor from, struct berth_tensor x) {
+    bth_op_linear(b, ROWS,
+                  &(struct berth_op_linear){
+                      .x = from, .bias = l->b, .residual = x, .y = x, .w = l->w, .many = true});
+}
+
+static double qkv_flops(const struct whisper_dims *d, int64_t n) {
+    return product_flops(n, 3 * d->d, d->d);
+}
+
+static int build_qkv(struct piece *p, const struct whisper_layer *l, int64_t r0, int64_t n,
                      struct berth_error *err) {
+    struct whisper_model *m = p->m;
+    struct bth_builder *b = &p->ops;
     int64_t d = m->dims.d;
-    struct bth_builder b;
-    bth_builder_init(&b, m->base.device);
+    int rc = add_to_piece(p, n, qkv_flops(&m->dims, n), err);
+    if (rc < 0) {
+        return rc;
+    }
     struct berth_tensor normed = scratch_rows(m, 0, n, d);
-    norm(&b, &l->self_norm, x_rows(m, r0, n), normed);
-    bth_op_linear(&b, ROWS,
+    norm(b, &l->self_norm, x_rows(m, r0, n), normed);
+    bth_op_linear(b, ROWS,
                   &(struct berth_op_linear){.x = normed,
                                             .bias = l->qkv.b,
                                             .y = heads_in_slot(m, m->encodes, m->encode_stride,
@@ -135,18 +188,27 @@ static int build_qkv(struct whisper_model *m, const struct whisper_layer *l, int
                                             .scale_cols = d,
                                             .scale = 0.125f, /* 64^-1/2, on the queries */
                                             .many = true});
-    return finish_piece(m, &b, n, err);
+    return 0;
+}
+
+static double block_flops(const struct whisper_dims *d, int64_t n) {
+    return 2 * product_flops(n, WHISPER_POSITIONS, d->d) + product_flops(n, d->d, d->d) +
+           2 * product_flops(n, d->ffn, d->d);
 }
 
 /* Queries [r0, r0 + n) attend, and their rows go through the rest of the layer. */
-static int build_block(struct whisper_model *m, const struct whisper_layer *l, int64_t r0,
-                       int64_t n, struct berth_error *err) {
+static int build_block(struct piece *p, const struct whisper_layer *l, int64_t r0, int64_t n,
+                       struct berth_error *err) {
+    struct whisper_model *m = p->m;
+    struct bth_builder *b = &p->ops;
     int64_t d = m->dims.d;
-    struct bth_builder b;
-    bth_builder_init(&b, m->base.device);
+    int rc = add_to_piece(p, n, block_flops(&m->dims, n), err);
+    if (rc < 0) {
+        return rc;
+    }
     struct berth_tensor attended = scratch_rows(m, 0, n, d), normed = scratch_rows(m, d, n, d);
     struct berth_tensor hidden = scratch_rows(m, 2 * d, n, m->dims.ffn), x = x_rows(m, r0, n);
-    bth_op_attend_full(&b, WINDOWS,
+    bth_op_attend_full(b, WINDOWS,
                        &(struct berth_op_attend_full){.q = qkv_part(m, 0),
                                                       .k = qkv_part(m, 1),
                                                       .v = qkv_part(m, 2),
@@ -157,46 +219,33 @@ static int build_block(struct whisper_model *m, const struct whisper_layer *l, i
                                                       .head_dim = WHISPER_HEAD,
                                                       .q0 = r0,
                                                       .nq = n});
-    bth_op_linear(&b, ROWS,
-                  &(struct berth_op_linear){.x = attended,
-                                            .bias = l->self_out.b,
-                                            .residual = x,
-                                            .y = x,
-                                            .w = l->self_out.w,
-                                            .many = true});
-    norm(&b, &l->ffn_norm, x, normed);
-    bth_op_linear(&b, ROWS,
+    linear_onto(b, &l->self_out, attended, x);
+    norm(b, &l->ffn_norm, x, normed);
+    bth_op_linear(b, ROWS,
                   &(struct berth_op_linear){.x = normed,
                                             .bias = l->ffn_up.b,
                                             .y = hidden,
                                             .w = l->ffn_up.w,
                                             .act = BERTH_ACT_GELU,
                                             .many = true});
-    bth_op_linear(&b, ROWS,
-                  &(struct berth_op_linear){.x = hidden,
-                                            .bias = l->ffn_down.b,
-                                            .residual = x,
-                                            .y = x,
-                                            .w = l->ffn_down.w,
-                                            .many = true});
-    return finish_piece(m, &b, n, err);
+    linear_onto(b, &l->ffn_down, hidden, x);
+    return 0;
 }
 
-static int parts_of(double flops) {
-    int parts = (int)(flops / PIECE_FLOPS) + 1;
-    return parts < WHISPER_POSITIONS / 16 ? parts : WHISPER_POSITIONS / 16;
-}
+typedef double (*flops_fn)(const struct whisper_dims *d, int64_t n);
+typedef int (*build_fn)(struct piece *p, const struct whisper_layer *l, int64_t r0, int64_t n,
+                        struct berth_error *err);
 
-typedef int (*build_fn)(struct whisper_model *m, const struct whisper_layer *l, int64_t r0,
-                        int64_t n, struct berth_error *err);
-
-/* Parts of at most ceil(1500 / parts) rows, rounded up to full tiles of 16. */
-static int build_parts(struct whisper_model *m, const struct whisper_layer *l, int parts,
+/* All rows in as few equal parts as fit a turn each, rounded up to full tiles of 16. */
+static int build_parts(struct piece *p, const struct whisper_layer *l, flops_fn flops,
                        build_fn build, struct berth_error *err) {
+    const double turn = p->m->base.device->turn_flops;
+    int64_t parts = (int64_t)(flops(&p->m->dims, WHISPER_POSITIONS) / turn) + 1;
+    parts = parts < WHISPER_POSITIONS / 16 ? parts : WHISPER_POSITIONS / 16;
     int64_t each = ((WHISPER_POSITIONS + parts - 1) / parts + 15) / 16 * 16;
     for (int64_t r0 = 0; r0 < WHISPER_POSITIONS; r0 += each) {
         int64_t n = WHISPER_POSITIONS - r0 < each ? WHISPER_POSITIONS - r0 : each;
-        int rc = build(m, l, r0, n, err);
+        int rc = build(p, l, r0, n, err);
         if (rc < 0) {
             return rc;
         }
@@ -210,68 +259,65 @@ static struct berth_tensor output_rows(const struct whisper_model *m, int64_t r0
                    m->dims.d);
 }
 
-static void cross_rows(struct whisper_model *m, struct bth_builder *b, int layer, int64_t r0,
-                       int64_t n) {
+static int build_final_norm(struct piece *p, struct berth_error *err) {
+    struct whisper_model *m = p->m;
+    int rc = add_to_piece(p, WHISPER_POSITIONS, 0, err);
+    if (rc == 0) {
+        norm(&p->ops, &m->encoder_norm, x_rows(m, 0, WHISPER_POSITIONS),
+             output_rows(m, 0, WHISPER_POSITIONS));
+    }
+    return rc;
+}
+
+static double cross_flops(const struct whisper_dims *d, int64_t n) {
+    return product_flops(n, 2 * d->d, d->d);
+}
+
+static int build_cross(struct piece *p, const struct whisper_layer *l, int64_t r0, int64_t n,
+                       struct berth_error *err) {
+    struct whisper_model *m = p->m;
     int64_t block = 2 * WHISPER_POSITIONS * m->dims.d;
-    const struct whisper_linear *kv = &m->decoder[layer].cross_kv;
-    bth_op_linear(
-        b, ROWS,
-        &(struct berth_op_linear){.x = output_rows(m, r0, n),
-                                  .bias = kv->b,
-                                  .y = heads_in_slot(m, m->crosses, m->cross_stride, block * layer,
-                                                     r0, n, 2 * m->dims.heads),
-                                  .w = kv->w,
-                                  .many = true});
-}
-
-static int build_cross_part(struct whisper_model *m, const struct whisper_layer *l, int64_t r0,
-                            int64_t n, struct berth_error *err) {
-    struct bth_builder b;
-    bth_builder_init(&b, m->base.device);
-    cross_rows(m, &b, (int)(l - m->decoder), r0, n);
-    return finish_piece(m, &b, n, err);
-}
-
-static int build_cross(struct whisper_model *m, struct berth_error *err) {
-    double flops = 4.0 * WHISPER_POSITIONS * (double)m->dims.d * (double)m->dims.d;
-    int layers = (int)(PIECE_FLOPS / flops); /* in one piece */
-    for (int i = 0; layers <= 1 && i < m->dims.decoder_layers; i++) {
-        int rc = build_parts(m, &m->decoder[i], parts_of(flops), build_cross_part, err);
-        if (rc < 0) {
-            return rc;
-        }
+    int rc = add_to_piece(p, n, cross_flops(&m->dims, n), err);
+    if (rc < 0) {
+        return rc;
     }
-    for (int i = 0; layers > 1 && i < m->dims.decoder_layers; i += layers) {
-        struct bth_builder b;
-        bth_builder_init(&b, m->base.device);
-        for (int j = i; j < i + layers && j < m->dims.decoder_layers; j++) {
-            cross_rows(m, &b, j, 0, WHISPER_POSITIONS);
-        }
-        int rc = finish_piece(m, &b, WHISPER_POSITIONS, err);
-        if (rc < 0) {
-            return rc;
-        }
-    }
+    bth_op_linear(&p->ops, ROWS,
+                  &(struct berth_op_linear){.x = output_rows(m, r0, n),
+                                            .bias = l->cross_kv.b,
+                                            .y = heads_in_slot(m, m->crosses, m->cross_stride,
+                                                               block * (l - m->decoder), r0, n,
+                                                               2 * m->dims.heads),
+                                            .w = l->cross_kv.w,
+                                            .many = true});
     return 0;
 }
 
-int whisper_encode_build(struct whisper_model *m, struct berth_error *err) {
-    double d = (double)m->dims.d, ffn = (double)m->dims.ffn, t = WHISPER_POSITIONS;
-    int rc = build_convolutions(m, err);
+static int build_all(struct piece *p, struct berth_error *err) {
+    const struct whisper_model *m = p->m;
+    int rc = build_convolutions(p, err);
     for (int i = 0; rc == 0 && i < m->dims.encoder_layers; i++) {
-        const struct whisper_layer *l = &m->encoder[i];
-        rc = build_parts(m, l, parts_of(6 * t * d * d), build_qkv, err);
+        rc = build_parts(p, &m->encoder[i], qkv_flops, build_qkv, err);
         if (rc == 0) {
-            rc = build_parts(m, l, parts_of(4 * t * t * d + 2 * t * d * d + 4 * t * d * ffn),
-                             build_block, err);
+            rc = build_parts(p, &m->encoder[i], block_flops, build_block, err);
         }
     }
     if (rc == 0) {
-        struct bth_builder b;
-        bth_builder_init(&b, m->base.device);
-        norm(&b, &m->encoder_norm, x_rows(m, 0, WHISPER_POSITIONS),
-             output_rows(m, 0, WHISPER_POSITIONS));
-        rc = finish_piece(m, &b, WHISPER_POSITIONS, err);
+        rc = build_final_norm(p, err);
     }
-    return rc < 0 ? rc : build_cross(m, err);
+    for (int i = 0; rc == 0 && i < m->dims.decoder_layers; i++) {
+        rc = build_parts(p, &m->decoder[i], cross_flops, build_cross, err);
+    }
+    return rc;
+}
+
+int whisper_encode_build(struct whisper_model *m, struct berth_error *err) {
+    struct piece p = {.m = m};
+    int rc = build_all(&p, err);
+    if (rc == 0) {
+        return close_piece(&p, err);
+    }
+    if (p.rows) {
+        bth_builder_finish(&p.ops);
+    }
+    return rc;
 }

@@ -8,6 +8,7 @@
 #include "whisper/whisper_model.h"
 
 #include "base/alloc.h"
+#include "base/dtype.h"
 #include "base/error.h"
 #include "compute/tensor.h"
 #include <stdarg.h>

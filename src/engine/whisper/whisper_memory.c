@@ -64,13 +64,9 @@ static struct whisper_inputs input_layout(size_t windows) {
     return l;
 }
 
-static size_t mask_words(const struct whisper_dims *d) {
-    return ((size_t)d->vocab + 31) / 32;
-}
-
 /* Programs may draw a little scratch of their own for each of their ops. */
 static size_t program_bytes(const struct whisper_dims *d) {
-    size_t splits = (WHISPER_POSITIONS + 255) / 256;
+    size_t splits = (WHISPER_POSITIONS + 63) / 64;
     size_t paged =
         WHISPER_MAX_ROWS * (size_t)d->heads * splits * (WHISPER_HEAD + 2) * sizeof(float);
     return (16 << 20) + 2 * (WHISPER_BUCKETS + 2) * paged;
@@ -80,7 +76,8 @@ size_t whisper_workspace_bytes(const struct whisper_dims *d, const struct berth_
     size_t w = (size_t)device->max_windows;
     return scratch_elements(d, w) * sizeof(float) +
            w * WHISPER_FRAMES * (size_t)d->mels * sizeof(float) + input_layout(w).words * 4 +
-           WHISPER_MAX_ROWS * sizeof(struct berth_pick_out) + WHISPER_MASKS * mask_words(d) * 4 +
+           WHISPER_MAX_ROWS * sizeof(struct berth_pick_out) +
+           WHISPER_MASKS * whisper_mask_words(d) * 4 +
            WHISPER_DETECTS * (size_t)d->vocab * sizeof(float) + program_bytes(d);
 }
 
@@ -108,28 +105,6 @@ static int scratch(struct whisper_model *m, size_t bytes, struct berth_buffer **
     return device->ops->buffer_create(device, m->workspace, bytes, out, err);
 }
 
-/* The default list in row 0 of the mask table: symbols, and the ids that are never text. */
-static int default_mask(struct whisper_model *m, struct berth_error *err) {
-    const struct whisper_vocab *v = &m->vocab;
-    const int32_t never[] = {v->transcribe,  v->translate, v->sot,
-                             v->startofprev, v->startoflm, v->nospeech};
-    size_t words = mask_words(&m->dims);
-    uint32_t *mask = bth_calloc(words, sizeof(*mask));
-    if (!mask) {
-        return bth_error_nomem(err);
-    }
-    for (size_t i = 0; i < BTH_COUNT(never); i++) {
-        mask[never[i] / 32] |= 1U << (never[i] % 32);
-    }
-    int rc = whisper_vocab_suppress_symbols(v, mask, err);
-    if (rc == 0) {
-        rc = m->base.device->ops->write(m->masks, 0, mask, words * sizeof(*mask));
-    }
-    bth_free(mask);
-    m->mask_slots.used[0] |= 1; /* row 0 is never given away */
-    return rc;
-}
-
 int whisper_memory_create(struct whisper_model *m, struct berth_error *err) {
     const struct whisper_dims *d = &m->dims;
     size_t w = (size_t)m->base.device->max_windows;
@@ -147,9 +122,6 @@ int whisper_memory_create(struct whisper_model *m, struct berth_error *err) {
         rc = region(m, m->encode_stride, WHISPER_SLOTS, &m->encode_slots, &m->encodes, err);
     }
     if (rc == 0) {
-        rc = slots_create(&m->mask_slots, WHISPER_MASKS, err);
-    }
-    if (rc == 0) {
         rc = scratch(m, scratch_elements(d, w) * sizeof(float), &m->scratch, err);
     }
     if (rc == 0) {
@@ -162,7 +134,7 @@ int whisper_memory_create(struct whisper_model *m, struct berth_error *err) {
         rc = scratch(m, WHISPER_MAX_ROWS * sizeof(struct berth_pick_out), &m->outputs, err);
     }
     if (rc == 0) {
-        rc = scratch(m, WHISPER_MASKS * mask_words(d) * 4, &m->masks, err);
+        rc = scratch(m, WHISPER_MASKS * whisper_mask_words(d) * 4, &m->masks, err);
     }
     if (rc == 0) {
         rc = scratch(m, WHISPER_DETECTS * (size_t)d->vocab * sizeof(float), &m->probs, err);
@@ -176,7 +148,7 @@ int whisper_memory_create(struct whisper_model *m, struct berth_error *err) {
     if (!m->host_inputs || !m->host_outputs || !m->host_mel) {
         return bth_error_nomem(err);
     }
-    return default_mask(m, err);
+    return whisper_masks_create(m, err);
 }
 
 void whisper_memory_destroy(struct whisper_model *m) {
@@ -185,8 +157,7 @@ void whisper_memory_destroy(struct whisper_model *m) {
     for (size_t i = 0; i < BTH_COUNT(buffers); i++) {
         bth_buffer_destroy(buffers[i]);
     }
-    struct whisper_slots *slots[] = {&m->page_slots, &m->cross_slots, &m->encode_slots,
-                                     &m->mask_slots};
+    struct whisper_slots *slots[] = {&m->page_slots, &m->cross_slots, &m->encode_slots};
     for (size_t i = 0; i < BTH_COUNT(slots); i++) {
         bth_free(slots[i]->used);
     }
@@ -206,17 +177,15 @@ static int32_t lowest_free(const struct whisper_slots *s) {
 
 int whisper_slot_take(struct whisper_slots *s, struct berth_buffer *r, int64_t stride,
                       struct berth_reservation *from, int32_t *out, struct berth_error *err) {
+    const size_t bytes = (size_t)stride * sizeof(float);
     int32_t slot = lowest_free(s);
     if (slot < 0) {
         return bth_error(err, BERTH_EOVERLOADED,
                          "too many requests on one model at once: try again later");
     }
-    if (r) {
-        size_t bytes = (size_t)stride * sizeof(float);
-        int rc = r->device->ops->region_commit(r, from, (size_t)slot * bytes, bytes, err);
-        if (rc < 0) {
-            return rc;
-        }
+    int rc = r->device->ops->region_commit(r, from, (size_t)slot * bytes, bytes, err);
+    if (rc < 0) {
+        return rc;
     }
     s->used[slot / 32] |= 1U << (slot % 32);
     *out = slot;
@@ -225,9 +194,7 @@ int whisper_slot_take(struct whisper_slots *s, struct berth_buffer *r, int64_t s
 
 void whisper_slot_drop(struct whisper_slots *s, struct berth_buffer *r, int64_t stride,
                        struct berth_reservation *from, int32_t slot) {
-    if (r) {
-        size_t bytes = (size_t)stride * sizeof(float);
-        r->device->ops->region_decommit(r, from, (size_t)slot * bytes, bytes);
-    }
+    const size_t bytes = (size_t)stride * sizeof(float);
+    r->device->ops->region_decommit(r, from, (size_t)slot * bytes, bytes);
     s->used[slot / 32] &= ~(1U << (slot % 32));
 }

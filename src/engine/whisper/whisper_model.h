@@ -25,7 +25,7 @@ enum {
     WHISPER_MAX_ROWS = 64, /* of a decoder turn */
     WHISPER_BUCKETS = 7,   /* 1, 2, 4, ... 64 rows */
     WHISPER_SLOTS = 1024,  /* sessions at once */
-    WHISPER_MASKS = 64     /* suppress lists at once, the default one included */
+    WHISPER_MASKS = 64     /* different suppress lists at once, the default one included */
 };
 
 struct whisper_dims {
@@ -58,6 +58,12 @@ struct whisper_slots {
     int32_t n;
 };
 
+/* A suppress list in a row of the mask table; sessions with equal lists share it. */
+struct whisper_mask {
+    char *list; /* as the option says it */
+    uint32_t users;
+};
+
 /* What a decoder turn tells the device, in one block: offsets in 32-bit words of `inputs`. */
 struct whisper_inputs {
     size_t ids, pos, len, cross_len, table, cross_table, pick_rows, picks, copy_from, copy_to,
@@ -86,7 +92,7 @@ struct whisper_model {
     struct berth_buffer
         *encodes; /* a window in the encoder: x [1500, d], q, k, v [heads][1500][64] */
     int64_t page_stride, cross_stride, encode_stride; /* f32 elements, multiples of 64 KiB */
-    struct whisper_slots page_slots, cross_slots, encode_slots, mask_slots;
+    struct whisper_slots page_slots, cross_slots, encode_slots;
 
     /* scratch of turns */
     struct berth_buffer *mel;     /* [windows, 3000, mels] f32 */
@@ -95,6 +101,7 @@ struct whisper_model {
     struct berth_buffer *outputs; /* [64] berth_pick_out */
     struct berth_buffer *masks;   /* [WHISPER_MASKS, ceil(vocab / 32)] u32; row 0: the default */
     struct berth_buffer *probs;   /* [WHISPER_DETECTS, vocab] f32 */
+    struct whisper_mask mask_rows[WHISPER_MASKS];
     struct whisper_inputs layout;
     struct berth_reservation *workspace;
 
@@ -139,12 +146,21 @@ void whisper_weights_unload(struct whisper_model *m);
 size_t whisper_workspace_bytes(const struct whisper_dims *d, const struct berth_device *device);
 int whisper_memory_create(struct whisper_model *m, struct berth_error *err);
 void whisper_memory_destroy(struct whisper_model *m);
-/* The lowest free slot, `stride` elements of `region` committed behind it from `r` (region NULL:
- * none). EBUDGET, ENOMEM, EOVERLOADED. Device thread. */
+/* The lowest free slot, `stride` elements of `region` committed behind it from `r`. EBUDGET,
+ * ENOMEM, EOVERLOADED. Device thread. */
 int whisper_slot_take(struct whisper_slots *s, struct berth_buffer *region, int64_t stride,
                       struct berth_reservation *r, int32_t *out, struct berth_error *err);
 void whisper_slot_drop(struct whisper_slots *s, struct berth_buffer *region, int64_t stride,
                        struct berth_reservation *r, int32_t slot);
+
+/* whisper_mask.c: which ids are never produced */
+size_t whisper_mask_words(const struct whisper_dims *d); /* u32 of a row of the mask table */
+int whisper_masks_create(struct whisper_model *m, struct berth_error *err); /* row 0, the default */
+/* The row of a suppress_tokens list; -1: nothing is forbidden. EINVAL, ENOMEM, EOVERLOADED. Device
+ * thread, as its end: give each row back once. */
+int whisper_mask_take(struct whisper_model *m, const char *list, int32_t *out,
+                      struct berth_error *err);
+void whisper_mask_drop(struct whisper_model *m, int32_t row);
 
 /* whisper_encode.c, whisper_decode.c: programs */
 int whisper_encode_build(struct whisper_model *m, struct berth_error *err);

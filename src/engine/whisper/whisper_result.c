@@ -80,6 +80,9 @@ static struct berth_transcript *make_transcript(const struct whisper_session *s,
 }
 
 int whisper_emit_partial(struct whisper_session *s, size_t first) {
+    if (!s->request->stream) {
+        return 0;
+    }
     struct berth_item *item = make(s, BERTH_ITEM_PARTIAL);
     if (!item || !(item->transcript = make_transcript(s, bth_item_arena(item), first))) {
         berth_item_free(item);

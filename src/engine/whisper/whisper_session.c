@@ -18,49 +18,6 @@ static int64_t frames_of(double seconds) {
     return (int64_t)nearbyint(seconds * 100.0);
 }
 
-/* Own lists of forbidden ids; the default is shared, none needs no mask. */
-static int prepare_mask(struct whisper_session *s, struct berth_error *err) {
-    struct whisper_model *m = whisper_session_model(s);
-    const struct whisper_vocab *v = &m->vocab;
-    const char *list = s->options.suppress_tokens;
-    if (strcmp(list, "-1") == 0 || !*list) {
-        return 0;
-    }
-    size_t words = ((size_t)v->size + 31) / 32;
-    uint32_t *mask = bth_calloc(words, sizeof(*mask));
-    if (!mask) {
-        return bth_error_nomem(err);
-    }
-    const int32_t never[] = {v->transcribe,  v->translate, v->sot,
-                             v->startofprev, v->startoflm, v->nospeech};
-    for (size_t i = 0; i < BTH_COUNT(never); i++) {
-        mask[never[i] / 32] |= 1U << (never[i] % 32);
-    }
-    int rc = 0;
-    for (const char *p = list; rc == 0 && *p;) {
-        char *end;
-        long id = strtol(p, &end, 10);
-        p = *end ? end + 1 : end;
-        if (id == -1) {
-            rc = whisper_vocab_suppress_symbols(v, mask, err);
-        } else if (id < 0 || id >= v->size) {
-            rc = bth_error(err, BERTH_EINVAL, "option suppress_tokens: this model has ids 0 to %d",
-                           v->size - 1);
-        } else {
-            mask[id / 32] |= 1U << (id % 32);
-        }
-    }
-    if (rc == 0) {
-        rc = whisper_slot_take(&m->mask_slots, NULL, 0, NULL, &s->mask_slot, err);
-    }
-    if (rc == 0) {
-        rc =
-            m->base.device->ops->write(m->masks, (size_t)s->mask_slot * words * 4, mask, words * 4);
-    }
-    bth_free(mask);
-    return rc;
-}
-
 static int prepare_prompt(struct whisper_session *s, struct berth_error *err) {
     const struct whisper_vocab *v = &whisper_session_model(s)->vocab;
     if (!s->options.initial_prompt) {
@@ -112,7 +69,7 @@ static int prepare(struct whisper_session *s, struct berth_error *err) {
     }
     int rc = prepare_prompt(s, err);
     if (rc == 0) {
-        rc = prepare_mask(s, err);
+        rc = whisper_mask_take(whisper_session_model(s), s->options.suppress_tokens, &s->mask, err);
     }
     return rc < 0 ? rc : bth_pcm_open(&s->request->input, &limits, &s->pcm, err);
 }
@@ -125,7 +82,7 @@ int whisper_begin(struct berth_model *model, const struct berth_request *request
     }
     s->base.model = model;
     s->request = request;
-    s->encode_slot = s->cross_slot = s->mask_slot = -1;
+    s->encode_slot = s->cross_slot = s->mask = -1;
     int rc = whisper_options_parse(request, &s->options, err);
     if (rc == 0) {
         rc = prepare(s, err);
@@ -178,7 +135,7 @@ void whisper_end(struct berth_session *session) {
     whisper_drop_pages(s);
     drop(s, &m->encode_slots, m->encodes, m->encode_stride, &s->encode_slot);
     drop(s, &m->cross_slots, m->crosses, m->cross_stride, &s->cross_slot);
-    drop(s, &m->mask_slots, NULL, 0, &s->mask_slot);
+    whisper_mask_drop(m, s->mask);
     drop_chunk(s);
     bth_mel_destroy(s->mel);
     bth_pcm_close(s->pcm);

@@ -90,9 +90,10 @@ struct whisper_session {
     int64_t clips[WHISPER_MAX_CLIPS];
     int n_clips;
     int64_t seek;
-    int piece;                                  /* of the encoder */
-    int32_t encode_slot, cross_slot, mask_slot; /* -1: none */
-    bool encoded_first; /* cross_slot holds the window at 0, from detection */
+    int piece;                       /* of the encoder */
+    int32_t encode_slot, cross_slot; /* -1: none */
+    int32_t mask;                    /* row of the mask table; -1: none */
+    bool encoded_first;              /* cross_slot holds the window at 0, from detection */
 
     int32_t *tokens; /* all so far, the initial prompt first */
     size_t n_tokens, tokens_capacity, n_prompt, prompt_since;
@@ -137,7 +138,7 @@ void whisper_window_step(struct whisper_session *s);
 
 /* whisper_result.c */
 int whisper_emit_progress(struct whisper_session *s);
-/* Segments [first, n_segments) as a partial result. */
+/* Segments [first, n_segments) as a partial result, if the request wants such. */
 int whisper_emit_partial(struct whisper_session *s, size_t first);
 int whisper_emit_final(struct whisper_session *s);
 

@@ -190,49 +190,62 @@ static int bucket(uint32_t rows) {
     return b;
 }
 
-static int run(struct whisper_model *m, struct berth_program *p, const struct turn *t,
+static int run(const struct whisper_model *m, struct berth_program *p, uint32_t a, uint32_t b,
                struct berth_error *err) {
-    const uint32_t live[BERTH_MAX_LIVE] = {t->rows, t->picks};
+    const uint32_t live[BERTH_MAX_LIVE] = {a, b};
     return m->base.device->ops->program_run(p, live, err);
 }
 
-static int enqueue_step(struct whisper_model *m, struct berth_batch *b, struct berth_error *err) {
+/* Queues what `add` puts together for each session; one that cannot take part fails alone. The
+ * program is the one for so many rows, unless it is given. */
+static int enqueue_rows(struct whisper_model *m, struct berth_batch *b,
+                        int (*add)(struct turn *t, struct whisper_session *s),
+                        struct berth_program *program, struct berth_error *err) {
     struct turn t = {.m = m};
     for (uint32_t i = 0; i < b->n; i++) {
         struct whisper_session *s = session_at(b, i);
-        struct turn before = t;
-        int rc = add_step_rows(&t, s);
+        const struct turn before = t;
+        int rc = add(&t, s);
         if (rc < 0) {
-            t = before; /* only this session has failed */
+            t = before;
             whisper_fail(s, rc);
         }
     }
-    int rc = t.rows ? send_inputs(m, err) : 0;
-    if (rc == 0 && t.copies) {
-        const uint32_t live[BERTH_MAX_LIVE] = {t.copies};
-        rc = m->base.device->ops->program_run(m->copy, live, err);
+    if (!t.rows) {
+        return 0;
     }
-    return rc < 0 || !t.rows ? rc : run(m, m->rows[bucket(t.rows)], &t, err);
+    int rc = send_inputs(m, err);
+    if (rc == 0 && t.copies) {
+        rc = run(m, m->copy, t.copies, 0, err);
+    }
+    return rc < 0 ? rc : run(m, program ? program : m->rows[bucket(t.rows)], t.rows, t.picks, err);
 }
 
-static int settle_step(struct whisper_model *m, struct berth_batch *b, struct berth_error *err) {
+/* Hands each session its picks; `take` says how many they were. */
+static int settle_rows(struct whisper_model *m, struct berth_batch *b,
+                       uint32_t (*take)(struct whisper_session *s,
+                                        const struct berth_pick_out *picks),
+                       struct berth_error *err) {
     int rc = read_outputs(m, WHISPER_MAX_ROWS, err);
-    uint32_t pick = 0;
+    const struct berth_pick_out *picks = m->host_outputs;
     for (uint32_t i = 0; rc == 0 && i < b->n; i++) {
         struct whisper_session *s = session_at(b, i);
-        if (s->rc < 0) {
-            continue;
-        }
-        for (int r = 0; r < s->window.n_rows; r++) {
-            if (!s->rows[r].ended) {
-                whisper_window_take(s, r, &m->host_outputs[pick++]);
-            }
-        }
-        if (s->phase == PHASE_STEP) {
-            whisper_window_step(s);
-        }
+        picks += s->rc < 0 ? 0 : take(s, picks);
     }
     return rc;
+}
+
+static uint32_t take_step(struct whisper_session *s, const struct berth_pick_out *picks) {
+    uint32_t n = 0;
+    for (int r = 0; r < s->window.n_rows; r++) {
+        if (!s->rows[r].ended) {
+            whisper_window_take(s, r, &picks[n++]);
+        }
+    }
+    if (s->phase == PHASE_STEP) {
+        whisper_window_step(s);
+    }
+    return n;
 }
 
 static int prefill_rows(const struct whisper_session *s) {
@@ -240,75 +253,48 @@ static int prefill_rows(const struct whisper_session *s) {
     return left < WHISPER_MAX_ROWS ? left : WHISPER_MAX_ROWS;
 }
 
-/* Does this chunk hold the start of transcript, where the silence probability is read? */
-static bool prefill_probes(const struct whisper_session *s) {
+/* Where the start of transcript lies in the chunk, the silence probability is read. */
+static int add_prefill_rows(struct turn *t, struct whisper_session *s) {
     const struct whisper_window *w = &s->window;
-    return w->sot >= w->prefilled && w->sot < w->prefilled + prefill_rows(s);
-}
-
-static int enqueue_prefill(struct whisper_model *m, struct berth_batch *b,
-                           struct berth_error *err) {
-    struct turn t = {.m = m};
-    for (uint32_t i = 0; i < b->n; i++) {
-        struct whisper_session *s = session_at(b, i);
-        struct whisper_window *w = &s->window;
-        int n = prefill_rows(s);
-        int rc = need_pages(s, w->prefilled + n - 1);
-        if (rc < 0) {
-            whisper_fail(s, rc);
-            continue;
-        }
-        for (int j = w->prefilled; j < w->prefilled + n; j++) {
-            add_row(&t, s, &s->rows[0], w->initial[j], j);
-            if (j == w->sot) {
-                *add_pick(&t) = (struct berth_pick_in){
-                    .mask = -1, .group_begin = -1, .probe = m->vocab.nospeech};
-            }
-        }
-    }
-    int rc = t.rows ? send_inputs(m, err) : 0;
-    return rc < 0 || !t.rows ? rc : run(m, m->rows[bucket(t.rows)], &t, err);
-}
-
-static int settle_prefill(struct whisper_model *m, struct berth_batch *b, struct berth_error *err) {
-    int rc = read_outputs(m, WHISPER_MAX_ROWS, err);
-    uint32_t pick = 0;
-    for (uint32_t i = 0; rc == 0 && i < b->n; i++) {
-        struct whisper_session *s = session_at(b, i);
-        if (s->rc < 0) {
-            continue;
-        }
-        if (prefill_probes(s)) {
-            s->window.no_speech_prob = (double)m->host_outputs[pick++].probe_prob;
-        }
-        s->window.prefilled += prefill_rows(s);
-        if (s->phase == PHASE_PREFILL && s->window.prefilled == s->window.n_initial - 1) {
-            s->phase = PHASE_STEP;
+    const int end = w->prefilled + prefill_rows(s);
+    int rc = need_pages(s, end - 1);
+    for (int j = w->prefilled; rc == 0 && j < end; j++) {
+        add_row(t, s, &s->rows[0], w->initial[j], j);
+        if (j == w->sot) {
+            *add_pick(t) = (struct berth_pick_in){
+                .mask = -1, .group_begin = -1, .probe = t->m->vocab.nospeech};
         }
     }
     return rc;
 }
 
+static uint32_t take_prefill(struct whisper_session *s, const struct berth_pick_out *picks) {
+    struct whisper_window *w = &s->window;
+    const int end = w->prefilled + prefill_rows(s);
+    const bool probed = w->sot >= w->prefilled && w->sot < end;
+    if (probed) {
+        w->no_speech_prob = (double)picks->probe_prob;
+    }
+    w->prefilled = end;
+    if (s->phase == PHASE_PREFILL && w->prefilled == w->n_initial - 1) {
+        s->phase = PHASE_STEP;
+    }
+    return probed;
+}
+
 /* The languages' tokens are all that may come after the start of transcript. */
-static int enqueue_detect(struct whisper_model *m, struct berth_batch *b, struct berth_error *err) {
-    const struct whisper_vocab *v = &m->vocab;
-    struct turn t = {.m = m};
-    for (uint32_t i = 0; i < b->n; i++) {
-        struct whisper_session *s = session_at(b, i);
-        int rc = need_pages(s, 0);
-        if (rc < 0) {
-            whisper_fail(s, rc);
-            continue;
-        }
-        add_row(&t, s, &s->rows[0], v->sot, 0);
-        *add_pick(&t) = (struct berth_pick_in){
+static int add_detect_row(struct turn *t, struct whisper_session *s) {
+    const struct whisper_vocab *v = &t->m->vocab;
+    int rc = need_pages(s, 0);
+    if (rc == 0) {
+        add_row(t, s, &s->rows[0], v->sot, 0);
+        *add_pick(t) = (struct berth_pick_in){
             .mask = -1,
             .forbid = {{0, v->language0}, {v->language0 + v->n_languages, v->size}},
             .group_begin = -1,
             .probe = -1};
     }
-    int rc = t.rows ? send_inputs(m, err) : 0;
-    return rc < 0 || !t.rows ? rc : run(m, m->detect, &t, err);
+    return rc;
 }
 
 static int settle_detect(struct whisper_model *m, struct berth_batch *b, struct berth_error *err) {
@@ -371,8 +357,8 @@ static int enqueue_encode(struct whisper_model *m, struct berth_batch *b, struct
         n++;
     }
     int rc = n ? send_inputs(m, err) : 0;
-    const uint32_t live[BERTH_MAX_LIVE] = {n, n * (uint32_t)m->piece_rows[b->key]};
-    return rc < 0 || !n ? rc : m->base.device->ops->program_run(m->pieces[b->key], live, err);
+    return rc < 0 || !n ? rc
+                        : run(m, m->pieces[b->key], n, n * (uint32_t)m->piece_rows[b->key], err);
 }
 
 static void settle_encode(struct berth_batch *b) {
@@ -401,11 +387,11 @@ int whisper_enqueue(struct berth_batch *batch, struct berth_error *err) {
     case WHISPER_ENCODE:
         return enqueue_encode(m, batch, err);
     case WHISPER_DETECT:
-        return enqueue_detect(m, batch, err);
+        return enqueue_rows(m, batch, add_detect_row, m->detect, err);
     case WHISPER_PREFILL:
-        return enqueue_prefill(m, batch, err);
+        return enqueue_rows(m, batch, add_prefill_rows, NULL, err);
     case WHISPER_STEP:
-        return enqueue_step(m, batch, err);
+        return enqueue_rows(m, batch, add_step_rows, NULL, err);
     case WHISPER_N_STAGES:
         break;
     }
@@ -430,9 +416,9 @@ static int settle_device(struct whisper_model *m, struct berth_batch *b, struct 
     case WHISPER_DETECT:
         return settle_detect(m, b, err);
     case WHISPER_PREFILL:
-        return settle_prefill(m, b, err);
+        return settle_rows(m, b, take_prefill, err);
     case WHISPER_STEP:
-        return settle_step(m, b, err);
+        return settle_rows(m, b, take_step, err);
     default:
         settle_listen(b);
         return 0;

@@ -102,7 +102,10 @@ int whisper_vocab_encode_prompt(const struct whisper_vocab *v, const char *text,
     }
     int rc = bth_bpe_encode(v->bpe, spaced, length + 1, out_ids, out_n, err);
     bth_free(spaced);
-    return rc < 0 ? bth_error_prefix(err, "prompt: ") : 0;
+    if (rc < 0) {
+        bth_error_prefix(err, "prompt: ");
+    }
+    return rc;
 }
 
 static void forbid(uint32_t *mask, int32_t id) {

@@ -111,9 +111,7 @@ void whisper_window_pick(const struct whisper_session *s, int row, struct berth_
     const struct whisper_window *w = &s->window;
     const struct whisper_row *r = &s->rows[row];
     const struct whisper_vocab *v = &whisper_session_model(s)->vocab;
-    *out = (struct berth_pick_in){.mask = !*s->options.suppress_tokens ? -1
-                                          : s->mask_slot >= 0          ? s->mask_slot
-                                                                       : 0,
+    *out = (struct berth_pick_in){.mask = s->mask,
                                   .probe =
                                       w->step == 0 && w->sot == w->n_initial - 1 ? v->nospeech : -1,
                                   .temperature = (float)s->options.temperatures[w->attempt],

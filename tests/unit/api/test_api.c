@@ -65,7 +65,7 @@ static struct berth_request text_request(const char *text, const struct berth_op
 
 static struct berth_model_stats stats_of(struct berth *b, const char *name) {
     struct berth_model_stats all[N_MODELS + 4];
-    size_t n = berth_models(b, all, BTH_COUNT(all));
+    size_t n = berth_models(b, all, sizeof(*all), BTH_COUNT(all));
     CHECK(n >= N_MODELS && n <= BTH_COUNT(all));
     for (size_t i = 0; i < n; i++) {
         if (strcmp(all[i].name, name) == 0) {
@@ -103,8 +103,8 @@ static void test_open(void) {
     c.models = (void *)1;
     c.n_models = 99;
     CHECK_OK(berth_open(&c, &b, &err), err);
-    CHECK_INT(berth_models(b, NULL, 0), 0);
-    CHECK_INT(berth_devices(b, NULL, 5), 1);
+    CHECK_INT(berth_models(b, NULL, 0, 0), 0);
+    CHECK_INT(berth_devices(b, NULL, 0, 5), 1);
     CHECK_OK(berth_close(b, 0, &err), err);
     CHECK_OK(berth_close(NULL, 0, &err), err);
 }
@@ -126,11 +126,28 @@ static void test_config_file(void) {
     CHECK_STR(berth_lease_model(lease), "toy/mine");
     berth_release(lease);
     struct berth_device_stats d;
-    CHECK_INT(berth_devices(b, &d, 1), 1);
+    CHECK_INT(berth_devices(b, &d, sizeof(d), 1), 1);
     CHECK_INT(d.budget_bytes, 64 << 20);
     CHECK_STR(d.name, "cpu");
     CHECK_OK(berth_close(b, 1000, &err), err);
     unlink(path);
+}
+
+/* A path that no configuration names: every engine is asked, whatever another makes of it. */
+static void test_paths(void) {
+    struct berth *b;
+    struct berth_error err;
+    struct berth_lease *lease = NULL;
+    struct berth_config config = BERTH_CONFIG_INIT;
+    config.file = "";
+    CHECK_OK(berth_open(&config, &b, &err), err);
+    lease = acquire(b, paths[QUICK]);
+    CHECK_STR(berth_lease_model(lease), "toy/quick");
+    berth_release(lease);
+    CHECK_INT(berth_acquire(b, paths[DAMAGED], NULL, &lease, &err), BERTH_EFORMAT);
+    CHECK(strstr(err.message, paths[DAMAGED]));
+    CHECK_INT(berth_acquire(b, folder, NULL, &lease, &err), BERTH_ENOTFOUND);
+    CHECK_OK(berth_close(b, 1000, &err), err);
 }
 
 static void test_acquire(void) {
@@ -246,7 +263,7 @@ static void test_arguments(void) {
     berth_job_cancel(NULL);
     berth_job_free(NULL);
     CHECK_STR(berth_lease_model(NULL), "");
-    CHECK_INT(berth_models(NULL, NULL, 0) + berth_devices(NULL, NULL, 0), 0);
+    CHECK_INT(berth_models(NULL, NULL, 0, 0) + berth_devices(NULL, NULL, 0, 0), 0);
     r = good;
     r.struct_size = offsetof(struct berth_request, stream);
     r.stream = true; /* beyond its end */
@@ -348,7 +365,7 @@ static void test_threads(void) {
     CHECK_INT(s.leases + s.running + s.waiting, 0);
     CHECK_INT(s.session_bytes, 0);
     struct berth_device_stats d;
-    CHECK_INT(berth_devices(b, &d, 1), 1);
+    CHECK_INT(berth_devices(b, &d, sizeof(d), 1), 1);
     CHECK_INT(d.rows, rows);
     CHECK(d.turns > 0 && d.turns <= d.rows);
     struct berth_error err;
@@ -421,6 +438,41 @@ static void test_drain(void) {
     pthread_join(closer, NULL);
 }
 
+/* Callers compiled with a shorter or a longer struct than the library's. */
+static void test_sizes_of_statistics(void) {
+    struct berth *b = open_all();
+    struct berth_error err;
+    enum { N = 2 };
+    struct {
+        char name[64], alias[64];
+    } shorter[N + 1];
+    struct {
+        struct berth_model_stats known;
+        uint64_t later;
+    } longer[N + 1];
+    struct {
+        struct berth_device_stats known;
+        uint64_t later[3];
+    } device;
+    memset(shorter, 'x', sizeof(shorter));
+    memset(longer, 'x', sizeof(longer));
+    memset(&device, 'x', sizeof(device));
+    CHECK_INT(berth_models(b, (void *)shorter, sizeof(*shorter), N), N_MODELS);
+    CHECK_STR(shorter[0].name, "toy/quick");
+    CHECK_STR(shorter[0].alias, "fast");
+    CHECK_STR(shorter[1].name, "toy/slow");
+    CHECK_INT(shorter[2].name[0], 'x'); /* beyond what was asked for */
+    CHECK_INT(berth_models(b, (void *)longer, sizeof(*longer), N), N_MODELS);
+    CHECK_STR(longer[1].known.name, "toy/slow");
+    CHECK_INT(longer[1].known.idle_ms, -1);
+    CHECK_INT(longer[0].later + longer[1].later, 0);
+    CHECK_INT(longer[2].known.name[0], 'x');
+    CHECK_INT(berth_devices(b, (void *)&device, sizeof(device), 1), 1);
+    CHECK_STR(device.known.name, "cpu");
+    CHECK_INT(device.later[0] + device.later[2], 0);
+    CHECK_OK(berth_close(b, 1000, &err), err);
+}
+
 static void test_fork(void) {
     struct berth *b = open_all();
     struct berth_lease *lease = acquire(b, "fast"), *other = NULL;
@@ -436,7 +488,7 @@ static void test_fork(void) {
                   berth_job_wait(job, -1, &item, &err) == BERTH_EFORKED &&
                   berth_unload(b, "fast", -1, &err) == BERTH_EFORKED &&
                   berth_check(b, "fast", &r, &err) == BERTH_EFORKED &&
-                  berth_models(b, NULL, 0) == 0 && berth_devices(b, NULL, 0) == 0 &&
+                  berth_models(b, NULL, 0, 0) == 0 && berth_devices(b, NULL, 0, 0) == 0 &&
                   berth_close(b, -1, &err) == BERTH_EFORKED;
         berth_job_cancel(job);
         berth_job_free(job);
@@ -501,12 +553,14 @@ int main(void) {
     }
     test_open();
     test_config_file();
+    test_paths();
     test_acquire();
     test_arguments();
     test_stream();
     test_threads();
     test_close();
     test_drain();
+    test_sizes_of_statistics();
     test_fork();
     test_failing_memory();
     CHECK_INT(bth_alloc_live(), live);

@@ -10,12 +10,20 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* Asked by LeakSanitizer, where it is. libsndfile 1.2.0 does not free all that it has read of a
+ * damaged Vorbis file. */
+const char *__lsan_default_suppressions(void);
+BTH_EXPORT const char *__lsan_default_suppressions(void) {
+    return "leak:vorbis_info_init";
+}
+
 #define MAX_FRAMES 960000
 #define SINE_HZ    997.0
 
 static const struct bth_pcm_limits no_limit = {.max_seconds = 36000};
 static float made[MAX_FRAMES * 2];
 static float heard[MAX_FRAMES];
+static bool estimated; /* the length may be an mp3's estimate */
 
 struct file {
     int fd;
@@ -86,7 +94,7 @@ static int64_t hear(struct berth_input in, struct bth_pcm_limits limits, size_t 
             rc = bth_pcm_read(p, heard + n, piece, err);
             n += rc > 0 ? rc : 0;
         } while (rc > 0);
-        CHECK(rc < 0 || (uint64_t)n <= planned);
+        CHECK(rc < 0 || estimated || (uint64_t)n <= planned);
         bth_pcm_close(p);
     }
     CHECK_INT(err->code, rc);
@@ -343,6 +351,9 @@ static void not_sound(void) {
         expect_error(as_bytes(&f), BERTH_EAUDIO, cases[i].word);
         expect_error(as_file(&f), BERTH_EAUDIO, cases[i].word);
         expect_error(as_file(&f), BERTH_EAUDIO, f.path);
+        struct berth_input in = as_file(&f);
+        struct bth_pcm *p;
+        CHECK_INT(bth_pcm_open(&in, &no_limit, &p, NULL), BERTH_EAUDIO); /* nobody listens */
         drop(&f);
     }
     struct berth_input in = {.kind = BERTH_INPUT_FILE, .path = "/nonexistent/sound.wav"};
@@ -385,21 +396,150 @@ static void raw_samples(void) {
     expect_error(in, BERTH_EINVAL, "no data");
 }
 
+/* A tag in front, as players write them, changes nothing. */
+static void tags_are_skipped(void) {
+    static const int formats[] = {SF_FORMAT_MPEG | SF_FORMAT_MPEG_LAYER_III,
+                                  SF_FORMAT_FLAC | SF_FORMAT_PCM_16,
+                                  SF_FORMAT_WAV | SF_FORMAT_PCM_16};
+    static float without[MAX_FRAMES];
+    unsigned char tag[10 + 300] = {'I', 'D', '3', 4, 0, 0, 0, 0, 2, 44}; /* 7 bits each: 300 */
+    make_sine(48000, 1, 48000, 0.5);
+    for (size_t i = 0; i < BTH_COUNT(formats); i++) {
+        struct file plain = encode(formats[i], 48000, 1, 48000);
+        int64_t n = hear_all(as_bytes(&plain));
+        memcpy(without, heard, (size_t)n * sizeof(float));
+        unsigned char *both = bth_alloc(2 * sizeof(tag) + plain.size);
+        CHECK(both);
+        memcpy(both, tag, sizeof(tag));
+        memcpy(both + sizeof(tag), tag, sizeof(tag));
+        memcpy(both + 2 * sizeof(tag), plain.bytes, plain.size);
+        struct file tagged = file_of(both, 2 * sizeof(tag) + plain.size);
+        CHECK_INT(hear_all(as_bytes(&tagged)), n);
+        CHECK(memcmp(without, heard, (size_t)n * sizeof(float)) == 0);
+        CHECK_INT(hear_all(as_file(&tagged)), n);
+        CHECK(memcmp(without, heard, (size_t)n * sizeof(float)) == 0);
+        tagged.size = sizeof(tag);
+        expect_error(as_bytes(&tagged), BERTH_EAUDIO, "tags without sound");
+        tagged.size = 100; /* in the middle of it */
+        expect_error(as_bytes(&tagged), BERTH_EAUDIO, "tags without sound");
+        memcpy(both + sizeof(tag), "no frames here, nor a header", 28);
+        drop(&tagged);
+        tagged = file_of(both, sizeof(tag) + 28);
+        expect_error(as_bytes(&tagged), BERTH_EAUDIO, "damaged or unknown");
+        bth_free(both);
+        drop(&tagged);
+        drop(&plain);
+    }
+}
+
+/* An mp3 in a wav's wrapping, as some recorders write it. */
+static struct file wrap(const struct file *mp3, bool big) {
+    unsigned char head[12 + 8 + 30 + 8] = "RIFF\xFF\xFF\xFF\x7FWAVEfmt \x1E";
+    head[20] = 0x55;
+    if (big) {
+        memcpy(head, "RIFX", 4);
+        memcpy(head + 16, "\0\0\0\x1E\0\x55", 6);
+    }
+    memcpy(head + 50, "data", 4);
+    for (int i = 0; i < 4; i++) {
+        head[big ? 57 - i : 54 + i] = (unsigned char)(mp3->size >> 8 * i);
+    }
+    unsigned char *both = bth_alloc(sizeof(head) + mp3->size);
+    CHECK(both);
+    memcpy(both, head, sizeof(head));
+    memcpy(both + sizeof(head), mp3->bytes, mp3->size);
+    struct file f = file_of(both, sizeof(head) + mp3->size);
+    bth_free(both);
+    return f;
+}
+
+static void mp3_in_wav(void) {
+    static float plain[MAX_FRAMES];
+    make_sine(48000, 1, 48000, 0.5);
+    struct file mp3 = encode(SF_FORMAT_MPEG | SF_FORMAT_MPEG_LAYER_III, 48000, 1, 48000);
+    int64_t n = hear_all(as_bytes(&mp3));
+    memcpy(plain, heard, (size_t)n * sizeof(float));
+    for (int big = 0; big < 2; big++) {
+        struct file wav = wrap(&mp3, big);
+        CHECK_INT(hear_all(as_bytes(&wav)), n);
+        CHECK(memcmp(plain, heard, (size_t)n * sizeof(float)) == 0);
+        wav.size = 12 + 8 + 30;
+        expect_error(as_bytes(&wav), BERTH_EAUDIO, "damaged");
+        drop(&wav);
+    }
+    drop(&mp3);
+}
+
+/* Decoders complain through us or not at all: the library never prints. */
+static void damage_prints_nothing(void) {
+    static const int formats[] = {SF_FORMAT_MPEG | SF_FORMAT_MPEG_LAYER_III,
+                                  SF_FORMAT_MPEG | SF_FORMAT_MPEG_LAYER_III, /* in a wav */
+                                  SF_FORMAT_OGG | SF_FORMAT_VORBIS,
+                                  SF_FORMAT_OGG | SF_FORMAT_OPUS,
+                                  SF_FORMAT_FLAC | SF_FORMAT_PCM_16,
+                                  SF_FORMAT_WAV | SF_FORMAT_IMA_ADPCM};
+    unsigned long long state = 11;
+    int said = memfd_create("stderr", MFD_CLOEXEC), err_fd = dup(2), out_fd = dup(1);
+    struct berth_error err;
+    fflush(stdout);
+    CHECK(said >= 0 && dup2(said, 2) == 2 && dup2(said, 1) == 1);
+    int64_t broken = 0;
+    estimated = true;
+    for (size_t i = 0; i < BTH_COUNT(formats); i++) {
+        make_sine(48000, 1, 24000, 0.5);
+        struct file f = encode(formats[i], 48000, 1, 24000);
+        size_t spared = 0;
+        if (i == 1) { /* without its wrapping it is no wav */
+            struct file wav = wrap(&f, false);
+            drop(&f);
+            f = wav;
+            spared = 58;
+        }
+        for (int j = 0; j < 60; j++) {
+            struct file g = file_of(f.bytes, f.size);
+            for (int k = 0; k < 1 + j; k++) {
+                g.bytes[spared + test_rand(&state) % (g.size - spared)] =
+                    (unsigned char)test_rand(&state);
+            }
+            g.size -= j % 3 ? (size_t)(test_rand(&state) % g.size) : 0;
+            broken += hear(as_bytes(&g), no_limit, 1000, &err) < 0;
+            drop(&g);
+        }
+        drop(&f);
+    }
+    estimated = false;
+    struct stat st;
+    fflush(stdout);
+    CHECK(fstat(said, &st) == 0 && dup2(err_fd, 2) == 2 && dup2(out_fd, 1) == 1);
+    close(err_fd);
+    close(out_fd);
+    printf("%lld of 360 damaged files were refused\n", (long long)broken);
+    if (st.st_size > 0) {
+        char text[200] = {0};
+        CHECK(pread(said, text, sizeof(text) - 1, 0) > 0);
+        TEST_FAIL("%lld bytes were printed: %s", (long long)st.st_size, text);
+    }
+    close(said);
+    CHECK(broken > 30);
+}
+
 static void failing_allocations(void) {
     struct berth_error err;
+    static const int formats[] = {SF_FORMAT_WAV | SF_FORMAT_PCM_16,
+                                  SF_FORMAT_MPEG | SF_FORMAT_MPEG_LAYER_III};
     make_noise(2000);
-    struct file f = encode(SF_FORMAT_WAV | SF_FORMAT_PCM_16, 44100, 1, 2000);
-    for (int n = 1;; n++) {
-        bth_alloc_fail_at(n);
-        int64_t got = hear(as_bytes(&f), no_limit, 1000, &err);
-        bool failed = bth_alloc_failed();
-        bth_alloc_fail_at(0);
-        CHECK_INT(got < 0 ? got : 0, failed ? BERTH_ENOMEM : 0);
-        if (!failed) {
-            break;
+    for (size_t i = 0; i < BTH_COUNT(formats); i++) {
+        struct file f = encode(formats[i], 44100, 1, 2000);
+        bool failed = true;
+        for (int n = 1; failed; n++) {
+            bth_alloc_fail_at(n);
+            int64_t got = hear(as_bytes(&f), no_limit, 1000, &err);
+            failed = bth_alloc_failed();
+            bth_alloc_fail_at(0);
+            CHECK_INT(got < 0 ? got : 0, failed ? BERTH_ENOMEM : 0);
         }
+        drop(&f);
     }
-    drop(&f);
 }
 
 int main(void) {
@@ -415,6 +555,9 @@ int main(void) {
     headers_that_lie();
     not_sound();
     raw_samples();
+    tags_are_skipped();
+    mp3_in_wav();
+    damage_prints_nothing();
     failing_allocations();
     CHECK_INT(bth_alloc_live(), live);
     return 0;

@@ -17,7 +17,8 @@ static void cut(const char *character) {
         CHECK_INT(bth_error(&err, BERTH_EIO, "%s", text), BERTH_EIO);
         size_t have = strlen(err.message);
         CHECK(have + strlen(character) >= sizeof(err.message) && bth_utf8_valid(err.message, have));
-        CHECK_INT(bth_error_prefix(&err, "%.50s: ", text + shift), BERTH_EIO);
+        bth_error_prefix(&err, "%.50s: ", text + shift);
+        CHECK_INT(err.code, BERTH_EIO);
         CHECK(strncmp(err.message, text + shift, 40) == 0);
     }
 }
@@ -26,13 +27,18 @@ int main(void) {
     struct berth_error err = {0}, copy = {0};
     CHECK_INT(bth_error(&err, BERTH_EFORMAT, "tensor %s: %d", "a", 7), BERTH_EFORMAT);
     CHECK_STR(err.message, "tensor a: 7");
-    CHECK_INT(bth_error_prefix(&err, "%s: ", "file"), BERTH_EFORMAT);
+    bth_error_prefix(&err, "%s: ", "file");
+    bth_error_prefix(NULL, "%s: ", "nobody listens");
     CHECK_STR(err.message, "file: tensor a: 7");
     CHECK_INT(bth_error_copy(&copy, &err), BERTH_EFORMAT);
     CHECK_STR(copy.message, "file: tensor a: 7");
     CHECK_INT(bth_error_copy(NULL, &err), BERTH_EFORMAT);
     CHECK_INT(bth_error_nomem(&err), BERTH_ENOMEM);
     CHECK(err.message[0]);
+    bth_error(&err, BERTH_EINVAL, "not '%s'", "caf\xE9 \xE6\x97z \xEF\xBF\xBD"); /* quoted bytes */
+    CHECK_STR(err.message, "not 'caf? ??z \xEF\xBF\xBD'");
+    bth_error_prefix(&err, "%s: ", "\xFF");
+    CHECK_STR(err.message, "?: not 'caf? ??z \xEF\xBF\xBD'");
     CHECK_INT(bth_error(NULL, BERTH_EBUSY, "nobody listens"), BERTH_EBUSY);
     CHECK_INT(bth_error_nomem(NULL), BERTH_ENOMEM);
     cut("a");

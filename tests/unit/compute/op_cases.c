@@ -1,6 +1,7 @@
 #include "op_cases.h"
 
 #include "base/compiler.h"
+#include "base/dtype.h"
 #include "base/reservation.h"
 #include "compute/ops.h"
 #include "compute/tensor.h"

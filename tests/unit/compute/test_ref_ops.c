@@ -1,5 +1,6 @@
 /* The oracle itself, against values worked out by hand or from the formula in double precision. */
 #include "base/compiler.h"
+#include "base/dtype.h"
 #include "base/reservation.h"
 #include "compute/compute.h"
 #include "compute/ops.h"

@@ -13,7 +13,12 @@
 
 #define MB 1000000
 
-static const struct berth_engine_ops *const engines[] = {&bth_toy_engine};
+/* The toy engine, but for models named hang...: their load ends when the gate opens. */
+static struct berth_engine_ops engine;
+static _Atomic bool gate_open;
+static _Atomic int at_gate;
+
+static const struct berth_engine_ops *const engines[] = {&engine};
 static char folder[] = "/tmp/berth-test-XXXXXX";
 
 static void sleep_ms(long ms) {
@@ -24,6 +29,15 @@ static const char *path_of(const char *name) {
     static _Thread_local char path[128];
     snprintf(path, sizeof(path), "%s/%s", folder, name);
     return path;
+}
+
+static int gated_load(const struct berth_load *load, struct berth_model **out,
+                      struct berth_error *err) {
+    at_gate += strstr(load->path, "/hang") != NULL;
+    while (strstr(load->path, "/hang") && !gate_open) {
+        sleep_ms(1);
+    }
+    return bth_toy_engine.load(load, out, err);
 }
 
 static void write_model(const char *name, const char *settings) {
@@ -45,7 +59,7 @@ static void on_revoked(void *arg, struct bth_lease *lease) {
 }
 
 static int try_open(struct fixture *f, uint64_t budget, struct berth_error *err) {
-    static const char *const names[] = {"a", "b", "slow", "bad", "huge"};
+    static const char *const names[] = {"a", "b", "slow", "bad", "huge", "hang1", "hang2"};
     struct berth_model_spec specs[BTH_COUNT(names)];
     char name[BTH_COUNT(names)][32], path[BTH_COUNT(names)][128];
     for (size_t i = 0; i < BTH_COUNT(names); i++) {
@@ -98,7 +112,7 @@ static struct bth_lease *acquire(struct fixture *f, const char *name) {
 
 static struct berth_model_stats stats_of(struct fixture *f, const char *name) {
     struct berth_model_stats all[16];
-    size_t n = bth_manager_models(f->m, all, BTH_COUNT(all));
+    size_t n = bth_manager_models(f->m, all, sizeof(*all), BTH_COUNT(all));
     for (size_t i = 0; i < n; i++) {
         if (strcmp(all[i].name, name) == 0) {
             return all[i];
@@ -242,8 +256,8 @@ static void test_paths(void) {
     CHECK_STR(bth_lease_name(lease), "toy/a-2");
     CHECK_INT(bth_lease_device(lease), 0);
     bth_lease_release(lease);
-    CHECK(bth_manager_engine(f.m, path_of("sub/a"), &err) == &bth_toy_engine);
-    CHECK_INT(bth_manager_models(f.m, NULL, 0), 6);
+    CHECK(bth_manager_engine(f.m, path_of("sub/a"), &err) == &engine);
+    CHECK_INT(bth_manager_models(f.m, NULL, 0, 0), 8);
     CHECK(!bth_manager_engine(f.m, folder, &err));
     CHECK_INT(err.code, BERTH_ENOTFOUND);
     close_clean(&f);
@@ -312,6 +326,46 @@ static void *wait_for_slow(void *arg) {
     CHECK_INT(bth_manager_acquire(f->m, "toy/slow", NULL, BTH_FOREVER, &lease, &err),
               BERTH_ESHUTDOWN);
     return NULL;
+}
+
+static void *acquire_hang(void *arg) {
+    struct fixture *f = arg;
+    static _Atomic int turn;
+    bth_lease_release(acquire(f, turn++ % 2 ? "toy/hang2" : "toy/hang1"));
+    return NULL;
+}
+
+/* Loads that hang delay neither the load nor the use nor the unload of another model. */
+static void test_hanging_load(void) {
+    struct fixture f;
+    struct berth_error err;
+    struct bth_lease *lease;
+    pthread_t hang[2];
+    open_with(&f, 20 * MB);
+    for (int i = 0; i < 2; i++) {
+        CHECK_INT(pthread_create(&hang[i], NULL, acquire_hang, &f), 0);
+        while (at_gate <= i) {
+            sleep_ms(1);
+        }
+        if (i == 0) {
+            CHECK_OK(bth_manager_acquire(f.m, "toy/a", NULL, in_ms(5000), &lease, &err), err);
+        }
+    }
+    /* two at once are what there is, but what is short goes on */
+    struct request r;
+    request_begin(&r, lease, 1000);
+    CHECK_INT(r.answers, 1);
+    bth_use_end(&r.use, false);
+    bth_lease_release(lease);
+    CHECK_OK(bth_manager_unload(f.m, "toy/a", in_ms(5000), &err), err);
+    CHECK_INT(stats_of(&f, "toy/a").state, BERTH_MODEL_ABSENT);
+    CHECK_INT(bth_manager_acquire(f.m, "toy/bad", NULL, in_ms(50), &lease, &err), BERTH_ETIMEDOUT);
+    CHECK_INT(bth_manager_acquire(f.m, "toy/huge", NULL, in_ms(5000), &lease, &err), BERTH_EBUDGET);
+    CHECK_INT(stats_of(&f, "toy/hang1").state, BERTH_MODEL_LOADING);
+    gate_open = true;
+    pthread_join(hang[0], NULL);
+    pthread_join(hang[1], NULL);
+    close_clean(&f);
 }
 
 /* What sched does when a lease is revoked: ends the use soon. */
@@ -428,18 +482,23 @@ static void test_crowd(void) {
 }
 
 int main(void) {
+    engine = bth_toy_engine;
+    engine.load = gated_load;
     CHECK(mkdtemp(folder));
     write_model("a", "weights_bytes = 4000000\nload_ms = 20\n");
     write_model("b", "weights_bytes = 4000000\nunload_ms = 5\n");
     write_model("slow", "load_ms = 300\n");
     write_model("bad", "load_fail = EFORMAT\n");
     write_model("huge", "weights_bytes = 900000000\n");
+    write_model("hang1", "");
+    write_model("hang2", "");
     test_sharing();
     test_times_out();
     test_failed_load();
     test_paths();
     test_budget();
     test_unload();
+    test_hanging_load();
     test_close();
     test_failing_memory();
     test_crowd();

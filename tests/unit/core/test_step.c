@@ -45,7 +45,7 @@ static void acquire(uint32_t model, int64_t expires) {
     step((struct bth_event){.kind = BTH_EV_ACQUIRE, .model = model, .expires = expires});
 }
 
-/* Does the loader's next operation; `bytes` is what the model takes. */
+/* Does a loader's next operation; `bytes` is what the model takes. */
 static void work(enum bth_op_kind kind, uint64_t bytes) {
     struct bth_op op = bth_state_next_op(&s);
     CHECK_INT(op.kind, kind);
@@ -188,6 +188,31 @@ static void test_claims(void) {
     end();
 }
 
+/* Loads that hang keep neither another load nor a free nor an estimate from being done. */
+static void test_loads_at_once(void) {
+    begin(100, 4);
+    release(load(0, 10));
+    struct bth_op ops[BTH_LOADS_AT_ONCE];
+    for (uint32_t i = 0; i < BTH_LOADS_AT_ONCE; i++) {
+        acquire(1 + i, BTH_FOREVER);
+        work(BTH_OP_ESTIMATE, 10);
+        ops[i] = bth_state_next_op(&s);
+        CHECK_INT(ops[i].kind, BTH_OP_LOAD);
+        CHECK_INT(ops[i].model, 1 + i);
+        step((struct bth_event){.kind = BTH_EV_OP_BEGIN, .op = ops[i].id});
+    }
+    acquire(3, BTH_FOREVER);
+    work(BTH_OP_ESTIMATE, 10);
+    CHECK_INT(bth_state_next_op(&s).kind, BTH_OP_NONE); /* its load waits for one of the two */
+    step((struct bth_event){.kind = BTH_EV_UNLOAD, .model = 0});
+    work(BTH_OP_FREE, 0);
+    step((struct bth_event){.kind = BTH_EV_LOAD_DONE, .op = ops[1].id, .bytes = 10});
+    CHECK(find(BTH_ACT_GRANT));
+    work(BTH_OP_LOAD, 10);
+    CHECK_INT(find(BTH_ACT_GRANT)->model, 3);
+    end();
+}
+
 static void test_failing_memory(void) {
     for (int64_t n = 1, failed = true; failed; n++) {
         CHECK(n < 100);
@@ -211,6 +236,7 @@ int main(void) {
     test_earmark();
     test_uses();
     test_claims();
+    test_loads_at_once();
     test_failing_memory();
     return 0;
 }

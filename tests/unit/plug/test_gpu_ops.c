@@ -18,7 +18,8 @@ static void loosen(struct op_case *c, bool fast) {
     const bool product =
         c->kind == BERTH_OP_LINEAR || c->kind == BERTH_OP_CONV3 || c->kind == BERTH_OP_ATTEND_FULL;
     c->near = !copies;
-    c->tolerance = fast && product ? (c->dtype == BERTH_F16 ? 5e-3 : 4e-2) : 2e-5;
+    const bool coarse = c->dtype != BERTH_F16 || c->kind == BERTH_OP_ATTEND_FULL; /* large scores */
+    c->tolerance = fast && product ? (coarse ? 4e-2 : 5e-3) : 2e-5;
 }
 
 static void company(const struct op_case *c, struct berth_device *gpu, const char *want,

@@ -434,7 +434,7 @@ static void test_threads(int host_threads) {
         failed += callers[i].failed + callers[i].cancelled;
     }
     struct berth_model_stats stats[2];
-    CHECK_INT(bth_manager_models(f.m, stats, 2), 2);
+    CHECK_INT(bth_manager_models(f.m, stats, sizeof(*stats), 2), 2);
     CHECK_STR(stats[0].name, "toy/a");
     CHECK_INT(stats[0].served, N_THREADS * N_EACH); /* a result is given when all is counted */
     CHECK_INT(stats[0].failed, failed);

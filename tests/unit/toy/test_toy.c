@@ -135,6 +135,11 @@ static void test_sessions(struct berth_model *m) {
     struct berth_request r = request_of("hello", good, BTH_COUNT(good));
     CHECK_OK(begin(m, &r, &sink, &s, &err), err);
     CHECK_INT(run(s, &status, &err), 5);
+    CHECK_INT(sink.n[BERTH_ITEM_PARTIAL], 0); /* nobody asked for them */
+    toy->end(s);
+    r.stream = true;
+    CHECK_OK(begin(m, &r, &sink, &s, &err), err);
+    CHECK_INT(run(s, &status, &err), 5);
     CHECK_INT(status, 0);
     CHECK_STR(sink.text, "hello");
     CHECK_INT(sink.n[BERTH_ITEM_PROGRESS], 5);

@@ -173,6 +173,62 @@ static void device_failures(struct berth_model *m, const char *expected) {
     fail_at = 0;
 }
 
+/* Partial results are made for those who ask for them, and change nothing. */
+static void streaming(struct berth_model *m, const char *expected) {
+    struct drive_one two[2] = {request(), request()};
+    two[1].request.stream = true;
+    CHECK_INT(drive(m, two, 2, 2, 1, NULL), 0);
+    CHECK_INT(two[0].n_partial, 0);
+    CHECK(two[1].n_partial >= 1);
+    mate_is_well(&two[0], expected);
+    mate_is_well(&two[1], expected);
+}
+
+static int begin_with_list(struct berth_model *m, struct berth_request *r,
+                           struct berth_option *list, struct berth_session **out,
+                           struct berth_error *err) {
+    struct berth_need need;
+    r->options = list;
+    r->n_options = 1;
+    return m->ops->begin(m, r, out, &need, err);
+}
+
+/* Many sessions may have a list of their own: equal lists are kept once, and when there is no room
+ * for another one the error says so. */
+static void suppress_lists(struct berth_model *m) {
+    enum { SAME = 100, DIFFERENT = 62 };
+    struct berth_session *all[SAME + DIFFERENT + 1], *none = NULL;
+    struct berth_request r = request().request;
+    struct berth_error err;
+    char text[16];
+    struct berth_option list = {"suppress_tokens", "7,8"}, other = {"suppress_tokens", text};
+    int64_t live = bth_alloc_live();
+    size_t n = 0;
+    while (n < SAME) {
+        CHECK_OK(begin_with_list(m, &r, &list, &all[n++], &err), err);
+    }
+    while (n < SAME + DIFFERENT) {
+        snprintf(text, sizeof(text), "9,%zu", n);
+        CHECK_OK(begin_with_list(m, &r, &other, &all[n++], &err), err);
+    }
+    snprintf(text, sizeof(text), "10");
+    CHECK_INT(begin_with_list(m, &r, &other, &none, &err), BERTH_EOVERLOADED);
+    CHECK(strstr(err.message, "63 different suppress_tokens lists"));
+    CHECK_OK(begin_with_list(m, &r, &list, &all[n++], &err), err); /* a list that is there */
+    m->ops->end(all[--n]);
+    m->ops->end(all[--n]); /* the only one of its list: its place is free */
+    CHECK_OK(begin_with_list(m, &r, &other, &all[n++], &err), err);
+    snprintf(text, sizeof(text), "51865"); /* beyond this model's ids: no place is taken */
+    m->ops->end(all[--n]);
+    CHECK_INT(begin_with_list(m, &r, &other, &none, &err), BERTH_EINVAL);
+    snprintf(text, sizeof(text), "51864");
+    CHECK_OK(begin_with_list(m, &r, &other, &all[n++], &err), err);
+    while (n > 0) {
+        m->ops->end(all[--n]);
+    }
+    CHECK_INT(bth_alloc_live(), live);
+}
+
 /* Loading: no failed allocation leaves anything. The first are tried one by one, then some. */
 static void load_memory(const char *dir, struct berth_device *device) {
     for (int64_t n = 1;; n += n < 40 ? 1 : n / 3) {
@@ -248,6 +304,8 @@ int main(void) {
     load_memory(dir, device);
     CHECK_OK(drive_load(&bth_whisper_engine, dir, device, &m, &err), err);
     char *expected = run_alone(m.model, &turns);
+    streaming(m.model, expected);
+    suppress_lists(m.model);
     cancel_everywhere(m.model, expected, turns);
     starve(m.model, expected);
     host_memory(m.model, expected);

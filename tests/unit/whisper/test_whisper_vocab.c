@@ -104,6 +104,9 @@ static void prompts(const struct whisper_vocab *v) {
         CHECK(memcmp(ids, expected, sizeof(expected)) == 0);
         bth_free(ids);
     }
+    CHECK_INT(whisper_vocab_encode_prompt(v, "\xC3(", &ids, &n, &err), BERTH_EINVAL);
+    CHECK(strstr(err.message, "prompt: ") == err.message);
+    CHECK_INT(whisper_vocab_encode_prompt(v, "\xC3(", &ids, &n, NULL), BERTH_EINVAL);
 }
 
 static void opened(int32_t size, const int32_t *list, size_t n) {
