@@ -89,9 +89,36 @@ function(bth_libberth)
   install(FILES ${CMAKE_BINARY_DIR}/berth.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 endfunction()
 
-function(bth_command name layer)
+# A text file as a C array in a file of the build folder, of which `symbol` is the name.
+function(bth_embed file symbol out)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
+  file(READ ${file} hex HEX)
+  string(REGEX REPLACE "(..)" "0x\\1," bytes "${hex}")
+  set(target ${CMAKE_BINARY_DIR}/generated/${symbol}.c)
+  file(CONFIGURE OUTPUT ${target} CONTENT
+    "#include <stddef.h>\n#include \"server/embedded.h\"\nconst unsigned char ${symbol}[] = {${bytes}0};\nconst size_t ${symbol}_size = sizeof(${symbol}) - 1;\n" @ONLY)
+  set(${out} ${target} PARENT_SCOPE)
+endfunction()
+
+# What programs are made of and the library does not hold: layers declared after bth_libberth, and the
+# libraries that they alone need. Tests link it too.
+function(bth_programs)
+  cmake_parse_arguments(P "" "" "LAYERS;LIBS" ${ARGN})
+  set(objects)
+  foreach(l ${P_LAYERS})
+    list(APPEND objects $<TARGET_OBJECTS:bth_${l}>)
+  endforeach()
+  list(TRANSFORM P_LIBS PREPEND PkgConfig::)
+  add_library(berth_programs STATIC ${objects})
+  target_link_libraries(berth_programs PUBLIC berth_static ${P_LIBS})
+endfunction()
+
+# `name` and its second name `daemon`, by which it is berthd: one program.
+function(bth_command name layer daemon)
   add_executable(${name} $<TARGET_OBJECTS:bth_${layer}>)
-  # the command uses base helpers and the public API only
-  target_link_libraries(${name} PRIVATE berth_static)
+  target_link_libraries(${name} PRIVATE berth_programs)
+  add_custom_command(TARGET ${name} POST_BUILD
+    COMMAND ${CMAKE_COMMAND} -E create_symlink ${name} $<TARGET_FILE_DIR:${name}>/${daemon})
+  install(FILES ${CMAKE_RUNTIME_OUTPUT_DIRECTORY}/${daemon} DESTINATION ${CMAKE_INSTALL_BINDIR})
   install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endfunction()

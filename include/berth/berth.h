@@ -120,6 +120,13 @@ int berth_job_wait(struct berth_job *job, int64_t timeout_ms, struct berth_item 
 /* How far it is, in the family's units; 0 of 0 when not known yet. */
 void berth_job_progress(const struct berth_job *job, double *done, double *total);
 
+/* Has fn(arg) called whenever berth_job_next or berth_job_wait with time-out 0 would find more than
+ * before: an item, or the end; at once if there is something already. For callers with an event
+ * loop: fn runs on a thread of Berth's or inside this call, with a lock held, so it may only leave a
+ * message (write to an eventfd, say): it must not wait or call Berth. It is never called after
+ * berth_job_free has returned. NULL: no more calls. Does not wait. */
+void berth_job_on_event(struct berth_job *job, void (*fn)(void *arg), void *arg);
+
 /* Asks the job to stop; it ends with ECANCELLED within a turn. Does not wait. */
 void berth_job_cancel(struct berth_job *job);
 

@@ -27,16 +27,19 @@ enum berth_input_kind {
     BERTH_INPUT_BYTES,   /* `data`, `size`: the same file, already in memory */
     BERTH_INPUT_PCM_F32, /* `data`: [size / 4 / channels, channels] f32, host byte order */
     BERTH_INPUT_PCM_S16, /* `data`: [size / 2 / channels, channels] i16, host byte order */
-    BERTH_INPUT_TEXT     /* `data`, `size`: UTF-8 text */
+    BERTH_INPUT_TEXT,    /* `data`, `size`: UTF-8 text */
+    BERTH_INPUT_FD       /* `fd`: a sound file that is open for reading; read from its start, its
+                            position is left alone. A request keeps its own duplicate */
 };
 
 struct berth_input {
     enum berth_input_kind kind;
     const char *path;        /* FILE only */
-    const void *data;        /* all but FILE */
+    const void *data;        /* all but FILE and FD */
     size_t size;             /* bytes at `data` */
     uint32_t sample_rate_hz; /* PCM only */
     uint32_t channels;       /* PCM only */
+    int fd;                  /* FD only; a regular file */
 };
 
 /* One piece of work. Zero-initialise with BERTH_REQUEST_INIT, then set what you need. */
@@ -93,6 +96,7 @@ struct berth_transcript {
     size_t n_languages;
     const struct berth_step_trace *trace;
     size_t n_trace;
+    const char *language_name; /* "english" */
 };
 
 enum berth_item_kind {

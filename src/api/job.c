@@ -7,8 +7,11 @@
 
 static int check_input(const struct berth_input *in, struct berth_error *err) {
     bool pcm = in->kind == BERTH_INPUT_PCM_F32 || in->kind == BERTH_INPUT_PCM_S16;
-    if (in->kind < BERTH_INPUT_FILE || in->kind > BERTH_INPUT_TEXT) {
+    if (in->kind < BERTH_INPUT_FILE || in->kind > BERTH_INPUT_FD) {
         return bth_error(err, BERTH_EINVAL, "the request has no input");
+    }
+    if (in->kind == BERTH_INPUT_FD) {
+        return in->fd >= 0 ? 0 : bth_error(err, BERTH_EINVAL, "the input's fd is negative");
     }
     if (in->kind == BERTH_INPUT_FILE ? !in->path : !in->data && in->size) {
         return bth_error(err, BERTH_EINVAL, "the input's path or data is NULL");
@@ -123,6 +126,12 @@ BTH_EXPORT void berth_job_progress(const struct berth_job *job, double *done, do
     }
     if (total) {
         *total = t;
+    }
+}
+
+BTH_EXPORT void berth_job_on_event(struct berth_job *job, void (*fn)(void *arg), void *arg) {
+    if (check_job(job, NULL) == 0) {
+        bth_job_on_event(job->job, fn, arg);
     }
 }
 

@@ -6,8 +6,11 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/fs.h"
+#include <errno.h>
+#include <fcntl.h>
 #include <sndfile.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct bth_pcm_source {
@@ -191,6 +194,20 @@ static int open_raw(struct bth_pcm_source *s, const struct berth_input *in,
     return 0;
 }
 
+/* The caller's descriptor stays his; reading by position leaves its position alone. */
+static int open_fd(struct bth_pcm_source *s, int fd, struct berth_error *err) {
+    struct stat st;
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+        return bth_error(err, BERTH_EIO, "the descriptor is not of a regular file");
+    }
+    s->stream.fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (s->stream.fd < 0) {
+        return bth_error(err, BERTH_EIO, "cannot duplicate the descriptor: %s", strerror(errno));
+    }
+    s->stream.size = (uint64_t)st.st_size;
+    return open_sound(s, err);
+}
+
 static int open_any(struct bth_pcm_source *s, const struct berth_input *in,
                     struct berth_error *err) {
     if (in->kind == BERTH_INPUT_FILE) {
@@ -208,6 +225,9 @@ static int open_any(struct bth_pcm_source *s, const struct berth_input *in,
             bth_error_prefix(err, "%s: ", in->path);
         }
         return rc;
+    }
+    if (in->kind == BERTH_INPUT_FD) {
+        return open_fd(s, in->fd, err);
     }
     if (!in->data && in->size) {
         return bth_error(err, BERTH_EINVAL, "no data");

@@ -76,14 +76,17 @@ static int parse_option(const struct bth_arg *table, size_t n, int argc, char **
         value = argv[++*i];
     }
     out->values[a - table] = value;
+    out->given[out->n_given++] = (struct bth_given){(size_t)(a - table), value};
     return 0;
 }
 
 int bth_args_parse(const struct bth_arg *table, size_t n, int argc, char **argv,
                    struct bth_args *out) {
     assert(n <= BTH_MAX_ARGS);
-    *out = (struct bth_args){.rest = bth_calloc((size_t)argc, sizeof(*out->rest))};
-    if (!out->rest) {
+    *out = (struct bth_args){.rest = bth_calloc((size_t)argc, sizeof(*out->rest)),
+                             .given = bth_calloc((size_t)argc, sizeof(*out->given))};
+    if (!out->rest || !out->given) {
+        bth_args_finish(out);
         fputs("berth: out of memory\n", stderr);
         return CLI_FAILED;
     }
@@ -109,7 +112,22 @@ int bth_args_parse(const struct bth_arg *table, size_t n, int argc, char **argv,
 
 void bth_args_finish(struct bth_args *args) {
     bth_free(args->rest);
+    bth_free(args->given);
     args->rest = NULL;
+    args->given = NULL;
+}
+
+size_t bth_args_all(const struct bth_args *args, size_t which, const char **out, size_t n) {
+    size_t found = 0;
+    for (size_t i = 0; i < args->n_given; i++) {
+        if (args->given[i].which == which) {
+            if (found < n) {
+                out[found] = args->given[i].value;
+            }
+            found++;
+        }
+    }
+    return found;
 }
 
 const char *bth_args_value(const struct bth_arg *table, size_t n, const struct bth_args *args,

@@ -20,8 +20,13 @@ struct bth_arg {
 #define BTH_MAX_ARGS 64
 
 struct bth_args {
-    const char *values[BTH_MAX_ARGS]; /* by table index; NULL: not given */
-    const char **rest;                /* [n_rest], operands; bth_free */
+    const char *values[BTH_MAX_ARGS]; /* by table index, the last one given; NULL: not given */
+    struct bth_given {
+        size_t which;
+        const char *value;
+    } * given; /* [n_given], all of them in their order */
+    size_t n_given;
+    const char **rest; /* [n_rest], operands; bth_free */
     int n_rest;
     bool help; /* --help was given */
 };
@@ -30,6 +35,8 @@ struct bth_args {
 int bth_args_parse(const struct bth_arg *table, size_t n, int argc, char **argv,
                    struct bth_args *out);
 void bth_args_finish(struct bth_args *args);
+/* All values of an option that may be repeated, at most n into out. Returns how many there are. */
+size_t bth_args_all(const struct bth_args *args, size_t which, const char **out, size_t n);
 const char *bth_args_value(const struct bth_arg *table, size_t n, const struct bth_args *args,
                            const char *name);
 /* Prints the table's help to standard output. */

@@ -1,7 +1,8 @@
 /*
  * cli/cli.h - the berth command: a table of verbs, one file per verb.
  *
- * Layer cli: a user of the public API like any other (berth.h), plus base helpers. A new verb is a
+ * Layer cli: a user of the public API like any other (berth.h), plus base helpers; `serve` starts
+ * the server layer's daemon. Called by the name berthd it is that verb. A new verb is a
  * cmd_<verb>.c and a line in main.c. Single-threaded; the only layer that prints and exits.
  *
  * Exit status: 0 all is done, 1 something failed (said on standard error), 2 wrong usage.
@@ -20,6 +21,7 @@ struct bth_verb {
 };
 
 int bth_cmd_transcribe(int argc, char **argv);
+int bth_cmd_serve(int argc, char **argv);
 int bth_cmd_models(int argc, char **argv);
 int bth_cmd_devices(int argc, char **argv);
 int bth_cmd_decode(int argc, char **argv);

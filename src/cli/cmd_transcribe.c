@@ -11,7 +11,7 @@
 #include "cli/args.h"
 #include "cli/cli.h"
 #include "cli/input.h"
-#include "cli/output.h"
+#include "render/output.h"
 #include "cli/progress.h"
 #include <errno.h>
 #include <stdio.h>

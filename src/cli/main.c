@@ -5,6 +5,7 @@
 
 static const struct bth_verb verbs[] = {
     {"transcribe", "speech to text, or to English text", bth_cmd_transcribe},
+    {"serve", "the daemon berthd: the models over HTTP for all programs", bth_cmd_serve},
     {"models", "the models that could be used, and their state", bth_cmd_models},
     {"devices", "the CPU and GPUs of this machine, and what is wrong with them", bth_cmd_devices},
     {"decode", "the sound of a file as the models hear it", bth_cmd_decode},
@@ -30,7 +31,17 @@ static void help(FILE *to) {
         to);
 }
 
+/* Whether the program was called by its second name. */
+static bool is_berthd(const char *program) {
+    const char *slash = strrchr(program, '/');
+    return strcmp(slash ? slash + 1 : program, "berthd") == 0;
+}
+
 int main(int argc, char **argv) {
+    if (argc > 0 && is_berthd(argv[0])) {
+        argv[0] = (char[]){"serve"};
+        return bth_cmd_serve(argc, argv);
+    }
     if (argc < 2) {
         help(stderr);
         return CLI_USAGE;

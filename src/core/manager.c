@@ -11,17 +11,19 @@ static void answer_waiter_locked(struct bth_manager *m, const struct bth_action 
     if (!lease) {
         return; /* bth_manager_unload looks itself */
     }
-    struct bth_waiter *w = lease->waiter;
     if (a->kind == BTH_ACT_GRANT) {
         const struct bth_gen *g = bth_table_get(&m->state.gens, a->gen);
         lease->id = a->id;
         lease->device = (int)g->device;
-        lease->waiter = NULL;
-        w->rc = 0;
         m->refs++; /* the lease's */
-    } else {
-        w->rc = bth_manager_refusal_locked(m, a, &w->error);
     }
+    if (lease->async) {
+        bth_acquire_answer_locked(m, lease, a);
+        return;
+    }
+    struct bth_waiter *w = lease->waiter;
+    w->rc = a->kind == BTH_ACT_GRANT ? 0 : bth_manager_refusal_locked(m, a, &w->error);
+    lease->waiter = NULL;
     w->done = true;
     bth_cond_signal(&w->cond);
 }
@@ -53,6 +55,10 @@ static void carry_out_locked(struct bth_manager *m, const struct bth_action *a) 
         bth_cond_broadcast(&m->changed);
         break;
     case BTH_ACT_QUEUED:
+        if (((struct bth_lease *)a->arg)->async) {
+            ((struct bth_lease *)a->arg)->async->ticket = a->id;
+        }
+        break;
     case BTH_ACT_GROWN:
         break;
     }
@@ -257,7 +263,20 @@ const struct berth_engine_ops *bth_manager_engine(struct bth_manager *m, const c
 
 /* ---- leases ---------------------------------------------------------------------------------*/
 
-static void lease_free(struct bth_lease *lease) {
+struct bth_lease *bth_lease_create(struct bth_manager *m, const struct bth_entry *entry,
+                                   const char *tag) {
+    struct bth_lease *lease = bth_calloc(1, sizeof(*lease));
+    char *copy = bth_strdup(tag ? tag : "");
+    if (!lease || !copy) {
+        bth_free(copy);
+        bth_free(lease);
+        return NULL;
+    }
+    *lease = (struct bth_lease){.manager = m, .entry = entry, .tag = copy};
+    return lease;
+}
+
+void bth_lease_free(struct bth_lease *lease) {
     if (lease) {
         bth_free(lease->tag);
         bth_free(lease);
@@ -293,20 +312,17 @@ int bth_manager_acquire(struct bth_manager *m, const char *name, const char *tag
     if (rc < 0) {
         return rc;
     }
-    struct bth_lease *lease = bth_calloc(1, sizeof(*lease));
-    char *copy = bth_strdup(tag ? tag : "");
-    if (!lease || !copy) {
-        bth_free(copy);
-        bth_free(lease);
+    struct bth_lease *lease = bth_lease_create(m, entry, tag);
+    if (!lease) {
         return bth_error_nomem(err);
     }
     struct bth_waiter w = {.done = false};
-    *lease = (struct bth_lease){.manager = m, .entry = entry, .tag = copy, .waiter = &w};
+    lease->waiter = &w;
     bth_cond_init(&w.cond);
     wait_for_answer(m, model, deadline, lease);
     bth_cond_finish(&w.cond);
     if (w.rc < 0) {
-        lease_free(lease);
+        bth_lease_free(lease);
         return bth_error_copy(err, &w.error);
     }
     *out = lease;
@@ -321,7 +337,7 @@ void bth_lease_release(struct bth_lease *lease) {
     core_lock(m);
     bth_manager_step_locked(m, &(struct bth_event){.kind = BTH_EV_RELEASE, .id = lease->id});
     bth_manager_leave_unref(m);
-    lease_free(lease);
+    bth_lease_free(lease);
 }
 
 const char *bth_lease_name(const struct bth_lease *lease) {
@@ -334,9 +350,7 @@ int bth_lease_device(const struct bth_lease *lease) {
 
 /* ---- unload ---------------------------------------------------------------------------------*/
 
-/* Whether a generation that there was at the time of `serial` is still there. */
-static bool still_there_locked(const struct bth_manager *m, uint32_t model, uint64_t serial)
-    REQUIRES(core) {
+bool bth_manager_still_there_locked(const struct bth_manager *m, uint32_t model, uint64_t serial) {
     const struct bth_table *gens = &m->state.gens;
     for (struct bth_gen *g = bth_table_next(gens, NULL); g; g = bth_table_next(gens, g)) {
         if (g->model == model && g->serial <= serial) {
@@ -362,10 +376,10 @@ int bth_manager_unload(struct bth_manager *m, const char *name, int64_t deadline
         rc = bth_error_nomem(err);
     }
     bool in_time = true;
-    while (rc == 0 && in_time && still_there_locked(m, model, serial)) {
+    while (rc == 0 && in_time && bth_manager_still_there_locked(m, model, serial)) {
         in_time = bth_cond_wait(&m->changed, &m->lock, deadline);
     }
-    if (rc == 0 && still_there_locked(m, model, serial)) {
+    if (rc == 0 && bth_manager_still_there_locked(m, model, serial)) {
         rc = bth_error(err, BERTH_ETIMEDOUT,
                        "%s: still in use, unloads when its last lease and request have ended",
                        entry->name);

@@ -48,6 +48,25 @@ void bth_manager_destroy(struct bth_manager *m);
  * family/last-component). Waits until `deadline`. Errors: see berth_acquire. */
 int bth_manager_acquire(struct bth_manager *m, const char *name, const char *tag, int64_t deadline,
                         struct bth_lease **out, struct berth_error *err);
+/*
+ * The same for callers who must not wait. Fill `answered`, then start it; the object must stay
+ * until answered has been called: exactly once if the start succeeded, maybe within it, at the
+ * latest within bth_acquire_cancel or bth_manager_drain. rc 0: `lease` is the caller's; else err
+ * says why. It runs on any thread with the core lock held: it may leave a message and nothing else.
+ * The name is one that the manager knows (bth_manager_find): no file is touched.
+ */
+struct bth_acquire {
+    void (*answered)(struct bth_acquire *acquire, int rc, const struct berth_error *err);
+    struct bth_lease *lease;
+    struct bth_manager *manager; /* core's, as is `ticket` */
+    uint64_t ticket;             /* 0: answered */
+};
+/* ENOTFOUND, ENOMEM. */
+int bth_acquire_start(struct bth_manager *m, const char *name, const char *tag,
+                      struct bth_acquire *acquire, struct berth_error *err);
+/* No longer wanted: answered with ECANCELLED unless it has been answered already. */
+void bth_acquire_cancel(struct bth_acquire *acquire);
+
 void bth_lease_release(struct bth_lease *lease);
 const char *bth_lease_name(const struct bth_lease *lease);
 /* Index of the device that the leased model is on. */
@@ -80,7 +99,16 @@ void bth_use_end(struct bth_use *use, bool failed);
 
 int bth_manager_unload(struct bth_manager *m, const char *name, int64_t deadline,
                        struct berth_error *err);
+/* The same without waiting: begins, and says later whether what was loaded then has gone. The name
+ * is one that the manager knows. ENOTFOUND, ENOMEM. */
+int bth_manager_unload_start(struct bth_manager *m, const char *name, uint64_t *out_mark,
+                             struct berth_error *err);
+bool bth_manager_unloaded(struct bth_manager *m, const char *name, uint64_t mark);
 
+/* What there is to say of the model of this name or alias. Never touches a file. ENOTFOUND (the
+ * text lists what there is). */
+int bth_manager_find(struct bth_manager *m, const char *name, struct berth_model_stats *out,
+                     struct berth_error *err);
 /* As berth_models: entries of `size` bytes. */
 size_t bth_manager_models(struct bth_manager *m, struct berth_model_stats *out, size_t size,
                           size_t n);

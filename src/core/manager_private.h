@@ -2,6 +2,7 @@
  * core/manager_private.h - what the manager's files share.
  *
  *   manager.c        life, acquire and release, unload, drain; carrying actions out
+ *   manager_async.c  acquiring without waiting
  *   manager_use.c    uses: opening, bytes, `granted` callbacks
  *   manager_load.c   a loader thread: estimate, load, unload
  *   manager_stats.c  snapshots
@@ -45,7 +46,8 @@ struct bth_lease {
     struct bth_manager *manager;
     const struct bth_entry *entry;
     char *tag;
-    struct bth_waiter *waiter; /* until the answer */
+    struct bth_waiter *waiter; /* until the answer: who sleeps for it, */
+    struct bth_acquire *async; /* or whom to tell */
     uint64_t id;
     int device;
 };
@@ -76,6 +78,18 @@ void bth_manager_leave_unref(struct bth_manager *m) RELEASES(core);
 /* Raises the limit of `r` by a GROW event's bytes; false: there is no room. */
 bool bth_manager_grow(struct bth_manager *m, struct berth_reservation *r,
                       const struct bth_event *event) EXCLUDES(core);
+
+/* Whether a generation that there was at the time of `serial` is still there. */
+bool bth_manager_still_there_locked(const struct bth_manager *m, uint32_t model, uint64_t serial)
+    REQUIRES(core);
+
+/* Answers an acquire that nobody sleeps for; on failure the lease is freed. */
+void bth_acquire_answer_locked(struct bth_manager *m, struct bth_lease *lease,
+                               const struct bth_action *a) REQUIRES(core);
+/* A lease that is not granted; NULL when out of memory. */
+struct bth_lease *bth_lease_create(struct bth_manager *m, const struct bth_entry *entry,
+                                   const char *tag);
+void bth_lease_free(struct bth_lease *lease);
 
 /* Tells a use what an action says. */
 void bth_use_answer_locked(struct bth_manager *m, const struct bth_action *a) REQUIRES(core);

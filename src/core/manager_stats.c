@@ -2,6 +2,7 @@
 
 #include "base/sized.h"
 #include <stdio.h>
+#include <string.h>
 
 /* The generation to speak of: the open one, else the newest that is still there. */
 static const struct bth_gen *shown_gen(const struct bth_state *s, uint32_t model) {
@@ -66,6 +67,22 @@ static void fill_model_locked(struct bth_manager *m, uint32_t i, struct berth_mo
     if (model->used_at >= 0 && model->leases == 0 && model->running == 0) {
         out->idle_ms = (bth_now() - model->used_at) / BTH_NS_PER_MS;
     }
+}
+
+int bth_manager_find(struct bth_manager *m, const char *name, struct berth_model_stats *out,
+                     struct berth_error *err) {
+    int rc = 0;
+    core_lock(m);
+    int64_t i = bth_registry_find(&m->registry, name);
+    const struct bth_entry *e = i < 0 ? NULL : m->registry.entries[i];
+    /* the registry finds paths too, which are not names that strangers may use */
+    if (e && (strcmp(e->name, name) == 0 || (e->alias && strcmp(e->alias, name) == 0))) {
+        fill_model_locked(m, (uint32_t)i, out);
+    } else {
+        rc = bth_registry_unknown(&m->registry, name, err);
+    }
+    core_unlock(m);
+    return rc;
 }
 
 size_t bth_manager_models(struct bth_manager *m, struct berth_model_stats *out, size_t size,

@@ -4,7 +4,9 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include <assert.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- create and free ---- */
 
@@ -34,6 +36,10 @@ static bool copy_request(struct bth_job *job, const struct berth_request *reques
     r->struct_size = sizeof(*r);
     bool ok = copy_options(&job->arena, r) && copy_text(&job->arena, &r->caller) &&
               copy_text(&job->arena, &r->input.path);
+    if (ok && r->input.kind == BERTH_INPUT_FD) {
+        r->input.fd = job->fd = fcntl(r->input.fd, F_DUPFD_CLOEXEC, 0);
+        return job->fd >= 0;
+    }
     if (ok && r->input.data) {
         r->input.data = bth_arena_memdup(&job->arena, r->input.data, r->input.size);
         ok = r->input.data != NULL;
@@ -50,6 +56,7 @@ static void init(struct bth_job *job) {
     bth_list_init(&job->active);
     bth_list_init(&job->on_host);
     job->refs = 1;
+    job->fd = -1;
     job->sink.emit = bth_job_emit;
 }
 
@@ -60,6 +67,9 @@ static void destroy(struct bth_job *job) {
         berth_item_free(job->items[(job->first_item + i) % job->max_items]);
     }
     berth_item_free(job->final);
+    if (job->fd >= 0) {
+        close(job->fd);
+    }
     bth_free(job->items);
     bth_arena_finish(&job->arena);
     bth_cond_finish(&job->changed);
@@ -107,6 +117,15 @@ void bth_job_unref(struct bth_job *job) {
 
 /* ---- from the engine ---- */
 
+/* With the lock held, so that a job that has been given back never calls. */
+static void tell_locked(struct bth_job *job) REQUIRES(result);
+static void tell_locked(struct bth_job *job) {
+    bth_cond_broadcast(&job->changed);
+    if (job->on_event) {
+        job->on_event(job->on_event_arg);
+    }
+}
+
 /* Partial items are kept for streaming callers; progress is only a number. Items that nobody will
  * take are dropped. */
 static struct berth_item *keep_locked(struct bth_job *job, struct berth_item *item)
@@ -133,7 +152,7 @@ int bth_job_emit(struct berth_sink *sink, struct berth_item *item) {
     size_t had = job->n_items;
     struct berth_item *drop = keep_locked(job, item);
     if (job->n_items > had) { /* a final item can be taken when the job is complete */
-        bth_cond_broadcast(&job->changed);
+        tell_locked(job);
     }
     job_unlock(job);
     berth_item_free(drop);
@@ -165,7 +184,7 @@ void bth_job_complete(struct bth_job *job, const struct berth_error *err) {
     }
     job->state = well ? BERTH_JOB_DONE : BERTH_JOB_FAILED;
     job->waits_for_room = false;
-    bth_cond_broadcast(&job->changed);
+    tell_locked(job);
     job_unlock(job);
 }
 
@@ -255,6 +274,16 @@ int bth_job_next(struct bth_job *job, int64_t deadline, struct berth_item **out,
 int bth_job_wait(struct bth_job *job, int64_t deadline, struct berth_item **out,
                  struct berth_error *err) {
     return take(job, true, deadline, out, err);
+}
+
+void bth_job_on_event(struct bth_job *job, void (*fn)(void *arg), void *arg) {
+    job_lock(job);
+    job->on_event = fn;
+    job->on_event_arg = arg;
+    if (fn && (job->n_items > 0 || over_locked(job))) {
+        fn(arg);
+    }
+    job_unlock(job);
 }
 
 enum berth_job_state bth_job_state(const struct bth_job *job) {

@@ -45,11 +45,14 @@ struct bth_job {
     struct berth_error error GUARDED_BY(result);
     double done GUARDED_BY(result), total GUARDED_BY(result);
     bool waits_for_room GUARDED_BY(result);
+    void (*on_event)(void *arg) GUARDED_BY(result); /* or NULL */
+    void *on_event_arg GUARDED_BY(result);
 
     /* set at submission, constant */
     struct bth_sched *sched;
     struct bth_arena arena; /* the request's copy */
     struct berth_request request;
+    int fd;                        /* the request's duplicate of an FD input, or -1 */
     const struct bth_lease *lease; /* an identity, never looked into */
     int64_t deadline;
     uint64_t seq;

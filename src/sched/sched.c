@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "sched/job.h"
 #include "sched/turn.h"
+#include <stdatomic.h>
 
 enum { MAX_JOBS = 1024, MAX_RESULTS = 64 };
 
@@ -28,6 +29,7 @@ struct bth_sched {
 
     int64_t (*clock)(void);
     size_t max_jobs, max_results;
+    _Atomic int64_t stepped_at; /* stored by the device's thread, read by any: a time alone */
     struct bth_thread thread;
     struct bth_turns turns; /* the device's thread */
 };
@@ -100,6 +102,7 @@ static struct bth_job *take_note(struct bth_sched *s, unsigned *out_notes) {
 int64_t bth_sched_step(struct bth_sched *s) {
     struct bth_job *job;
     unsigned notes;
+    atomic_store_explicit(&s->stepped_at, s->clock(), memory_order_relaxed);
     while ((job = take_note(s, &notes))) {
         bth_turns_note(&s->turns, job, notes);
     }
@@ -126,8 +129,8 @@ static bool sleep_until(struct bth_sched *s, int64_t due) {
 static void *device_main(void *arg) {
     struct bth_sched *s = arg;
     for (;;) {
-        int64_t due = bth_sched_step(s);
-        if (due > s->clock() && !sleep_until(s, due)) {
+        int64_t due = bth_sched_step(s), now = s->clock();
+        if (due > now && !sleep_until(s, BTH_MIN(due, now + BTH_NS_PER_S))) {
             return NULL;
         }
     }
@@ -192,6 +195,7 @@ void bth_job_cancel(struct bth_job *job) {
 
 void bth_job_free(struct bth_job *job) {
     if (job) {
+        bth_job_on_event(job, NULL, NULL);
         bth_job_cancel(job);
         bth_job_unref(job);
     }
@@ -206,6 +210,10 @@ void bth_sched_cancel(struct bth_sched *s, const struct bth_lease *lease) {
         }
     }
     sched_unlock(s);
+}
+
+int64_t bth_sched_stepped_at(struct bth_sched *s) {
+    return atomic_load_explicit(&s->stepped_at, memory_order_relaxed);
 }
 
 void bth_sched_stats(struct bth_sched *s, struct berth_device_stats *out) {
@@ -224,6 +232,7 @@ static void init(struct bth_sched *s, const struct bth_sched_config *c) {
     bth_list_init(&s->all);
     s->refs = 1;
     s->clock = c->clock ? c->clock : bth_now;
+    s->stepped_at = s->clock();
     s->max_jobs = c->max_jobs ? c->max_jobs : MAX_JOBS;
     s->max_results = BTH_MAX(c->max_results ? c->max_results : MAX_RESULTS, BERTH_MAX_EMIT);
 }

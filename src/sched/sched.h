@@ -57,8 +57,13 @@ int bth_job_wait(struct bth_job *job, int64_t deadline, struct berth_item **out,
                  struct berth_error *err);
 enum berth_job_state bth_job_state(const struct bth_job *job);
 void bth_job_progress(const struct bth_job *job, double *done, double *total);
+void bth_job_on_event(struct bth_job *job, void (*fn)(void *arg), void *arg);
 void bth_job_cancel(struct bth_job *job);
 void bth_job_free(struct bth_job *job);
+
+/* When bth_sched_step last began, by the scheduler's clock. A device's thread with nothing to do
+ * steps once a second, so an older time means one that hangs. */
+int64_t bth_sched_stepped_at(struct bth_sched *s);
 
 /* turns, rows, longest_turn_us of the device. */
 void bth_sched_stats(struct bth_sched *s, struct berth_device_stats *out);

@@ -57,6 +57,10 @@ int whisper_language_index(const char *name) {
     return -1;
 }
 
+const char *whisper_language_name(int index) {
+    return index >= 0 && index < (int)BTH_COUNT(languages) ? languages[index].name : NULL;
+}
+
 const char *whisper_language_code(int index) {
     return index >= 0 && (size_t)index < BTH_COUNT(languages) ? languages[index].code : NULL;
 }

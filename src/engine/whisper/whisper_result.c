@@ -72,6 +72,7 @@ static struct berth_transcript *make_transcript(const struct whisper_session *s,
         return NULL;
     }
     t->language = whisper_language_code(s->language);
+    t->language_name = whisper_language_name(s->language);
     t->duration_s = s->seconds;
     t->segments = segments;
     t->n_segments = s->n_segments - first;

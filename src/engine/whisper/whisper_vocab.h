@@ -35,6 +35,8 @@ void whisper_vocab_close(struct whisper_vocab *v);
 int whisper_language_index(const char *name);
 /* "en" for 0; NULL beyond the last. */
 const char *whisper_language_code(int index);
+/* "english" for 0; NULL beyond the last. */
+const char *whisper_language_name(int index);
 
 /* Appends the text of ids below `limit` (eot: text alone; timestamp0: special tokens by name, as
  * the original's decode does), bytes that are no UTF-8 replaced by U+FFFD. */

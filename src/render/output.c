@@ -1,4 +1,4 @@
-#include "cli/output.h"
+#include "render/output.h"
 
 #include "base/pystr.h"
 #include <math.h>

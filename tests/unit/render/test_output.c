@@ -3,7 +3,7 @@
 #include "base/alloc.h"
 #include "base/fs.h"
 #include "base/pystr.h"
-#include "cli/output.h"
+#include "render/output.h"
 #include "lib/test.h"
 #include <jansson.h>
 

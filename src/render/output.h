@@ -1,8 +1,9 @@
 /*
- * cli/output.h - transcripts as text: the files that openai-whisper's command writes, byte for byte
+ * render/output.h - transcripts as text: the files that openai-whisper's command writes, byte for byte
  * (20250625, utils.py, without word times).
  *
- * Not here: where the text goes. Any thread.
+ * Layer render: what programs share that show results (the command and the server). Not here: where
+ * the text goes. Any thread.
  */
 #ifndef BTH_OUTPUT_H
 #define BTH_OUTPUT_H

@@ -1,0 +1,191 @@
+#include "server/daemon.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/str.h"
+#include "server/notify.h"
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { MAX_SOCKETS = 8, TICK_MS = 250, MAX_DESCRIPTORS = 65536 };
+
+struct process {
+    struct berth *berth;
+    struct bth_server *server;
+    struct bth_log log;
+    sigset_t signals;
+    _Atomic int64_t stop_ms; /* set by POST /v1/stop before its signal */
+    int64_t watchdog_ms, fed_at;
+};
+
+/* ---- start -----------------------------------------------------------------------------------*/
+
+char *bth_daemon_socket(void) {
+    const char *run = getuid() == 0 ? "/run" : getenv("XDG_RUNTIME_DIR");
+    return run && *run == '/' ? bth_printf("unix:%s/berth/berthd.sock", run) : NULL;
+}
+
+/* The folder of the usual socket. An error shows when the socket is opened. */
+static void make_folder(const char *socket) {
+    char *folder = socket ? bth_strdup(socket + strlen("unix:")) : NULL;
+    char *slash = folder ? strrchr(folder, '/') : NULL;
+    if (slash) {
+        *slash = '\0';
+        mkdir(folder, 0755);
+    }
+    bth_free(folder);
+}
+
+/* Signals wait for wait_signal; in no thread do they interrupt anything. */
+static void block_signals(struct process *p) {
+    sigemptyset(&p->signals);
+    sigaddset(&p->signals, SIGTERM);
+    sigaddset(&p->signals, SIGINT);
+    sigaddset(&p->signals, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &p->signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+/* Connections and bodies in files take descriptors; the usual soft limit is for programs that use
+ * select. */
+static void raise_descriptors(void) {
+    struct rlimit l;
+    if (getrlimit(RLIMIT_NOFILE, &l) == 0 && l.rlim_cur < l.rlim_max) {
+        l.rlim_cur = l.rlim_max < MAX_DESCRIPTORS ? l.rlim_max : MAX_DESCRIPTORS;
+        setrlimit(RLIMIT_NOFILE, &l);
+    }
+}
+
+/* POST /v1/stop, on a server's thread. */
+static void stop_wanted(void *arg, int64_t timeout_ms) {
+    struct process *p = arg;
+    atomic_store(&p->stop_ms, timeout_ms);
+    kill(getpid(), SIGTERM);
+}
+
+static int write_addresses(const struct process *p, const char *path, struct berth_error *err) {
+    char *temporary = bth_printf("%s.%ld", path, (long)getpid());
+    FILE *f = temporary ? fopen(temporary, "we") : NULL;
+    bool ok = f != NULL;
+    const char *address;
+    for (size_t i = 0; ok && (address = bth_server_address(p->server, i)); i++) {
+        ok = fprintf(f, "%s\n", address) > 0;
+    }
+    ok = f && fclose(f) == 0 && ok && rename(temporary, path) == 0;
+    int rc = ok ? 0 : bth_error(err, BERTH_EIO, "%s: %s", path, strerror(errno));
+    bth_free(temporary);
+    return rc;
+}
+
+static void say_ready(const struct process *p) {
+    const char *address;
+    for (size_t i = 0; (address = bth_server_address(p->server, i)); i++) {
+        bth_log_write(&p->log, BTH_LOG_INFO, NULL, "listening on %s%s",
+                      strncmp(address, "unix:", 5) == 0 ? "" : "http://", address);
+    }
+    bth_notify("READY=1\nSTATUS=serving");
+}
+
+static int start_server(struct process *p, const struct bth_daemon_options *o,
+                        struct berth_error *err) {
+    static const char *const usual[] = {"127.0.0.1:8000"};
+    struct bth_server_config c = o->server;
+    int sockets[MAX_SOCKETS];
+    char *socket = o->no_socket ? NULL : bth_daemon_socket();
+    c.n_sockets = bth_notify_sockets(sockets, MAX_SOCKETS);
+    c.sockets = sockets;
+    c.berth = p->berth;
+    c.stop = stop_wanted;
+    c.arg = p;
+    if (c.n_sockets == 0) {
+        make_folder(socket);
+        c.listen_too = socket;
+    }
+    if (c.n_sockets + c.n_listen == 0) {
+        c.listen = usual;
+        c.n_listen = BTH_COUNT(usual);
+    }
+    int rc = bth_server_create(&c, &p->server, err);
+    bth_free(socket);
+    return rc;
+}
+
+static int start(struct process *p, const struct bth_daemon_options *o, struct berth_error *err) {
+    struct berth_config config = BERTH_CONFIG_INIT;
+    config.file = o->config_file;
+    config.threads = o->threads;
+    config.device = o->device;
+    config.precision = o->precision;
+    int rc = berth_open(&config, &p->berth, err);
+    rc = rc < 0 ? rc : start_server(p, o, err);
+    if (rc == 0 && o->address_file) {
+        rc = write_addresses(p, o->address_file, err);
+    }
+    return rc;
+}
+
+/* ---- run and stop ----------------------------------------------------------------------------*/
+
+/* Sleeps for a tick at most; true: told to stop. Keeps systemd's watchdog content while all threads
+ * move. */
+static bool wait_signal(struct process *p) {
+    int64_t ms = p->watchdog_ms && p->watchdog_ms < TICK_MS ? p->watchdog_ms : TICK_MS;
+    struct timespec timeout = {.tv_nsec = ms * BTH_NS_PER_MS};
+    int signal = sigtimedwait(&p->signals, NULL, &timeout);
+    int64_t now = bth_now();
+    if (p->watchdog_ms && now - p->fed_at >= p->watchdog_ms * BTH_NS_PER_MS &&
+        bth_server_live(p->server)) {
+        bth_notify("WATCHDOG=1");
+        p->fed_at = now;
+    }
+    return signal == SIGTERM || signal == SIGINT;
+}
+
+static void run(struct process *p) {
+    p->watchdog_ms = bth_notify_watchdog_ms();
+    while (!wait_signal(p)) {
+    }
+}
+
+static void drain(struct process *p) {
+    int64_t ms = atomic_load(&p->stop_ms), deadline = bth_deadline(bth_now(), ms);
+    bth_notify("STOPPING=1\nSTATUS=finishing what is under way");
+    bth_log_write(&p->log, BTH_LOG_INFO, NULL, "stopping: %zu requests have %lld ms to finish",
+                  bth_server_busy(p->server), (long long)ms);
+    bth_server_drain(p->server);
+    while (bth_server_busy(p->server) > 0 && bth_now() < deadline && !wait_signal(p)) {
+    }
+    size_t left = bth_server_busy(p->server);
+    if (left > 0) {
+        bth_log_write(&p->log, BTH_LOG_WARNING, NULL, "%zu requests are cancelled", left);
+    }
+    bth_server_cancel(p->server);
+}
+
+int bth_daemon_run(const struct bth_daemon_options *o, struct berth_error *err) {
+    struct process p = {.log = o->server.log, .stop_ms = o->stop_ms};
+    block_signals(&p);
+    raise_descriptors();
+    int rc = start(&p, o, err);
+    if (rc == 0) {
+        say_ready(&p);
+        run(&p);
+        drain(&p);
+    }
+    bth_server_destroy(p.server);
+    if (p.berth) {
+        berth_close(p.berth, 0, NULL);
+    }
+    if (rc == 0) {
+        bth_log_write(&p.log, BTH_LOG_INFO, NULL, "stopped");
+    }
+    return rc;
+}

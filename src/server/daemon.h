@@ -1,0 +1,32 @@
+/*
+ * server/daemon.h - the process berthd: a manager, a server, signals, systemd.
+ *
+ * SIGTERM or SIGINT: no new connections or requests, those under way get stop_ms to finish, then
+ * are cancelled. A second one: at once.
+ */
+#ifndef BTH_DAEMON_H
+#define BTH_DAEMON_H
+
+#include "server/server.h"
+
+struct bth_daemon_options {
+    const char *config_file;        /* as in struct berth_config */
+    const char *device, *precision; /* likewise */
+    int threads;
+    struct bth_server_config
+        server;     /* all but berth, sockets, stop and arg, which are the daemon's;
+                       without listen: sockets of systemd, else 127.0.0.1:8000 */
+    bool no_socket; /* not on the usual Unix socket too */
+    int64_t stop_ms;
+    const char *address_file; /* gets the addresses, a line each, when it is ready; or NULL */
+};
+
+/* Until it is told to stop; 0, or an error that kept it from starting. Once in a process, from the
+ * main thread, before any other thread is there. */
+int bth_daemon_run(const struct bth_daemon_options *options, struct berth_error *err);
+
+/* The usual Unix socket: "unix:/run/berth/berthd.sock" for root, else below XDG_RUNTIME_DIR. Heap;
+ * NULL: there is no place for it. */
+char *bth_daemon_socket(void);
+
+#endif

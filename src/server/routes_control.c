@@ -1,0 +1,77 @@
+/* Loading, unloading, stopping. */
+#include "base/error.h"
+#include "server/exchange.h"
+#include "server/route.h"
+
+enum { MAX_MS = 86400000 };
+
+/* {"model": NAME, <ms_name>: N} into x->work. */
+static int read_wish(struct bth_exchange *x, const char *ms_name, struct berth_error *err) {
+    static const int64_t range[2] = {-1, MAX_MS};
+    const struct berth_engine_ops *engine;
+    const char *model;
+    int rc = bth_form_take(&x->form, "model", &model, err);
+    rc = rc < 0 ? rc : bth_form_take_int(&x->form, ms_name, range, -1, &x->work.wait_ms, err);
+    rc = rc < 0 ? rc : bth_form_done(&x->form, err);
+    if (rc == 0 && !model) {
+        return bth_error(err, BERTH_EINVAL, "the model is missing: {\"model\": NAME}");
+    }
+    return rc < 0 ? rc : bth_work_model(x, model, &engine, err);
+}
+
+static void run(struct bth_exchange *x, enum bth_work_kind kind, const char *ms_name) {
+    struct berth_error err;
+    x->work.kind = kind;
+    if (read_wish(x, ms_name, &err) < 0) {
+        bth_answer_error(x, &err, NULL);
+    } else {
+        bth_work_begin(x);
+    }
+}
+
+static void load(struct bth_exchange *x) {
+    run(x, BTH_WORK_LOAD, "wait_ms");
+}
+
+static void unload(struct bth_exchange *x) {
+    run(x, BTH_WORK_UNLOAD, "timeout_ms");
+}
+
+static void stop(struct bth_exchange *x) {
+    static const int64_t range[2] = {0, MAX_MS};
+    struct bth_server *s = x->server;
+    struct berth_error err;
+    struct bth_str text = {0};
+    int64_t timeout_ms;
+    if (!x->trusted || !s->stop) {
+        bth_answer_refusal(x, 403, "forbidden",
+                           "only the server's own user on its Unix socket, or the holder of an API "
+                           "key, may stop it");
+        return;
+    }
+    if (bth_form_take_int(&x->form, "timeout_ms", range, 30000, &timeout_ms, &err) < 0 ||
+        bth_form_done(&x->form, &err) < 0) {
+        bth_answer_error(x, &err, NULL);
+        return;
+    }
+    bth_str_puts(&text, "{\"stopping\":true}\n");
+    bth_answer(x, 202, "application/json", &text);
+    s->stop(s->stop_arg, timeout_ms);
+}
+
+static const struct bth_route table[] = {
+    {.method = "POST",
+     .path = "/v1/models/load",
+     .run = load,
+     .body = BTH_BODY_JSON,
+     .queued = true,
+     .native = true},
+    {.method = "POST",
+     .path = "/v1/models/unload",
+     .run = unload,
+     .body = BTH_BODY_JSON,
+     .queued = true,
+     .native = true},
+    {.method = "POST", .path = "/v1/stop", .run = stop, .body = BTH_BODY_JSON, .native = true},
+};
+const struct bth_routes bth_routes_control = BTH_ROUTES(table);

@@ -1,0 +1,353 @@
+#include "server/work.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "server/conn.h"
+#include "server/desk.h"
+#include "server/exchange.h"
+#include "server/json_text.h"
+#include <stdio.h>
+#include <string.h>
+
+/* A client that reads slowly holds this much; then the job is parked. */
+enum { MAX_PENDING = 256 << 10 };
+
+/* ---- models ----------------------------------------------------------------------------------*/
+
+/* The first model of a family, for OpenAI's clients that know one name only. */
+static bool first_of(struct bth_manager *m, const char *family, char out[64]) {
+    size_t n = bth_manager_models(m, NULL, sizeof(struct berth_model_stats), 0);
+    struct berth_model_stats *all = bth_calloc(n, sizeof(*all));
+    size_t have = all ? BTH_MIN(bth_manager_models(m, all, sizeof(*all), n), n) : 0;
+    bool found = false;
+    for (size_t i = 0; i < have && !found; i++) {
+        found = strcmp(all[i].family, family) == 0;
+        if (found) {
+            snprintf(out, 64, "%s", all[i].name);
+        }
+    }
+    bth_free(all);
+    return found;
+}
+
+int bth_work_model(struct bth_exchange *x, const char *name,
+                   const struct berth_engine_ops **out_engine, struct berth_error *err) {
+    struct bth_manager *m = x->server->berth->manager;
+    struct berth_model_stats stats;
+    struct berth_error why;
+    char alias[64];
+    int rc = bth_manager_find(m, name, &stats, &why);
+    if (rc < 0 && strcmp(name, "whisper-1") == 0 && first_of(m, "whisper", alias)) {
+        rc = bth_manager_find(m, alias, &stats, &why);
+    }
+    if (rc < 0) {
+        return bth_error_copy(err, &why);
+    }
+    const struct berth_engine_ops *engine = bth_manager_engine(m, stats.name, &why);
+    if (!engine) {
+        return bth_error_copy(err, &why);
+    }
+    snprintf(x->work.model, sizeof(x->work.model), "%s", stats.name);
+    *out_engine = engine;
+    return 0;
+}
+
+/* ---- the end ---------------------------------------------------------------------------------*/
+
+static void release(struct bth_work *w) {
+    bth_job_free(w->job);
+    w->job = NULL;
+    if (w->lease) {
+        if (w->sched) {
+            bth_sched_cancel(w->sched, w->lease);
+        }
+        bth_lease_release(w->lease);
+        w->lease = NULL;
+    }
+}
+
+/* Answered or not: the desk is through with it. */
+static void over(struct bth_exchange *x) {
+    struct bth_work *w = &x->work;
+    release(w);
+    w->state = BTH_WORK_OVER;
+    bth_exchange_leave(x);
+    server_lock(x->server);
+    bool listed = x->listed;
+    x->listed = false;
+    if (!x->closed) {
+        x->conn->exchange = NULL;
+    }
+    server_unlock(x->server);
+    if (listed) {
+        bth_exchange_unref(x); /* the desk's */
+    }
+}
+
+static void fail(struct bth_exchange *x, const struct berth_error *err) {
+    struct bth_work *w = &x->work;
+    bth_histogram_add(&x->server->metrics.duration, bth_now() - x->began);
+    if (x->streaming) {
+        struct bth_str text = {0};
+        w->reply->failed(&text, err);
+        bth_stream_write(x, &text);
+        bth_stream_end(x);
+        bth_str_finish(&text);
+    } else {
+        bth_answer_error(x, err, NULL);
+    }
+    over(x);
+}
+
+/* The client has left, or its time is up while nobody reads. */
+static void drop(struct bth_exchange *x) {
+    struct bth_work *w = &x->work;
+    if (w->state == BTH_WORK_LEASE) {
+        bth_acquire_cancel(&w->acquire); /* answered now, if not before */
+        w->lease = w->acquire.lease;
+    }
+    bth_count(&x->server->metrics.left);
+    bth_answer_abandon(x);
+    over(x);
+}
+
+/* ---- results ---------------------------------------------------------------------------------*/
+
+static void write_stream(struct bth_exchange *x, struct bth_str *text) {
+    struct bth_work *w = &x->work;
+    if (!x->streaming) {
+        bth_stream_begin(x, w->reply->type);
+    }
+    bth_stream_write(x, text);
+    w->beat_at = bth_now() + w->reply->beat_ms * BTH_NS_PER_MS;
+}
+
+static void finish(struct bth_exchange *x, const struct berth_item *item) {
+    struct bth_work *w = &x->work;
+    struct bth_str text = {0};
+    bth_histogram_add(&x->server->metrics.duration, bth_now() - x->began);
+    w->reply->final(&text, item, w->at);
+    if (x->streaming) {
+        write_stream(x, &text);
+        bth_stream_end(x);
+    } else if (text.failed) {
+        struct berth_error err;
+        bth_error_nomem(&err);
+        bth_answer_error(x, &err, NULL);
+    } else {
+        bth_answer(x, 200, w->reply->type, &text);
+    }
+    bth_str_finish(&text);
+    over(x);
+}
+
+/* Takes what the job has, as far as the client keeps up. */
+static void take_results(struct bth_exchange *x) {
+    struct bth_work *w = &x->work;
+    while (w->state == BTH_WORK_JOB && bth_stream_pending(x) < MAX_PENDING) {
+        enum berth_job_state state = bth_job_state(w->job);
+        bool ended = state == BERTH_JOB_DONE || state == BERTH_JOB_FAILED;
+        struct berth_item *item = NULL;
+        struct berth_error err = {0};
+        int rc = bth_job_next(w->job, 0, &item, &err);
+        if (rc == BERTH_ETIMEDOUT && !ended) {
+            return; /* nothing yet: a note will come */
+        }
+        if (rc < 0) {
+            fail(x, &err);
+        } else if (item->kind == BERTH_ITEM_FINAL) {
+            finish(x, item);
+        } else if (w->reply->part) {
+            struct bth_str text = {0};
+            w->reply->part(&text, item, &w->at);
+            write_stream(x, &text);
+            bth_str_finish(&text);
+        }
+        berth_item_free(item);
+    }
+}
+
+/* ---- lease and job ---------------------------------------------------------------------------*/
+
+/* Any thread, with core's lock held. */
+static void lease_answered(struct bth_acquire *acquire, int rc, const struct berth_error *err) {
+    struct bth_exchange *x = BTH_CONTAINER(acquire, struct bth_exchange, work.acquire);
+    x->work.lease_rc = rc;
+    if (rc < 0) {
+        x->work.lease_error = *err;
+    }
+    bth_desk_note(x, BTH_DESK_LEASE); /* publishes the two above */
+}
+
+/* Any thread, with the job's lock held. */
+static void job_event(void *arg) {
+    bth_desk_note(arg, BTH_DESK_JOB);
+}
+
+static void begin(struct bth_exchange *x) {
+    struct bth_work *w = &x->work;
+    struct bth_manager *m = x->server->berth->manager;
+    struct berth_error err = {0};
+    int rc;
+    w->began = bth_now();
+    w->deadline = bth_deadline(w->began, w->wait_ms);
+    w->beat_at = w->reply ? w->began + w->reply->beat_ms * BTH_NS_PER_MS : BTH_FOREVER;
+    if (w->kind == BTH_WORK_UNLOAD) {
+        w->state = BTH_WORK_UNLOADING;
+        rc = bth_manager_unload_start(m, w->model, &w->mark, &err);
+    } else {
+        w->state = BTH_WORK_LEASE;
+        w->acquire.answered = lease_answered;
+        rc = bth_acquire_start(m, w->model, x->caller, &w->acquire, &err);
+    }
+    if (rc < 0) {
+        fail(x, &err);
+    }
+}
+
+static void answer_model(struct bth_exchange *x) {
+    struct bth_str text = {0};
+    bth_str_putc(&text, '{');
+    bth_json_put_string(&text, "model", x->work.model);
+    bth_str_putc(&text, '}');
+    bth_answer_json(x, &text);
+    over(x);
+}
+
+static void submit(struct bth_exchange *x) {
+    struct bth_work *w = &x->work;
+    struct berth *b = x->server->berth;
+    struct berth_error err = {0};
+    bth_histogram_add(&x->server->metrics.wait, bth_now() - w->began);
+    if (w->deadline != BTH_FOREVER) {
+        w->request.deadline_ms = BTH_MAX(1, (w->deadline - bth_now()) / BTH_NS_PER_MS);
+    }
+    w->sched = b->scheds[bth_lease_device(w->lease)];
+    if (bth_sched_submit(w->sched, w->lease, &w->request, &w->job, &err) < 0) {
+        fail(x, &err);
+        return;
+    }
+    w->state = BTH_WORK_JOB;
+    bth_body_finish(&x->body); /* the job has its copy */
+    bth_job_on_event(w->job, job_event, x);
+}
+
+static void leased(struct bth_exchange *x) {
+    struct bth_work *w = &x->work;
+    if (w->lease_rc < 0) {
+        fail(x, &w->lease_error);
+        return;
+    }
+    w->lease = w->acquire.lease;
+    if (w->kind == BTH_WORK_LOAD) {
+        answer_model(x);
+    } else {
+        submit(x);
+    }
+}
+
+/* ---- from the desk ---------------------------------------------------------------------------*/
+
+void bth_work_begin(struct bth_exchange *x) {
+    server_lock(x->server);
+    x->listed = true;
+    server_unlock(x->server);
+    bth_exchange_ref(x); /* the desk's, until it is over */
+    bth_desk_note(x, BTH_DESK_BEGIN);
+}
+
+void bth_work_note(struct bth_exchange *x, unsigned notes) {
+    struct bth_work *w = &x->work;
+    if ((notes & BTH_DESK_BEGIN) && w->state == BTH_WORK_NONE) {
+        begin(x);
+    }
+    if ((notes & BTH_DESK_LEASE) && w->state == BTH_WORK_LEASE) {
+        leased(x);
+    }
+    if ((notes & BTH_DESK_LEFT) && w->state != BTH_WORK_OVER) {
+        drop(x);
+    }
+    if ((notes & (BTH_DESK_JOB | BTH_DESK_ROOM)) && w->state == BTH_WORK_JOB) {
+        take_results(x);
+    }
+}
+
+static void cancel_work(struct bth_exchange *x) {
+    struct bth_work *w = &x->work;
+    w->cancelled = true;
+    if (w->state == BTH_WORK_JOB) {
+        bth_job_cancel(w->job);
+    } else if (w->state == BTH_WORK_LEASE) {
+        bth_acquire_cancel(&w->acquire);
+    } else if (w->state == BTH_WORK_UNLOADING) {
+        struct berth_error err;
+        bth_error(&err, BERTH_ESHUTDOWN, "the server is shutting down; the unload goes on");
+        fail(x, &err);
+    }
+}
+
+static void time_is_up(struct bth_exchange *x) {
+    struct bth_work *w = &x->work;
+    if (w->state == BTH_WORK_UNLOADING) {
+        struct berth_error err;
+        bth_error(&err, BERTH_ETIMEDOUT,
+                  "%s: still in use, unloads when its last lease and request have ended", w->model);
+        fail(x, &err);
+    } else if (w->state == BTH_WORK_LEASE && !w->cancelled) {
+        struct berth_error err;
+        bth_acquire_cancel(&w->acquire);
+        if (w->acquire.lease) {
+            return; /* granted at the last moment: its note is on the way */
+        }
+        bth_error(&err, BERTH_ETIMEDOUT,
+                  "%s: not loaded yet when the time was up; try again or wait "
+                  "longer",
+                  w->model);
+        fail(x, &err);
+    }
+}
+
+/* For those who look from outside, and for the next beat. */
+static void note_progress(struct bth_exchange *x) {
+    double done, total;
+    bth_job_progress(x->work.job, &done, &total);
+    server_lock(x->server);
+    x->done = done;
+    x->total = total;
+    server_unlock(x->server);
+}
+
+static void beat(struct bth_exchange *x) {
+    struct bth_work *w = &x->work;
+    struct bth_str text = {0};
+    w->reply->beat(&text, x->done, x->total);
+    write_stream(x, &text);
+    bth_str_finish(&text);
+}
+
+void bth_work_tick(struct bth_exchange *x, int64_t now, bool cancel) {
+    struct bth_work *w = &x->work;
+    if (w->state == BTH_WORK_UNLOADING &&
+        bth_manager_unloaded(x->server->berth->manager, w->model, w->mark)) {
+        answer_model(x);
+    }
+    if (cancel && !w->cancelled && w->state != BTH_WORK_NONE && w->state != BTH_WORK_OVER) {
+        cancel_work(x);
+    }
+    if (now >= w->deadline && w->state != BTH_WORK_OVER) {
+        time_is_up(x);
+    }
+    if (w->state == BTH_WORK_JOB) {
+        note_progress(x);
+    }
+    bool at_work = w->state == BTH_WORK_LEASE || w->state == BTH_WORK_JOB;
+    if (at_work && w->reply && w->reply->streams && now >= w->beat_at &&
+        bth_stream_pending(x) == 0) {
+        beat(x);
+    }
+}
+
+void bth_work_finish(struct bth_work *w) {
+    release(w);
+}
