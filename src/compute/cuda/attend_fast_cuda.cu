@@ -22,6 +22,10 @@ struct head_rows {
     __device__ uint32_t two(int64_t r, int c) const {
         return narrow2(at(r, c), at(r, c + 1), __half());
     }
+    /* Where row r begins, for heads whose rows can be read as a whole (see quick). */
+    __device__ const float4 *start_of(int64_t r) const {
+        return (const float4 *)(x.f32() + x.row(base + r) + x.col(head * dh));
+    }
 };
 
 /* Keys as they are [key][column], values turned over [column][key]: so both are B of a product. */
@@ -34,6 +38,41 @@ static __device__ void load_keys(__half *ks, __half *vt, const head_rows &k, con
         *(uint32_t *)(vt + column * STRIDE + pair) =
             narrow2(v.at(first + pair, column), v.at(first + pair + 1, column), __half());
     }
+}
+
+/* The same by whole rows: a thread takes 32 columns of a key, and of two values 16. */
+static __device__ void load_keys_quick(__half *ks, __half *vt, const head_rows &k,
+                                       const head_rows &v, int64_t first) {
+    const float4 none = make_float4(0, 0, 0, 0);
+    const int key = threadIdx.x / 2, part = threadIdx.x % 2 * 8; /* in fours of columns */
+    const float4 *from = k.start_of(min(first + key, k.end - 1)) + part;
+    const bool there = first + key < k.end;
+#pragma unroll
+    for (int i = 0; i < 8; i++) {
+        const float4 f = there ? from[i] : none;
+        *(uint2 *)(ks + key * STRIDE + (part + i) * 4) =
+            make_uint2(narrow2(f.x, f.y, __half()), narrow2(f.z, f.w, __half()));
+    }
+    const int pair = threadIdx.x % 32 * 2, quarter = threadIdx.x / 32 * 4;
+    const float4 *one = v.start_of(min(first + pair, v.end - 1)) + quarter;
+    const float4 *two = v.start_of(min(first + pair + 1, v.end - 1)) + quarter;
+    const bool first_there = first + pair < v.end, second_there = first + pair + 1 < v.end;
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        const float4 a = first_there ? one[i] : none, b = second_there ? two[i] : none;
+        __half *to = vt + (quarter + i) * 4 * STRIDE + pair;
+        *(uint32_t *)to = narrow2(a.x, b.x, __half());
+        *(uint32_t *)(to + STRIDE) = narrow2(a.y, b.y, __half());
+        *(uint32_t *)(to + 2 * STRIDE) = narrow2(a.z, b.z, __half());
+        *(uint32_t *)(to + 3 * STRIDE) = narrow2(a.w, b.w, __half());
+    }
+}
+
+/* Whether each row of a head is 64 columns in one place, 16-byte aligned. */
+static bool quick(const view &x, int64_t dh) {
+    return dh == DH && (uintptr_t)x.data % 16 == 0 && x.row_stride % 4 == 0 &&
+           x.group_stride % 4 == 0 && x.head_stride % 4 == 0 &&
+           (x.head_cols == 0 || x.head_cols == DH);
 }
 
 /* c[j] += a times eight columns of B at a time; b: [64 columns][STRIDE], 64 deep. */
@@ -94,7 +133,8 @@ static __device__ void soften(rows16 &r, float s[TILES][4], int64_t left, uint32
     }
 }
 
-/* Grid (query tiles, heads, groups), four warps of 16 queries. */
+/* Grid (query tiles, heads, groups), four warps of 16 queries. QUICK: keys and values are quick. */
+template <bool QUICK>
 static __global__ void __launch_bounds__(THREADS)
     attend_fast(view q, view k, view v, view y, int dh, int64_t t, int64_t q0, int64_t nq,
                 bound live) {
@@ -118,7 +158,11 @@ static __global__ void __launch_bounds__(THREADS)
         float s[TILES][4] = {};
         uint32_t p[4][4];
         __syncthreads();
-        load_keys(ks, vt, keys, values, k0);
+        if (QUICK) {
+            load_keys_quick(ks, vt, keys, values, k0);
+        } else {
+            load_keys(ks, vt, keys, values, k0);
+        }
         __syncthreads();
         multiply(s, a, ks, lane);
         soften(r, s, t - k0, p, lane);
@@ -140,6 +184,9 @@ static __global__ void __launch_bounds__(THREADS)
 
 void launch_attend_fast(cudaStream_t s, const struct berth_op_attend_full *op, struct bound live) {
     dim3 grid((unsigned)((op->nq + BQ - 1) / BQ), (unsigned)op->heads, (unsigned)op->groups);
-    start(s, grid, THREADS, 0, attend_fast, make_view(&op->q), make_view(&op->k), make_view(&op->v),
-          make_view(&op->y), (int)op->head_dim, op->t, op->q0, op->nq, live);
+    const view k = make_view(&op->k), v = make_view(&op->v);
+    auto kernel =
+        quick(k, op->head_dim) && quick(v, op->head_dim) ? attend_fast<true> : attend_fast<false>;
+    start(s, grid, THREADS, 0, kernel, make_view(&op->q), k, v, make_view(&op->y),
+          (int)op->head_dim, op->t, op->q0, op->nq, live);
 }

@@ -16,16 +16,19 @@ enum { BM = 128, BN = 128, BK = 32, STRIDE = BK + 8, MANY_THREADS = 256 };
 template <class T> struct passage {
     uint4 a[2], b[2];
 
+    /* Columns [at, at + 16) of the row of `x` and of the weight's row; `in_x`, `in_w`: they exist.
+     */
     template <class Rows>
-    __device__ void load(const Rows &rows, int64_t r, int64_t m, const T *w, int64_t c, int64_t n,
-                         int k, int at) {
+    __device__ void load(const Rows &rows, typename Rows::cursor x, bool in_x, const T *w,
+                         bool in_w, int at) {
+#pragma unroll
         for (int i = 0; i < 2; i++) {
             float v[8] = {};
-            if (r < m) {
-                rows.eight(r, at + i * 8, v);
+            if (in_x) {
+                rows.eight(x, at + i * 8, v);
             }
             a[i] = narrow8<T>(v);
-            b[i] = c < n ? *(const uint4 *)(w + c * k + at + i * 8) : make_uint4(0, 0, 0, 0);
+            b[i] = in_w ? *(const uint4 *)(w + at + i * 8) : make_uint4(0, 0, 0, 0);
         }
     }
     __device__ void store(T *as, T *bs) const {
@@ -80,13 +83,16 @@ static __global__ void __launch_bounds__(MANY_THREADS)
     const int wm = warp / 4 * 64, wn = warp % 4 * 32;
     passage<T> next;
     float sum[4][4][4] = {};
-    next.load(rows, r0 + mine, m, w, c0 + mine, n, k, part);
+    const bool in_x = r0 + mine < m, in_w = c0 + mine < n;
+    const typename Rows::cursor x = rows.enter(in_x ? r0 + mine : 0);
+    w += (in_w ? c0 + mine : 0) * k;
+    next.load(rows, x, in_x, w, in_w, part);
     next.store(&as[0][mine * STRIDE + part], &bs[0][mine * STRIDE + part]);
     __syncthreads();
     for (int k0 = 0, now = 0; k0 < k; k0 += BK, now ^= 1) {
         const bool more = k0 + BK < k;
         if (more) {
-            next.load(rows, r0 + mine, m, w, c0 + mine, n, k, k0 + BK + part);
+            next.load(rows, x, in_x, w, in_w, k0 + BK + part);
         }
         multiply(sum, &as[now][wm * STRIDE], &bs[now][wn * STRIDE], lane);
         if (more) {
@@ -176,8 +182,8 @@ static __global__ void __launch_bounds__(WARPS * 32)
                 break;
             }
             float low[8], high[8];
-            rows.eight(min(r, m - 1), k0, low);
-            rows.eight(min(r + 8, m - 1), k0, high);
+            rows.eight(rows.enter(min(r, m - 1)), k0, low);
+            rows.eight(rows.enter(min(r + 8, m - 1)), k0, high);
             const uint4 a = narrow8<T>(low), c = narrow8<T>(high);
             const uint32_t first[4] = {a.x, c.x, a.y, c.y}, second[4] = {a.z, c.z, a.w, c.w};
 #pragma unroll

@@ -48,21 +48,27 @@ static __device__ inline void load8(const float *p, float out[8]) {
     out[4] = b.x, out[5] = b.y, out[6] = b.z, out[7] = b.w;
 }
 
-/* The left side of a product: element (row, k), or eight from a k that 8 divides. */
+/* The left side of a product: element (row, k), or eight from a k that 8 divides. Who stays in a
+ * row keeps a cursor of it. */
 struct plain_rows {
     view x;
     bool quick; /* dense(x) */
+    typedef const float *cursor;
+
+    __device__ cursor enter(int64_t r) const {
+        return x.f32() + x.row(r);
+    }
+    __device__ void eight(cursor row, int k, float out[8]) const {
+        if (quick) {
+            return load8(row + k, out);
+        }
+        for (int i = 0; i < 8; i++) {
+            out[i] = row[x.col(k + i)];
+        }
+    }
 
     __device__ float at(int64_t r, int k) const {
         return x.f32()[x.row(r) + x.col(k)];
-    }
-    __device__ void eight(int64_t r, int k, float out[8]) const {
-        if (quick) {
-            return load8(x.f32() + x.row(r) + k, out);
-        }
-        for (int i = 0; i < 8; i++) {
-            out[i] = at(r, k + i);
-        }
     }
 };
 
@@ -72,6 +78,11 @@ struct conv_rows {
     int64_t t_in, stride;
     divider t_out, c_in;
     bool quick; /* dense(x) and 8 divides c_in */
+    typedef int64_t cursor;
+
+    __device__ cursor enter(int64_t r) const {
+        return r;
+    }
 
     /* Where (row, k) is, or NULL outside. */
     __device__ const float *place(int64_t r, int k) const {

@@ -35,8 +35,8 @@ static int prepare_prompt(struct whisper_session *s, struct berth_error *err) {
 static struct berth_need need_of(const struct whisper_session *s) {
     const struct whisper_model *m = whisper_session_model(s);
     const size_t f = sizeof(float);
-    size_t listen = WHISPER_CHUNK * f +
-                    bth_mel_bytes((int)m->dims.mels, bth_pcm_planned(s->pcm) + WHISPER_CHUNK);
+    size_t listen = whisper_chunk(m) * f +
+                    bth_mel_bytes((int)m->dims.mels, bth_pcm_planned(s->pcm) + whisper_chunk(m));
     size_t cross = (size_t)m->cross_stride * f, encode = (size_t)m->encode_stride * f;
     size_t pages = (size_t)s->most_rows * WHISPER_PAGES * (size_t)m->page_stride * f;
     return (struct berth_need){.bytes_now = listen,
@@ -123,7 +123,8 @@ void whisper_drop_pages(struct whisper_session *s) {
 
 static void drop_chunk(struct whisper_session *s) {
     if (s->chunk) {
-        bth_reservation_return(s->base.reservation, WHISPER_CHUNK * sizeof(float));
+        bth_reservation_return(s->base.reservation,
+                               whisper_chunk(whisper_session_model(s)) * sizeof(float));
         bth_free(s->chunk);
         s->chunk = NULL;
     }

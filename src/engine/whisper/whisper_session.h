@@ -35,7 +35,7 @@ enum whisper_phase {
     PHASE_ENDED
 };
 
-enum { WHISPER_CHUNK = 5 * BTH_SAMPLE_RATE, WHISPER_MAX_SAMPLED = 225 };
+enum { WHISPER_MAX_SAMPLED = 225 };
 
 /* One candidate of a window. */
 struct whisper_row {
@@ -75,7 +75,7 @@ struct whisper_session {
     struct berth_error err;
 
     struct bth_pcm *pcm;
-    float *chunk; /* [WHISPER_CHUNK] while listening */
+    float *chunk; /* [whisper_chunk] while listening */
     int64_t n_chunk;
     bool pcm_ended;
     struct bth_mel *mel;
@@ -124,7 +124,8 @@ int whisper_settle(struct berth_batch *batch, struct berth_error *err);
 void whisper_fail(struct whisper_session *s, int rc);
 void whisper_listened(struct whisper_session *s);                     /* the mel is complete */
 void whisper_detected(struct whisper_session *s, const float *probs); /* [vocab] */
-void whisper_encoded(struct whisper_session *s);                      /* a piece has run */
+size_t whisper_chunk(const struct whisper_model *m); /* samples that a host turn takes in */
+void whisper_encoded(struct whisper_session *s);     /* a piece has run */
 void whisper_window_done(struct whisper_session *s);
 void whisper_drop_pages(struct whisper_session *s);
 

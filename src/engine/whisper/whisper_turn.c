@@ -12,16 +12,23 @@ static struct whisper_session *session_at(const struct berth_batch *b, uint32_t 
 
 /* ---- host lane: one session ---- */
 
+/* Where host turns run between those of the device they must be short; beside a device of many
+ * windows, whose turns are long, each wait for the next one costs more than the work. */
+size_t whisper_chunk(const struct whisper_model *m) {
+    return (m->windows > 1 ? 30 : 5) * (size_t)BTH_SAMPLE_RATE;
+}
+
 static int open_listening(struct whisper_session *s) {
     struct whisper_model *m = whisper_session_model(s);
     if (!s->chunk) {
-        int rc = bth_reservation_draw(s->base.reservation, WHISPER_CHUNK * sizeof(float), &s->err);
+        int rc =
+            bth_reservation_draw(s->base.reservation, whisper_chunk(m) * sizeof(float), &s->err);
         if (rc < 0) {
             return rc;
         }
-        s->chunk = bth_alloc(WHISPER_CHUNK * sizeof(float));
+        s->chunk = bth_alloc(whisper_chunk(m) * sizeof(float));
         if (!s->chunk) {
-            bth_reservation_return(s->base.reservation, WHISPER_CHUNK * sizeof(float));
+            bth_reservation_return(s->base.reservation, whisper_chunk(m) * sizeof(float));
             return bth_error_nomem(&s->err);
         }
     }
@@ -33,7 +40,7 @@ static int decode_chunk(struct whisper_session *s) {
     if (rc < 0) {
         return rc;
     }
-    s->n_chunk = bth_pcm_read(s->pcm, s->chunk, WHISPER_CHUNK, &s->err);
+    s->n_chunk = bth_pcm_read(s->pcm, s->chunk, whisper_chunk(whisper_session_model(s)), &s->err);
     s->pcm_ended = s->n_chunk == 0;
     return s->n_chunk < 0 ? (int)s->n_chunk : 0;
 }
