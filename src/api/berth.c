@@ -59,9 +59,32 @@ static bool is_gpu(const struct berth_device *device) {
     return strcmp(device->ops->name, "cuda") == 0;
 }
 
-/* 80 % of what this process could have: the machine's free memory, or the cgroup's limit. */
+/* The smallest memory.max of this process's cgroup (version 2) and those above it; 0: none. */
+static uint64_t cgroup_limit(void) {
+    char line[256], path[320];
+    uint64_t least = 0;
+    FILE *f = fopen("/proc/self/cgroup", "re");
+    while (f && fgets(line, sizeof(line), f)) {
+        if (strncmp(line, "0::/", 4) != 0) {
+            continue;
+        }
+        line[strcspn(line, "\n")] = '\0';
+        for (char *end = line + strlen(line); end; end = strrchr(line + 3, '/')) {
+            *end = '\0';
+            snprintf(path, sizeof(path), "/sys/fs/cgroup%s/memory.max", line + 3);
+            const uint64_t limit = read_bytes(path);
+            least = limit && (!least || limit < least) ? limit : least;
+        }
+    }
+    if (f) {
+        fclose(f);
+    }
+    return least;
+}
+
+/* 80 % of what this process could have: the machine's free memory, or its cgroup's limit. */
 static uint64_t default_budget(void) {
-    uint64_t have = memory_available(), limit = read_bytes("/sys/fs/cgroup/memory.max");
+    uint64_t have = memory_available(), limit = cgroup_limit();
     if (limit && limit < have) {
         have = limit;
     }
@@ -77,8 +100,8 @@ static void lease_revoked(void *arg, struct bth_lease *lease) {
     }
 }
 
-/* Sound is decoded beside the device's turns by cores that the device leaves idle: all where it is a
- * GPU, none where few cores compute (between turns then). */
+/* Sound is decoded beside the device's turns by cores that the device leaves idle: all where it is
+ * a GPU, none where few cores compute (between turns then). */
 static int host_threads(const struct berth_device *device, int threads) {
     return is_gpu(device) ? threads : threads <= 2 ? 0 : 2;
 }

@@ -109,6 +109,7 @@ struct whisper_model {
     struct berth_program *pieces[WHISPER_MAX_PIECES]; /* [n_pieces] the encoder, in order */
     int32_t piece_rows[WHISPER_MAX_PIECES];           /* of one window */
     int n_pieces, windows;                            /* windows: most in one ENCODE turn */
+    int prefill_rows;                                 /* most in one PREFILL turn */
     struct berth_program *rows[WHISPER_BUCKETS];      /* PREFILL and STEP */
     struct berth_program *detect;
     struct berth_program *copy;
