@@ -149,7 +149,7 @@ static int build(struct whisper_model *m, int64_t r, int64_t p, bool probs,
                       .x = t.x, .rows = input(m, in->pick_rows, BERTH_I32, 1, p), .y = t.picked});
     norm(&b, PICKS, &m->decoder_norm, t.picked, picked_norm);
     bth_op_linear(&b, PICKS,
-                  &(struct berth_op_linear){.x = picked_norm, .y = t.logits, .w = m->logits});
+                  &(struct berth_op_linear){.x = picked_norm, .y = t.logits, .w = m->embedding});
     int64_t in_words = sizeof(struct berth_pick_in) / 4,
             out_words = sizeof(struct berth_pick_out) / 4;
     struct berth_op_pick pick = {

@@ -79,10 +79,9 @@ struct whisper_model {
     /* weights */
     struct berth_buffer *vectors; /* biases, norms, positions: f32 */
     size_t vectors_used;          /* elements */
-    struct berth_buffer *table;   /* token embedding [vocab, d] as stored */
-    struct berth_tensor embedding, decoder_positions, encoder_positions;
+    struct berth_weight *embedding; /* of tokens [vocab, d]: ids to rows, and rows to logits */
+    struct berth_tensor decoder_positions, encoder_positions;
     struct whisper_linear conv1, conv2;
-    struct berth_weight *logits; /* the embedding, packed */
     struct whisper_layer encoder[WHISPER_MAX_LAYERS], decoder[WHISPER_MAX_LAYERS];
     struct whisper_norm encoder_norm, decoder_norm;
 
