@@ -254,66 +254,6 @@ BTH_EXPORT int berth_close(struct berth *b, int64_t timeout_ms, struct berth_err
     return rc;
 }
 
-/* ---- leases ---- */
-
-BTH_EXPORT int berth_acquire(struct berth *b, const char *model,
-                             const struct berth_acquire_options *options, struct berth_lease **out,
-                             struct berth_error *err) {
-    struct berth_acquire_options o = BERTH_ACQUIRE_INIT;
-    if (!b || !model || !out) {
-        return bth_error(err, BERTH_EINVAL, "berth_acquire needs a manager, a model and `out`");
-    }
-    int rc = bth_check_pid(b->pid, err);
-    if (rc < 0) {
-        return rc;
-    }
-    if (options && options->struct_size < sizeof(options->struct_size)) {
-        return bth_error(err, BERTH_EINVAL, "berth_acquire needs options of BERTH_ACQUIRE_INIT");
-    }
-    if (options) {
-        memcpy(&o, options, BTH_MIN((size_t)options->struct_size, sizeof(o)));
-    }
-    struct berth_lease *lease = bth_calloc(1, sizeof(*lease));
-    if (!lease) {
-        return bth_error_nomem(err);
-    }
-    rc = bth_manager_acquire(b->manager, model, o.tag ? o.tag : "",
-                             bth_deadline(bth_now(), o.wait_ms), &lease->lease, err);
-    if (rc < 0) {
-        bth_free(lease);
-        return rc;
-    }
-    lease->pid = b->pid;
-    lease->sched = b->scheds[bth_lease_device(lease->lease)];
-    bth_sched_ref(lease->sched);
-    *out = lease;
-    return 0;
-}
-
-BTH_EXPORT void berth_release(struct berth_lease *lease) {
-    if (!lease || bth_check_pid(lease->pid, NULL) < 0) {
-        return;
-    }
-    bth_sched_cancel(lease->sched, lease->lease);
-    bth_lease_release(lease->lease);
-    bth_sched_unref(lease->sched);
-    bth_free(lease);
-}
-
-BTH_EXPORT const char *berth_lease_model(const struct berth_lease *lease) {
-    return lease ? bth_lease_name(lease->lease) : "";
-}
-
-BTH_EXPORT int berth_unload(struct berth *b, const char *model, int64_t timeout_ms,
-                            struct berth_error *err) {
-    if (!b || !model) {
-        return bth_error(err, BERTH_EINVAL, "berth_unload needs a manager and a model");
-    }
-    int rc = bth_check_pid(b->pid, err);
-    return rc < 0 ? rc
-                  : bth_manager_unload(b->manager, model, bth_deadline(bth_now(), timeout_ms), err);
-}
-
 /* ---- statistics ---- */
 
 BTH_EXPORT size_t berth_models(struct berth *b, struct berth_model_stats *out, size_t size,
