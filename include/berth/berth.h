@@ -2,7 +2,8 @@
  * berth/berth.h - share speech, translation and language models between all that need them.
  *
  * What it is: a manager that loads each model once, gives every caller a lease on it, and runs the
- * requests of all callers together. What it is not: a tensor library or a server (see berthd).
+ * requests of all callers together, in this process or in a daemon (see berth_open). What it is
+ * not: a tensor library or a server (see berthd).
  *
  *     struct berth *b;
  *     struct berth_lease *lease;
@@ -58,13 +59,34 @@ struct berth_config {
         *precision; /* "exact": f32 throughout; "fast": products in bf16 (GPUs only); NULL:
                        BERTH_PRECISION, else the file's, else exact on a CPU and fast on a GPU */
     uint64_t gpu_memory_bytes; /* budget of a GPU; 0: the file's, else 90 % of what is free */
+    const char *server;        /* whose models: see below */
 };
 #define BERTH_CONFIG_INIT                                                                          \
     { .struct_size = sizeof(struct berth_config) }
 
 /* Opens a manager. config may be NULL. Loads nothing.
+ *
+ * It is one of this process, or a daemon's (berthd), whose models all programs share; the calls,
+ * options, results and errors are the same. `server` decides:
+ *     "none"            in this process
+ *     "unix:PATH", "http://HOST:PORT"    the daemon there, or an error. All else in the config must
+ *                       then be unset: it is the daemon's
+ *     NULL              in this process if anything else is set in the config; else the
+ * environment's BERTH_SERVER, one of the above; else the daemon behind
+ *                       $XDG_RUNTIME_DIR/berth/berthd.sock or /run/berth/berthd.sock if one answers
+ *                       within 100 ms; else in this process
+ * A daemon that wants an API key gets the environment's BERTH_API_KEY.
+ *
+ * What differs with a daemon: models go by name or alias, never by path (EUNSUPPORTED). A lease
+ * means that the daemon has loaded the model; each request takes a lease of its own there, so the
+ * daemon may unload in between and load again, and a lease's tag is not shown. What the daemon
+ * refuses (EOVERLOADED, say) is the job's error, not berth_submit's. Progress comes twice a second.
+ * A caller who takes no partial items for half a minute while a thousand wait is cut off. When the
+ * daemon goes away, what is under way fails with ELOST; try again: the lease is good for the next
+ * daemon at that address.
+ *
  * EINVAL (configuration, with line and column), ENOTFOUND and EUNSUPPORTED (the device, with the
- * reason), EDEVICE, ENOMEM, EIO. A GPU may take seconds. */
+ * reason), ELOST (no daemon answers), EDEVICE, ENOMEM, EIO. A GPU may take seconds. */
 int berth_open(const struct berth_config *config, struct berth **out, struct berth_error *err);
 
 /* Refuses newcomers, waits up to timeout_ms for leases and requests to end, then cancels what
@@ -122,8 +144,8 @@ void berth_job_progress(const struct berth_job *job, double *done, double *total
 
 /* Has fn(arg) called whenever berth_job_next or berth_job_wait with time-out 0 would find more than
  * before: an item, or the end; at once if there is something already. For callers with an event
- * loop: fn runs on a thread of Berth's or inside this call, with a lock held, so it may only leave a
- * message (write to an eventfd, say): it must not wait or call Berth. It is never called after
+ * loop: fn runs on a thread of Berth's or inside this call, with a lock held, so it may only leave
+ * a message (write to an eventfd, say): it must not wait or call Berth. It is never called after
  * berth_job_free has returned. NULL: no more calls. Does not wait. */
 void berth_job_on_event(struct berth_job *job, void (*fn)(void *arg), void *arg);
 
