@@ -271,7 +271,11 @@ int bth_event_refusal(int status, const char *body, size_t n, struct berth_error
     const json_t *error = json_object_get(v, "error");
     const char *code = json_string_value(json_object_get(error, "code"));
     const char *message = json_string_value(json_object_get(error, "message"));
-    int known = code ? code_of(code) : 0, rc = known ? known : code_of_status(status);
+    int known = code ? code_of(code) : 0;
+    if (code && strcmp(code, "model_not_found") == 0) {
+        known = BERTH_ENOTFOUND; /* in OpenAI's words, on OpenAI's paths */
+    }
+    int rc = known ? known : code_of_status(status);
     if (message) {
         bth_error(err, rc, "%s", message);
     } else {
