@@ -99,7 +99,9 @@ static int create(const char *address, struct bth_client **out, struct berth_err
     bth_mutex_init(&c->lock, BTH_RANK_core);
     bth_cond_init(&c->changed);
     bth_list_init(&c->jobs);
+    client_lock(c);
     c->refs = 1;
+    client_unlock(c);
     *out = c;
     return 0;
 }
