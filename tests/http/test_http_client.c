@@ -396,6 +396,9 @@ static void test_open(void) {
     CHECK_INT(try_open("http://a b", NULL), BERTH_EINVAL);
     CHECK_INT(try_open("unix:/no/such/socket", NULL), BERTH_ELOST);
     CHECK_INT(try_open("http://127.0.0.1:1", NULL), BERTH_ELOST);
+    setenv("BERTH_API_KEY", "two\r\nlines", 1);
+    CHECK_INT(try_open(t.socket, NULL), BERTH_EINVAL);
+    unsetenv("BERTH_API_KEY");
     setenv("BERTH_CONFIG", test_dir_path(&t.dir, "empty", path), 1);
     setenv("BERTH_SERVER", t.socket, 1);
     CHECK_INT(try_open(NULL, NULL), 1);
