@@ -92,17 +92,35 @@ static void test_stopped(struct test_daemon *d) {
 
 /* ---- what is no daemon -----------------------------------------------------------------------*/
 
+/* To POST /v1/run. */
+struct fake_answer {
+    const char *text;
+    size_t size;
+    size_t repeat, n_repeat; /* its last bytes, once more so many times */
+};
+
 struct fake {
     int fd;
     char address[64];
-    const char *answer; /* to POST /v1/run */
-    size_t size;
-    size_t repeat; /* the answer's last part, n_repeat times */
-    size_t n_repeat;
     bool hang; /* keeps the connection open afterwards */
     atomic_bool stop;
     pthread_t thread;
+    pthread_mutex_t lock;
+    struct fake_answer answer; /* the lock's */
 };
+
+static void set_answer(struct fake *f, const struct fake_answer *answer) {
+    pthread_mutex_lock(&f->lock);
+    f->answer = *answer;
+    pthread_mutex_unlock(&f->lock);
+}
+
+static struct fake_answer get_answer(struct fake *f) {
+    pthread_mutex_lock(&f->lock);
+    struct fake_answer answer = f->answer;
+    pthread_mutex_unlock(&f->lock);
+    return answer;
+}
 
 #define OK_JSON "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: "
 #define CHUNKS  "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -122,9 +140,10 @@ static void serve(struct fake *f, int fd) {
     } else if (strncmp(c.buf, "POST /v1/models/load", 20) == 0) {
         http_say(&c, OK_JSON "20\r\nConnection: close\r\n\r\n{\"model\":\"toy/echo\"} ");
     } else {
-        http_send(&c, f->answer, f->size);
-        for (size_t i = 0; i < f->n_repeat; i++) {
-            http_send(&c, f->answer + f->size - f->repeat, f->repeat);
+        struct fake_answer a = get_answer(f);
+        http_send(&c, a.text, a.size);
+        for (size_t i = 0; i < a.n_repeat; i++) {
+            http_send(&c, a.text + a.size - a.repeat, a.repeat);
         }
         while (f->hang && !atomic_load(&f->stop) && !http_closed(&c, 100)) {
         }
@@ -203,15 +222,15 @@ static void ask(struct berth_lease *lease, bool stream, int code, const char *sa
 }
 
 static void test_fake(void) {
-    struct fake f = {.answer = "", .size = 0};
+    struct fake f = {.lock = PTHREAD_MUTEX_INITIALIZER, .answer = {.text = ""}};
     struct berth_lease *lease;
     struct berth_error err;
     start_fake(&f);
     struct berth *b = open_at(f.address);
     CHECK_OK(berth_acquire(b, "echo", NULL, &lease, &err), err);
     for (size_t i = 0; i < BTH_COUNT(answers); i++) {
-        f.answer = answers[i].answer;
-        f.size = strlen(f.answer);
+        set_answer(&f, &(struct fake_answer){.text = answers[i].answer,
+                                             .size = strlen(answers[i].answer)});
         for (int stream = 0; stream < 2; stream++) {
             ask(lease, stream, answers[i].code, answers[i].says);
         }
@@ -219,16 +238,16 @@ static void test_fake(void) {
     static char line[1 << 16];
     memset(line, 'x', sizeof(line));
     memcpy(line, LINES, sizeof(LINES) - 1);
-    f.answer = line;
-    f.size = sizeof(line);
-    f.repeat = sizeof(line) - sizeof(LINES);
-    f.n_repeat = 1100; /* 70 MiB without an end */
+    set_answer(&f, &(struct fake_answer){.text = line,
+                                         .size = sizeof(line),
+                                         .repeat = sizeof(line) - sizeof(LINES),
+                                         .n_repeat = 1100}); /* 70 MiB without an end */
     ask(lease, false, BERTH_ETOOLARGE, "line of more than");
     /* more items than anybody asked for */
-    f.answer = LINES PART;
-    f.size = strlen(f.answer);
-    f.repeat = strlen(PART);
-    f.n_repeat = 5000;
+    set_answer(&f, &(struct fake_answer){.text = LINES PART,
+                                         .size = strlen(LINES PART),
+                                         .repeat = strlen(PART),
+                                         .n_repeat = 5000});
     ask(lease, true, BERTH_ELOST, "broke off");
     ask(lease, false, BERTH_ELOST, "broke off");
     /* a statistic that is none */
@@ -241,7 +260,7 @@ static void test_fake(void) {
 
 /* It takes the request and says nothing: who waits gives up, cancels, closes. */
 static void test_silent(void) {
-    struct fake f = {.answer = "", .hang = true};
+    struct fake f = {.lock = PTHREAD_MUTEX_INITIALIZER, .answer = {.text = ""}, .hang = true};
     struct berth_lease *lease;
     struct berth_job *job;
     struct berth_item *item;
