@@ -44,6 +44,8 @@ static int set_headers(const struct bth_client *c, const struct bth_upload *uplo
         char type[96];
         snprintf(type, sizeof(type), "Content-Type: %s", upload->type);
         rc = bth_transfer_header(t, type, err);
+        /* with large bodies libcurl would wait most of a second for a "100 Continue" */
+        rc = rc < 0 ? rc : bth_transfer_header(t, "Expect:", err);
     }
     return rc;
 }

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-enum { SECONDS = 35, RATE = 16000 };
+enum { SECONDS = 35, RATE = 16000, LARGEST = 4 << 20 };
 
 static struct test_server t;
 static struct berth *remote;
@@ -130,6 +130,25 @@ static void test_many_items(void) {
     CHECK_INT(n, 10001);
     berth_job_free(job);
     berth_release(lease);
+}
+
+/* Refused by its head, while it is still being sent: the reason is not lost. */
+static void test_too_large(void) {
+    enum { BYTES = LARGEST * 2 };
+    char *big = calloc(1, BYTES);
+    struct berth_lease *lease = acquire(remote, "echo");
+    struct berth_request r = toy(NULL, 0);
+    struct berth_error err;
+    struct berth_item *item;
+    memset(big, 'x', BYTES);
+    r.input.data = big;
+    r.input.size = BYTES;
+    for (int i = 0; i < 20; i++) {
+        CHECK_INT(berth_run(lease, &r, &item, &err), BERTH_ETOOLARGE);
+        CHECK(strstr(err.message, "larger than"));
+    }
+    berth_release(lease);
+    free(big);
 }
 
 /* ---- sound -----------------------------------------------------------------------------------*/
@@ -312,7 +331,7 @@ static void test_cancel(void) {
 
 static void test_deadline(void) {
     struct berth_request r = toy(endless, 3);
-    r.deadline_ms = 100;
+    r.deadline_ms = 300;
     same("echo", &r, 5);
 }
 
@@ -433,6 +452,7 @@ int main(void) {
     tiny_whisper_ct2(&w, model);
     sound = tiny_sound(3, (size_t)SECONDS * RATE);
     http_prepare(&t);
+    t.config.limits.body_bytes = LARGEST;
     http_start(&t, model);
     test_open();
     for (int i = 0; i < 2; i++) {
@@ -440,6 +460,7 @@ int main(void) {
         test_models();
         test_toy();
         test_many_items();
+        test_too_large();
         test_bad_sound();
         test_whisper();
         test_cancel();
