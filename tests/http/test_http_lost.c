@@ -4,27 +4,11 @@
 #include "base/clock.h"
 #include "lib/daemon.h"
 #include "lib/http.h"
+#include "lib/remote.h"
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/socket.h>
-
-static struct berth *open_at(const char *address) {
-    struct berth_config c = BERTH_CONFIG_INIT;
-    struct berth *b;
-    struct berth_error err;
-    c.server = address;
-    CHECK_OK(berth_open(&c, &b, &err), err);
-    return b;
-}
-
-static struct berth_request toy(const struct berth_option *options, size_t n) {
-    struct berth_request r = BERTH_REQUEST_INIT;
-    r.input = (struct berth_input){.kind = BERTH_INPUT_TEXT, .data = "x", .size = 1};
-    r.options = options;
-    r.n_options = n;
-    return r;
-}
 
 /* ---- a daemon that is killed and comes back --------------------------------------------------*/
 
@@ -42,12 +26,12 @@ static void expect_lost(struct berth_job *job) {
 
 static void test_killed(struct test_daemon *d) {
     enum { JOBS = 8 };
-    struct berth *b = open_at(d->socket);
+    struct berth *b = remote_open(d->socket);
     struct berth_lease *lease, *more;
     struct berth_job *jobs[JOBS];
     struct berth_item *item;
     struct berth_error err;
-    struct berth_request r = toy(endless, 2);
+    struct berth_request r = remote_toy(endless, 2);
     CHECK_OK(berth_acquire(b, "echo", NULL, &lease, &err), err);
     for (int i = 0; i < JOBS; i++) {
         CHECK_OK(berth_submit(lease, &r, &jobs[i], &err), err);
@@ -63,9 +47,9 @@ static void test_killed(struct test_daemon *d) {
     CHECK_INT(berth_models(b, NULL, 0, 0), 0);
     CHECK_INT(berth_unload(b, "echo", 100, &err), BERTH_ELOST);
     daemon_start(d); /* the old lease is good for the new daemon */
-    r = toy(NULL, 0);
+    r = remote_toy(NULL, 0);
     CHECK_OK(berth_run(lease, &r, &item, &err), err);
-    CHECK_STR(item->text, "x");
+    CHECK_STR(item->text, "hallo");
     berth_item_free(item);
     berth_release(lease);
     CHECK_OK(berth_close(b, 0, &err), err);
@@ -73,12 +57,12 @@ static void test_killed(struct test_daemon *d) {
 
 /* SIGTERM with a request that does not end: an error that says so, not silence. */
 static void test_stopped(struct test_daemon *d) {
-    struct berth *b = open_at(d->socket);
+    struct berth *b = remote_open(d->socket);
     struct berth_lease *lease;
     struct berth_job *job;
     struct berth_item *item;
     struct berth_error err;
-    struct berth_request r = toy(endless, 2);
+    struct berth_request r = remote_toy(endless, 2);
     CHECK_OK(berth_acquire(b, "echo", NULL, &lease, &err), err);
     CHECK_OK(berth_submit(lease, &r, &job, &err), err);
     daemon_sleep_ms(50);
@@ -126,12 +110,13 @@ static struct fake_answer get_answer(struct fake *f) {
 #define CHUNKS  "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 #define LINES   "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
 
-/* One request a connection. Enough of HTTP to be asked: heads end in an empty line, bodies are "x"
- * or JSON. */
+/* One request a connection. Enough of HTTP to be asked: heads end in an empty line, bodies are
+ * "hallo" or JSON. */
 static void serve(struct fake *f, int fd) {
     struct http_conn c = {.fd = fd};
     if (!http_read_until(&c, "\r\n\r\n") ||
-        (c.buf[0] == 'P' && !http_read_until(&c, strstr(c.buf, "/v1/run") ? "\r\n\r\nx" : "}"))) {
+        (c.buf[0] == 'P' &&
+         !http_read_until(&c, strstr(c.buf, "/v1/run") ? "\r\n\r\nhallo" : "}"))) {
         http_close(&c);
         return;
     }
@@ -205,7 +190,7 @@ static const struct {
 };
 
 static void ask(struct berth_lease *lease, bool stream, int code, const char *says) {
-    struct berth_request r = toy(NULL, 0);
+    struct berth_request r = remote_toy(NULL, 0);
     struct berth_job *job;
     struct berth_item *item;
     struct berth_error err = {0};
@@ -226,7 +211,7 @@ static void test_fake(void) {
     struct berth_lease *lease;
     struct berth_error err;
     start_fake(&f);
-    struct berth *b = open_at(f.address);
+    struct berth *b = remote_open(f.address);
     CHECK_OK(berth_acquire(b, "echo", NULL, &lease, &err), err);
     for (size_t i = 0; i < BTH_COUNT(answers); i++) {
         set_answer(&f, &(struct fake_answer){.text = answers[i].answer,
@@ -265,9 +250,9 @@ static void test_silent(void) {
     struct berth_job *job;
     struct berth_item *item;
     struct berth_error err;
-    struct berth_request r = toy(NULL, 0);
+    struct berth_request r = remote_toy(NULL, 0);
     start_fake(&f);
-    struct berth *b = open_at(f.address);
+    struct berth *b = remote_open(f.address);
     CHECK_OK(berth_acquire(b, "echo", NULL, &lease, &err), err);
     CHECK_OK(berth_submit(lease, &r, &job, &err), err);
     CHECK_INT(berth_job_wait(job, 100, &item, &err), BERTH_ETIMEDOUT);
@@ -282,8 +267,8 @@ static void test_silent(void) {
 
 /* One allocation after the other fails, in whatever thread. */
 static void test_memory(const char *address) {
-    struct berth *b = open_at(address);
-    struct berth_request r = toy(NULL, 0);
+    struct berth *b = remote_open(address);
+    struct berth_request r = remote_toy(NULL, 0);
     struct berth_lease *lease;
     struct berth_item *item;
     struct berth_error err;
@@ -324,7 +309,7 @@ int main(void) {
     struct test_daemon d;
     daemon_prepare(&d, NULL);
     daemon_start(&d);
-    struct berth *b = open_at(d.socket); /* what libcurl keeps for all clients is there now */
+    struct berth *b = remote_open(d.socket); /* what libcurl keeps for all clients is there now */
     int fds = http_count_fds();
     test_killed(&d);
     test_memory(d.socket);
