@@ -17,7 +17,7 @@ static int16_t *sound;
 static struct bth_str outcome(struct berth *b, const char *model, const struct berth_request *r) {
     struct bth_str s = {0};
     struct berth_error err = {0};
-    struct berth_job *job;
+    struct berth_job *job = NULL;
     struct berth_lease *lease = remote_acquire(b, model);
     int rc = berth_submit(lease, r, &job, &err);
     bool final = false;
@@ -40,7 +40,7 @@ static struct bth_str outcome(struct berth *b, const char *model, const struct b
         berth_job_free(job);
         job = NULL;
     }
-    if (rc < 0) {
+    if (job) {
         CHECK_INT(berth_job_state(job), BERTH_JOB_FAILED);
         berth_job_free(job);
     }
@@ -179,6 +179,29 @@ static void test_whisper(void) {
     free(f32);
 }
 
+/* As long as a query may be, and a byte more. */
+static void test_long_prompt(void) {
+    enum { LONGEST = 16300 };
+    static char prompt[LONGEST + 200];
+    const struct berth_option options[] = {{"initial_prompt", prompt}, {"sample_len", "4"}};
+    struct berth_request r = BERTH_REQUEST_INIT;
+    struct berth_lease *lease = remote_acquire(remote, "whisper/tiny");
+    struct berth_job *job;
+    memset(prompt, 'a', LONGEST);
+    prompt[LONGEST] = '\0';
+    r.input = (struct berth_input){.kind = BERTH_INPUT_PCM_S16,
+                                   .data = sound,
+                                   .size = RATE * 2,
+                                   .sample_rate_hz = RATE,
+                                   .channels = 1};
+    r.options = options;
+    r.n_options = 2;
+    same("whisper/tiny", &r, 100);
+    memset(prompt, 'a', LONGEST + 100);
+    CHECK_INT(berth_submit(lease, &r, &job, NULL), BERTH_ETOOLARGE);
+    berth_release(lease);
+}
+
 static void test_bad_sound(void) {
     char path[512];
     struct berth_request r = BERTH_REQUEST_INIT;
@@ -274,6 +297,7 @@ int main(void) {
         test_too_large();
         test_bad_sound();
         test_whisper();
+        test_long_prompt();
         test_deadline();
         struct berth_error err;
         CHECK_OK(berth_close(remote, 1000, &err), err);
