@@ -64,6 +64,9 @@ static int set_address(struct bth_client *c, const char *address, struct berth_e
                          "server: http://HOST:PORT, unix:PATH or none is wanted, not '%.100s'",
                          address);
     }
+    if (key && key[strcspn(key, "\r\n")]) {
+        return bth_error(err, BERTH_EINVAL, "BERTH_API_KEY has more than one line");
+    }
     c->address = bth_strdup(address);
     c->socket = unix_socket ? bth_strdup(address + 5) : NULL;
     c->base = unix_socket       ? bth_strdup("http://localhost")
@@ -99,7 +102,9 @@ static int create(const char *address, struct bth_client **out, struct berth_err
     bth_mutex_init(&c->lock, BTH_RANK_core);
     bth_cond_init(&c->changed);
     bth_list_init(&c->jobs);
+    client_lock(c);
     c->refs = 1;
+    client_unlock(c);
     *out = c;
     return 0;
 }

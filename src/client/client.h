@@ -6,7 +6,7 @@
  * thread per client (loop.h) owns all connections; callers wait on their own job or call only.
  *
  *   find.c     which daemon, if any          client.c      open, close, models and their leases
- *   call.c     one question, one answer      remote_job.c  a request and its results
+ *   call.c     one question, one answer      remote_job.c remote_result.c  a request, its results
  *   loop.c     the thread                    event.c       what the daemon says, upload.c what is
  * sent
  *

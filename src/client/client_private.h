@@ -42,7 +42,7 @@ int bth_transfer_header(struct bth_transfer *t, const char *line, struct berth_e
 int bth_transfer_error(const struct bth_client *c, const struct bth_transfer *t, CURLcode rc,
                        struct berth_error *err);
 
-/* remote_job.c: cancels the jobs of a lease, or all with NULL. */
+/* remote_result.c: cancels the jobs of a lease, or all with NULL. */
 void bth_client_cancel(struct bth_client *c, const struct bth_client_lease *lease);
 
 #endif

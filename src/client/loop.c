@@ -127,7 +127,6 @@ int bth_loop_init(struct bth_loop *loop, struct berth_error *err) {
     bth_list_init(&loop->inbox);
     bth_list_init(&loop->active);
     if (bth_thread_start(&loop->thread, "berth-client", run, loop) < 0) {
-        loop->stopping = true;
         bth_loop_finish(loop);
         return bth_error_nomem(err);
     }

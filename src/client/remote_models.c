@@ -75,7 +75,7 @@ static int refuse_path(const struct bth_client *c, const char *model, struct ber
     bool path = *model == '/' || strncmp(model, "./", 2) == 0 || strncmp(model, "../", 3) == 0;
     return path ? bth_error(err, BERTH_EUNSUPPORTED,
                             "%.80s: the daemon at %.60s takes models by name, not by path: name it "
-                            "in its configuration, or work in process (server: none)",
+                            "in its configuration, or work in process (BERTH_SERVER=none)",
                             model, c->address)
                 : 0;
 }

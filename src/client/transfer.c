@@ -5,7 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { CONNECT_MS = 5000 };
+/* A daemon reads a short body even if it refuses the request. A longer one is sent when it has said
+ * that it wants it: a connection closed in mid upload may lose the reason. */
+enum { CONNECT_MS = 5000, ASK_FIRST = 65536 };
 
 /* Programs that this process starts are not to hold its connections open. */
 static int close_on_exec(void *arg, curl_socket_t fd, curlsocktype kind) {
@@ -44,6 +46,9 @@ static int set_headers(const struct bth_client *c, const struct bth_upload *uplo
         char type[96];
         snprintf(type, sizeof(type), "Content-Type: %s", upload->type);
         rc = bth_transfer_header(t, type, err);
+        if (rc == 0 && upload->size > ASK_FIRST) {
+            rc = bth_transfer_header(t, "Expect: 100-continue", err);
+        }
     }
     return rc;
 }

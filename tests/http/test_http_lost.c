@@ -4,27 +4,11 @@
 #include "base/clock.h"
 #include "lib/daemon.h"
 #include "lib/http.h"
+#include "lib/remote.h"
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/socket.h>
-
-static struct berth *open_at(const char *address) {
-    struct berth_config c = BERTH_CONFIG_INIT;
-    struct berth *b;
-    struct berth_error err;
-    c.server = address;
-    CHECK_OK(berth_open(&c, &b, &err), err);
-    return b;
-}
-
-static struct berth_request toy(const struct berth_option *options, size_t n) {
-    struct berth_request r = BERTH_REQUEST_INIT;
-    r.input = (struct berth_input){.kind = BERTH_INPUT_TEXT, .data = "x", .size = 1};
-    r.options = options;
-    r.n_options = n;
-    return r;
-}
 
 /* ---- a daemon that is killed and comes back --------------------------------------------------*/
 
@@ -42,12 +26,12 @@ static void expect_lost(struct berth_job *job) {
 
 static void test_killed(struct test_daemon *d) {
     enum { JOBS = 8 };
-    struct berth *b = open_at(d->socket);
+    struct berth *b = remote_open(d->socket);
     struct berth_lease *lease, *more;
     struct berth_job *jobs[JOBS];
     struct berth_item *item;
     struct berth_error err;
-    struct berth_request r = toy(endless, 2);
+    struct berth_request r = remote_toy(endless, 2);
     CHECK_OK(berth_acquire(b, "echo", NULL, &lease, &err), err);
     for (int i = 0; i < JOBS; i++) {
         CHECK_OK(berth_submit(lease, &r, &jobs[i], &err), err);
@@ -63,9 +47,9 @@ static void test_killed(struct test_daemon *d) {
     CHECK_INT(berth_models(b, NULL, 0, 0), 0);
     CHECK_INT(berth_unload(b, "echo", 100, &err), BERTH_ELOST);
     daemon_start(d); /* the old lease is good for the new daemon */
-    r = toy(NULL, 0);
+    r = remote_toy(NULL, 0);
     CHECK_OK(berth_run(lease, &r, &item, &err), err);
-    CHECK_STR(item->text, "x");
+    CHECK_STR(item->text, "hallo");
     berth_item_free(item);
     berth_release(lease);
     CHECK_OK(berth_close(b, 0, &err), err);
@@ -73,12 +57,12 @@ static void test_killed(struct test_daemon *d) {
 
 /* SIGTERM with a request that does not end: an error that says so, not silence. */
 static void test_stopped(struct test_daemon *d) {
-    struct berth *b = open_at(d->socket);
+    struct berth *b = remote_open(d->socket);
     struct berth_lease *lease;
     struct berth_job *job;
     struct berth_item *item;
     struct berth_error err;
-    struct berth_request r = toy(endless, 2);
+    struct berth_request r = remote_toy(endless, 2);
     CHECK_OK(berth_acquire(b, "echo", NULL, &lease, &err), err);
     CHECK_OK(berth_submit(lease, &r, &job, &err), err);
     daemon_sleep_ms(50);
@@ -92,28 +76,47 @@ static void test_stopped(struct test_daemon *d) {
 
 /* ---- what is no daemon -----------------------------------------------------------------------*/
 
+/* To POST /v1/run. */
+struct fake_answer {
+    const char *text;
+    size_t size;
+    size_t repeat, n_repeat; /* its last bytes, once more so many times */
+};
+
 struct fake {
     int fd;
     char address[64];
-    const char *answer; /* to POST /v1/run */
-    size_t size;
-    size_t repeat; /* the answer's last part, n_repeat times */
-    size_t n_repeat;
     bool hang; /* keeps the connection open afterwards */
     atomic_bool stop;
     pthread_t thread;
+    pthread_mutex_t lock;
+    struct fake_answer answer; /* the lock's */
 };
+
+static void set_answer(struct fake *f, const struct fake_answer *answer) {
+    pthread_mutex_lock(&f->lock);
+    f->answer = *answer;
+    pthread_mutex_unlock(&f->lock);
+}
+
+static struct fake_answer get_answer(struct fake *f) {
+    pthread_mutex_lock(&f->lock);
+    struct fake_answer answer = f->answer;
+    pthread_mutex_unlock(&f->lock);
+    return answer;
+}
 
 #define OK_JSON "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: "
 #define CHUNKS  "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 #define LINES   "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
 
-/* One request a connection. Enough of HTTP to be asked: heads end in an empty line, bodies are "x"
- * or JSON. */
+/* One request a connection. Enough of HTTP to be asked: heads end in an empty line, bodies are
+ * "hallo" or JSON. */
 static void serve(struct fake *f, int fd) {
     struct http_conn c = {.fd = fd};
     if (!http_read_until(&c, "\r\n\r\n") ||
-        (c.buf[0] == 'P' && !http_read_until(&c, strstr(c.buf, "/v1/run") ? "\r\n\r\nx" : "}"))) {
+        (c.buf[0] == 'P' &&
+         !http_read_until(&c, strstr(c.buf, "/v1/run") ? "\r\n\r\nhallo" : "}"))) {
         http_close(&c);
         return;
     }
@@ -122,9 +125,10 @@ static void serve(struct fake *f, int fd) {
     } else if (strncmp(c.buf, "POST /v1/models/load", 20) == 0) {
         http_say(&c, OK_JSON "20\r\nConnection: close\r\n\r\n{\"model\":\"toy/echo\"} ");
     } else {
-        http_send(&c, f->answer, f->size);
-        for (size_t i = 0; i < f->n_repeat; i++) {
-            http_send(&c, f->answer + f->size - f->repeat, f->repeat);
+        struct fake_answer a = get_answer(f);
+        http_send(&c, a.text, a.size);
+        for (size_t i = 0; i < a.n_repeat; i++) {
+            http_send(&c, a.text + a.size - a.repeat, a.repeat);
         }
         while (f->hang && !atomic_load(&f->stop) && !http_closed(&c, 100)) {
         }
@@ -186,7 +190,7 @@ static const struct {
 };
 
 static void ask(struct berth_lease *lease, bool stream, int code, const char *says) {
-    struct berth_request r = toy(NULL, 0);
+    struct berth_request r = remote_toy(NULL, 0);
     struct berth_job *job;
     struct berth_item *item;
     struct berth_error err = {0};
@@ -203,15 +207,15 @@ static void ask(struct berth_lease *lease, bool stream, int code, const char *sa
 }
 
 static void test_fake(void) {
-    struct fake f = {.answer = "", .size = 0};
+    struct fake f = {.lock = PTHREAD_MUTEX_INITIALIZER, .answer = {.text = ""}};
     struct berth_lease *lease;
     struct berth_error err;
     start_fake(&f);
-    struct berth *b = open_at(f.address);
+    struct berth *b = remote_open(f.address);
     CHECK_OK(berth_acquire(b, "echo", NULL, &lease, &err), err);
     for (size_t i = 0; i < BTH_COUNT(answers); i++) {
-        f.answer = answers[i].answer;
-        f.size = strlen(f.answer);
+        set_answer(&f, &(struct fake_answer){.text = answers[i].answer,
+                                             .size = strlen(answers[i].answer)});
         for (int stream = 0; stream < 2; stream++) {
             ask(lease, stream, answers[i].code, answers[i].says);
         }
@@ -219,16 +223,16 @@ static void test_fake(void) {
     static char line[1 << 16];
     memset(line, 'x', sizeof(line));
     memcpy(line, LINES, sizeof(LINES) - 1);
-    f.answer = line;
-    f.size = sizeof(line);
-    f.repeat = sizeof(line) - sizeof(LINES);
-    f.n_repeat = 1100; /* 70 MiB without an end */
+    set_answer(&f, &(struct fake_answer){.text = line,
+                                         .size = sizeof(line),
+                                         .repeat = sizeof(line) - sizeof(LINES),
+                                         .n_repeat = 1100}); /* 70 MiB without an end */
     ask(lease, false, BERTH_ETOOLARGE, "line of more than");
     /* more items than anybody asked for */
-    f.answer = LINES PART;
-    f.size = strlen(f.answer);
-    f.repeat = strlen(PART);
-    f.n_repeat = 5000;
+    set_answer(&f, &(struct fake_answer){.text = LINES PART,
+                                         .size = strlen(LINES PART),
+                                         .repeat = strlen(PART),
+                                         .n_repeat = 5000});
     ask(lease, true, BERTH_ELOST, "broke off");
     ask(lease, false, BERTH_ELOST, "broke off");
     /* a statistic that is none */
@@ -241,14 +245,14 @@ static void test_fake(void) {
 
 /* It takes the request and says nothing: who waits gives up, cancels, closes. */
 static void test_silent(void) {
-    struct fake f = {.answer = "", .hang = true};
+    struct fake f = {.lock = PTHREAD_MUTEX_INITIALIZER, .answer = {.text = ""}, .hang = true};
     struct berth_lease *lease;
     struct berth_job *job;
     struct berth_item *item;
     struct berth_error err;
-    struct berth_request r = toy(NULL, 0);
+    struct berth_request r = remote_toy(NULL, 0);
     start_fake(&f);
-    struct berth *b = open_at(f.address);
+    struct berth *b = remote_open(f.address);
     CHECK_OK(berth_acquire(b, "echo", NULL, &lease, &err), err);
     CHECK_OK(berth_submit(lease, &r, &job, &err), err);
     CHECK_INT(berth_job_wait(job, 100, &item, &err), BERTH_ETIMEDOUT);
@@ -263,8 +267,8 @@ static void test_silent(void) {
 
 /* One allocation after the other fails, in whatever thread. */
 static void test_memory(const char *address) {
-    struct berth *b = open_at(address);
-    struct berth_request r = toy(NULL, 0);
+    struct berth *b = remote_open(address);
+    struct berth_request r = remote_toy(NULL, 0);
     struct berth_lease *lease;
     struct berth_item *item;
     struct berth_error err;
@@ -305,7 +309,7 @@ int main(void) {
     struct test_daemon d;
     daemon_prepare(&d, NULL);
     daemon_start(&d);
-    struct berth *b = open_at(d.socket); /* what libcurl keeps for all clients is there now */
+    struct berth *b = remote_open(d.socket); /* what libcurl keeps for all clients is there now */
     int fds = http_count_fds();
     test_killed(&d);
     test_memory(d.socket);

@@ -1,0 +1,88 @@
+/* The command's verbs against a daemon, as a person types them: what they print and how they exit.
+ */
+#include "lib/daemon.h"
+#include <fcntl.h>
+#include <stdarg.h>
+
+static struct test_daemon d;
+static char said[65536]; /* by the last command, on both outputs */
+
+/* Runs `berth` with these words; its exit status. */
+static int run(const char *first, ...) {
+    const char *words[16] = {"berth", first};
+    int pipe_fds[2], status;
+    size_t n = 0;
+    va_list args;
+    va_start(args, first);
+    for (int i = 2; i < 15 && (words[i] = va_arg(args, const char *)); i++) {
+    }
+    va_end(args);
+    CHECK(pipe(pipe_fds) == 0);
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        dup2(pipe_fds[1], 1);
+        dup2(pipe_fds[1], 2);
+        close(pipe_fds[0]);
+        close(pipe_fds[1]);
+        execv(BTH_TEST_BERTHD, (char *const *)words);
+        _exit(99);
+    }
+    close(pipe_fds[1]);
+    for (ssize_t got; (got = read(pipe_fds[0], said + n, sizeof(said) - 1 - n)) > 0;) {
+        n += (size_t)got;
+    }
+    said[n] = '\0';
+    close(pipe_fds[0]);
+    CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+static void expect(int status, int wanted, const char *text) {
+    if (status != wanted || !strstr(said, text)) {
+        TEST_FAIL("exit %d, expected %d; no '%s' in: %s", status, wanted, text, said);
+    }
+}
+
+static void test_running(void) {
+    expect(run("load", "echo", NULL), 0, "toy/echo is loaded");
+    expect(run("models", NULL), 0, "ready");
+    expect(run("models", "--local", NULL), 0, "No models");
+    expect(run("stats", NULL), 0, "toy/echo");
+    CHECK(strstr(said, "ready") && strstr(said, "committed"));
+    expect(run("stats", "--json", NULL), 0, "\"queue_limit\"");
+    expect(run("ps", NULL), 0, "REQUEST");
+    expect(run("unload", "toy/echo", NULL), 0, "is not loaded");
+    expect(run("models", "--server", d.socket, NULL), 0, "not loaded");
+    expect(run("load", "toy/none", NULL), 1, "no such model");
+    expect(run("load", NULL), 2, "give one MODEL");
+    expect(run("load", "echo", "--timeout", "x", NULL), 1, "seconds");
+    expect(run("ps", "echo", NULL), 2, "takes no operand");
+    expect(run("transcribe", "/dev/null", "--server", d.socket, "--threads", "2", NULL), 1,
+           "are the daemon's");
+    expect(run("transcribe", "/dev/null", "--model", "toy/echo", NULL), 1, "toy takes text");
+}
+
+/* `berth stop` returns when the daemon has gone. */
+static void test_stop(void) {
+    int status;
+    expect(run("stop", "--timeout", "5", NULL), 0, "");
+    CHECK(waitpid(d.pid, &status, 0) == d.pid);
+    CHECK_INT(status, 0);
+    expect(run("ps", NULL), 1, "no daemon answers");
+    setenv("BERTH_SERVER", "none", 1);
+    expect(run("ps", NULL), 1, "no daemon is running");
+}
+
+int main(void) {
+    char empty[512];
+    daemon_prepare(&d, NULL);
+    daemon_start(&d);
+    test_dir_write(&d.dir, "empty", "", 0);
+    setenv("BERTH_SERVER", d.socket, 1);
+    setenv("BERTH_CONFIG", test_dir_path(&d.dir, "empty", empty), 1);
+    test_running();
+    test_stop();
+    test_dir_close(&d.dir);
+    return 0;
+}
