@@ -40,6 +40,9 @@ static void device_close(struct berth_device *device) {
     if (d->stream) {
         cudaStreamDestroy(d->stream);
     }
+    if (d->capture) {
+        cudaStreamDestroy(d->capture);
+    }
     pthread_mutex_destroy(&d->lock);
     bth_free(d);
 }
@@ -327,6 +330,10 @@ EXPORT int berth_cuda_open(int ordinal, bool fast, struct berth_device **out,
     }
     if (rc == 0) {
         rc = bth_cuda_check(d, cudaStreamCreateWithFlags(&d->stream, cudaStreamNonBlocking),
+                            "stream", err);
+    }
+    if (rc == 0) {
+        rc = bth_cuda_check(d, cudaStreamCreateWithFlags(&d->capture, cudaStreamNonBlocking),
                             "stream", err);
     }
     if (rc < 0) {

@@ -115,7 +115,7 @@ void bth_cuda_program_destroy(struct berth_program *p) {
 }
 
 static void launch(struct berth_program *p, const struct berth_op *op) {
-    cudaStream_t s = p->device->stream;
+    cudaStream_t s = p->device->capture;
     struct bound live = {(const uint32_t *)p->memory, op->live};
     uint32_t *counters = (uint32_t *)(p->memory + LIVE_BYTES);
     float *scratch = (float *)(p->memory + p->scratch);
@@ -147,7 +147,7 @@ static void launch(struct berth_program *p, const struct berth_op *op) {
 static int capture(struct berth_program *p, struct berth_error *err) {
     struct bth_cuda_device *d = p->device;
     cudaGraph_t graph = NULL;
-    int rc = bth_cuda_check(d, cudaStreamBeginCapture(d->stream, cudaStreamCaptureModeThreadLocal),
+    int rc = bth_cuda_check(d, cudaStreamBeginCapture(d->capture, cudaStreamCaptureModeThreadLocal),
                             "capture", err);
     if (rc < 0) {
         return rc;
@@ -156,7 +156,7 @@ static int capture(struct berth_program *p, struct berth_error *err) {
         launch(p, &p->ops[i]);
     }
     cudaError_t launched = cudaGetLastError();
-    rc = bth_cuda_check(d, cudaStreamEndCapture(d->stream, &graph), "capture", err);
+    rc = bth_cuda_check(d, cudaStreamEndCapture(d->capture, &graph), "capture", err);
     if (rc == 0) {
         rc = bth_cuda_check(d, launched, "capture", err);
     }
