@@ -155,11 +155,11 @@ static int capture(struct berth_program *p, struct berth_error *err) {
     for (size_t i = 0; i < p->n_ops; i++) {
         launch(p, &p->ops[i]);
     }
-    cudaError_t launched = cudaGetLastError();
-    rc = bth_cuda_check(d, cudaStreamEndCapture(d->capture, &graph), "capture", err);
-    if (rc == 0) {
-        rc = bth_cuda_check(d, launched, "capture", err);
-    }
+    /* the cause comes first: out of memory is no failure of the device, a capture that it broke
+     * would look like one */
+    const cudaError_t launched = cudaGetLastError();
+    const cudaError_t ended = cudaStreamEndCapture(d->capture, &graph);
+    rc = bth_cuda_check(d, launched != cudaSuccess ? launched : ended, "capture", err);
     if (rc == 0) {
         rc = bth_cuda_check(d, cudaGraphInstantiate(&p->graph, graph, 0), "instantiate", err);
     }
