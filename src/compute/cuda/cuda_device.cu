@@ -179,6 +179,9 @@ static int weight_create(struct berth_device *device, struct berth_reservation *
                                 : write_narrowed(w->data, (const float *)rows, (size_t)(n * k)),
                             "write weights", err);
     }
+    if (rc == 0) { /* a copy may return when it is staged; d->stream does not wait for this one */
+        rc = bth_cuda_check(d, cudaStreamSynchronize(cudaStreamLegacy), "write weights", err);
+    }
     if (rc < 0) {
         cudaFree(w->data);
         bth_reservation_return(r, bytes);
