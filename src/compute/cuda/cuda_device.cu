@@ -200,6 +200,7 @@ static int weight_create(struct berth_device *device, struct berth_reservation *
 
 static void weight_destroy(struct berth_weight *base) {
     struct bth_cuda_weight *w = (struct bth_cuda_weight *)base;
+    bth_cuda_enter(bth_cuda(base->device), NULL);
     cudaFree(w->data);
     bth_reservation_return(base->reservation, base->bytes);
     bth_free(w);
