@@ -109,10 +109,12 @@ static enum MHD_Result send_or_sleep(struct bth_exchange *x) {
     struct bth_server *s = x->server;
     server_lock(s);
     bool abandoned = x->abandoned, ready = x->ready;
+    if (x->listed) { /* until it is over; a stream may have begun already */
+        x->conn->exchange = x;
+    }
     if (!ready && !abandoned) {
         x->suspended = true;
         x->conn->phase = BTH_PHASE_WORK;
-        x->conn->exchange = x;
         MHD_suspend_connection(x->mhd);
     }
     server_unlock(s);
