@@ -248,7 +248,11 @@ static void leased(struct bth_exchange *x) {
         return;
     }
     w->lease = w->acquire.lease;
-    if (w->kind == BTH_WORK_LOAD) {
+    if (w->cancelled) { /* granted at the last moment */
+        struct berth_error err;
+        bth_error(&err, BERTH_ESHUTDOWN, "the server is shutting down: try again later");
+        fail(x, &err);
+    } else if (w->kind == BTH_WORK_LOAD) {
         answer_model(x);
     } else {
         submit(x);
