@@ -121,6 +121,7 @@ static int numbers(const struct bth_args *args, struct bth_daemon_options *o,
     l->queue = (size_t)queue;
     l->per_caller = (size_t)per_caller;
     l->connections = (unsigned)connections;
+    l->total_bytes = BTH_MAX(l->total_bytes, l->body_bytes); /* room for one of them */
     o->stop_ms = (int64_t)stop_s * 1000;
     return rc;
 }

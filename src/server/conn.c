@@ -67,13 +67,6 @@ void bth_conn_moved(struct bth_conn *c, uint64_t n) {
     server_unlock(s);
 }
 
-void bth_conn_watch(struct bth_conn *c, struct bth_exchange *exchange) {
-    struct bth_server *s = c->door->server;
-    server_lock(s);
-    c->exchange = exchange;
-    server_unlock(s);
-}
-
 /* ---- the check -------------------------------------------------------------------------------*/
 
 static int64_t limit_ns(const struct bth_server_limits *l, const struct bth_conn *c) {

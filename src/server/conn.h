@@ -53,7 +53,6 @@ void bth_conn_close(struct bth_conn *c);
 void bth_conn_phase(struct bth_conn *c, enum bth_phase phase, uint64_t bytes);
 /* The phase goes on and n bytes have moved. */
 void bth_conn_moved(struct bth_conn *c, uint64_t n);
-void bth_conn_watch(struct bth_conn *c, struct bth_exchange *exchange);
 
 /* Ends what is over its time and tells exchanges whose clients have left. Desk only. */
 void bth_conns_check(struct bth_server *s, int64_t now);

@@ -90,6 +90,7 @@ static enum MHD_Result send_answer(struct bth_exchange *x) {
     if (x->streaming) {
         r = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, read_stream, x, NULL);
     } else {
+        bth_exchange_leave(x); /* who has the answer finds the place free */
         r = MHD_create_response_from_buffer(x->out.size, (void *)bth_str_text(&x->out),
                                             MHD_RESPMEM_PERSISTENT);
     }
@@ -108,10 +109,12 @@ static enum MHD_Result send_or_sleep(struct bth_exchange *x) {
     struct bth_server *s = x->server;
     server_lock(s);
     bool abandoned = x->abandoned, ready = x->ready;
+    if (x->listed) { /* until it is over; a stream may have begun already */
+        x->conn->exchange = x;
+    }
     if (!ready && !abandoned) {
         x->suspended = true;
         x->conn->phase = BTH_PHASE_WORK;
-        x->conn->exchange = x;
         MHD_suspend_connection(x->mhd);
     }
     server_unlock(s);

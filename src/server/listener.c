@@ -85,6 +85,9 @@ static int listen_on(int family, const union address *a, socklen_t n, int *out_f
 static void remove_stale(const struct sockaddr_un *a) {
     struct stat st;
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    if (fd >= 0) {
+        fcntl(fd, F_SETFL, O_NONBLOCK); /* a server whose queue is full is there, too */
+    }
     if (fd >= 0 && lstat(a->sun_path, &st) == 0 && S_ISSOCK(st.st_mode) &&
         connect(fd, (const struct sockaddr *)a, sizeof(*a)) < 0 && errno == ECONNREFUSED) {
         unlink(a->sun_path);

@@ -47,14 +47,18 @@ static void begin_json(struct bth_str *line, enum bth_log_level level, const cha
     }
 }
 
-/* Control characters would write to the terminal what a client made up. */
+/* Control characters, U+0080 to U+009F too, would write to the terminal what a client made up. */
 static void put_text(struct bth_str *line, enum bth_log_level level, const char *id,
                      const char *text) {
     if (level < BTH_LOG_INFO) {
         bth_str_printf(line, "%s: ", level_name(level));
     }
-    for (; *text; text++) {
-        bth_str_putc(line, (unsigned char)*text < ' ' || *text == 127 ? '?' : *text);
+    for (size_t n = strlen(text), used; n > 0; text += used, n -= used) {
+        uint32_t c;
+        char utf8[4];
+        used = bth_utf8_decode(text, n, &c);
+        c = c < ' ' || (c >= 127 && c < 0xA0) ? '?' : c;
+        bth_str_append(line, utf8, bth_utf8_encode(c, utf8));
     }
     if (id) {
         bth_str_printf(line, " [%s]", id);

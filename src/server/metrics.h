@@ -20,7 +20,7 @@ struct bth_histogram {
 struct bth_metrics {
     _Atomic uint64_t responses[6]; /* by the first digit of their status */
     _Atomic uint64_t refused_queue, refused_draining, refused_key, refused_host, slow, left;
-    _Atomic uint64_t body_bytes, sent_bytes;
+    _Atomic uint64_t body_bytes;
     struct bth_histogram duration; /* of requests for a model, from head to the end */
     struct bth_histogram wait;     /* of them until the model was theirs */
 };

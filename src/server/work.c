@@ -67,12 +67,17 @@ static void release(struct bth_work *w) {
     }
 }
 
+/* Before the answer: who has it may send the next request at once, and finds the place and the
+ * model free. */
+static void give_back(struct bth_exchange *x) {
+    release(&x->work);
+    bth_exchange_leave(x);
+}
+
 /* Answered or not: the desk is through with it. */
 static void over(struct bth_exchange *x) {
-    struct bth_work *w = &x->work;
-    release(w);
-    w->state = BTH_WORK_OVER;
-    bth_exchange_leave(x);
+    x->work.state = BTH_WORK_OVER;
+    give_back(x);
     server_lock(x->server);
     bool listed = x->listed;
     x->listed = false;
@@ -88,6 +93,7 @@ static void over(struct bth_exchange *x) {
 static void fail(struct bth_exchange *x, const struct berth_error *err) {
     struct bth_work *w = &x->work;
     bth_histogram_add(&x->server->metrics.duration, bth_now() - x->began);
+    give_back(x);
     if (x->streaming) {
         struct bth_str text = {0};
         w->reply->failed(&text, err);
@@ -128,6 +134,7 @@ static void finish(struct bth_exchange *x, const struct berth_item *item) {
     struct bth_str text = {0};
     bth_histogram_add(&x->server->metrics.duration, bth_now() - x->began);
     w->reply->final(&text, item, w->at);
+    give_back(x);
     if (x->streaming) {
         write_stream(x, &text);
         bth_stream_end(x);
@@ -208,6 +215,7 @@ static void begin(struct bth_exchange *x) {
 
 static void answer_model(struct bth_exchange *x) {
     struct bth_str text = {0};
+    give_back(x);
     bth_str_putc(&text, '{');
     bth_json_put_string(&text, "model", x->work.model);
     bth_str_putc(&text, '}');
@@ -240,7 +248,11 @@ static void leased(struct bth_exchange *x) {
         return;
     }
     w->lease = w->acquire.lease;
-    if (w->kind == BTH_WORK_LOAD) {
+    if (w->cancelled) { /* granted at the last moment */
+        struct berth_error err;
+        bth_error(&err, BERTH_ESHUTDOWN, "the server is shutting down: try again later");
+        fail(x, &err);
+    } else if (w->kind == BTH_WORK_LOAD) {
         answer_model(x);
     } else {
         submit(x);

@@ -273,6 +273,23 @@ static void test_per_caller(void) {
     wait_idle(1000);
 }
 
+/* Who has the answer finds the place free, and the model: nothing is given back after it. */
+static void test_room_after_answer(void) {
+    struct http_conn c = http_open(t.address);
+    for (int i = 0; i < 1000; i++) {
+        struct http_reply r;
+        http_say(&c,
+                 "POST /v1/run?model=echo&emit=1&stream=%s HTTP/1.1\r\nHost: localhost\r\n"
+                 "Content-Type: text/plain\r\nContent-Length: 1\r\n\r\nx",
+                 i % 2 ? "true" : "false");
+        CHECK(http_read(&c, &r));
+        CHECK_INT(r.status, 200);
+        CHECK_INT(toy().leases, 0);
+        http_free(&r);
+    }
+    http_close(&c);
+}
+
 /* Whose request it is: the peer, and the name that he gives one of his callers, if it is safe. */
 static void test_caller(void) {
     struct http_conn c[2];
@@ -319,6 +336,7 @@ int main(void) {
     t.config.limits.per_caller = 1;
     t.config.limits.total_bytes = 10000;
     http_start(&t, NULL);
+    test_room_after_answer();
     test_total();
     test_per_caller();
     test_caller();

@@ -40,6 +40,9 @@ static void device_close(struct berth_device *device) {
     if (d->stream) {
         cudaStreamDestroy(d->stream);
     }
+    if (d->capture) {
+        cudaStreamDestroy(d->capture);
+    }
     pthread_mutex_destroy(&d->lock);
     bth_free(d);
 }
@@ -176,6 +179,9 @@ static int weight_create(struct berth_device *device, struct berth_reservation *
                                 : write_narrowed(w->data, (const float *)rows, (size_t)(n * k)),
                             "write weights", err);
     }
+    if (rc == 0) { /* a copy may return when it is staged; d->stream does not wait for this one */
+        rc = bth_cuda_check(d, cudaStreamSynchronize(cudaStreamLegacy), "write weights", err);
+    }
     if (rc < 0) {
         cudaFree(w->data);
         bth_reservation_return(r, bytes);
@@ -194,6 +200,7 @@ static int weight_create(struct berth_device *device, struct berth_reservation *
 
 static void weight_destroy(struct berth_weight *base) {
     struct bth_cuda_weight *w = (struct bth_cuda_weight *)base;
+    bth_cuda_enter(bth_cuda(base->device), NULL);
     cudaFree(w->data);
     bth_reservation_return(base->reservation, base->bytes);
     bth_free(w);
@@ -327,6 +334,10 @@ EXPORT int berth_cuda_open(int ordinal, bool fast, struct berth_device **out,
     }
     if (rc == 0) {
         rc = bth_cuda_check(d, cudaStreamCreateWithFlags(&d->stream, cudaStreamNonBlocking),
+                            "stream", err);
+    }
+    if (rc == 0) {
+        rc = bth_cuda_check(d, cudaStreamCreateWithFlags(&d->capture, cudaStreamNonBlocking),
                             "stream", err);
     }
     if (rc < 0) {

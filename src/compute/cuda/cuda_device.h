@@ -5,8 +5,10 @@
  * library. Exact: f32 arithmetic without TF32, weights as stored. Fast: products take 16-bit inputs
  * (the weight's own type; bf16 where it is stored as f32) and sum in f32; all else stays f32.
  *
- * One stream per device carries everything: copies, programs (each one captured graph), reads. The
- * first sticky CUDA error marks the device as failed; every later call answers EDEVICE.
+ * One stream per device carries everything: copies, programs (each one captured graph), reads; only
+ * weights go past it, and have arrived when they are made. Programs are captured on a second
+ * stream, which never runs anything: loaders queue on the first at any time. The first sticky CUDA
+ * error marks the device as failed; every later call answers EDEVICE.
  */
 #ifndef BTH_CUDA_DEVICE_H
 #define BTH_CUDA_DEVICE_H
@@ -37,6 +39,7 @@ struct bth_cuda_device {
     int ordinal;
     bool fast; /* products in 16 bits with f32 sums */
     cudaStream_t stream;
+    cudaStream_t capture; /* programs are captured here: what other threads queue is none of them */
     struct bth_cuda_driver driver;
     size_t granularity;              /* of mapped memory */
     pthread_mutex_t lock;            /* of regions and their chunks */

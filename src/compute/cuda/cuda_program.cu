@@ -39,7 +39,8 @@ static size_t most_of(const struct berth_op *ops, size_t n_ops,
     return (most + 255) / 256 * 256;
 }
 
-static int check_heads(const struct berth_op *ops, size_t n_ops, struct berth_error *err) {
+/* What the kernels have no room for. */
+static int check_widths(const struct berth_op *ops, size_t n_ops, struct berth_error *err) {
     for (size_t i = 0; i < n_ops; i++) {
         int64_t dh = ops[i].kind == BERTH_OP_ATTEND_PAGED  ? ops[i].u.attend_paged.kv.head_dim
                      : ops[i].kind == BERTH_OP_ATTEND_FULL ? ops[i].u.attend_full.head_dim
@@ -49,6 +50,11 @@ static int check_heads(const struct berth_op *ops, size_t n_ops, struct berth_er
                              "attention heads of %d columns: a GPU takes up to %d; use the CPU",
                              (int)dh, ATTEND_MAX_HEAD);
         }
+        if (ops[i].kind == BERTH_OP_LAYER_NORM && ops[i].u.layer_norm.x.cols > NORM_MAX_COLS) {
+            return bth_error(err, BERTH_EUNSUPPORTED,
+                             "rows of %lld columns: a GPU normalises up to %d; use the CPU",
+                             (long long)ops[i].u.layer_norm.x.cols, NORM_MAX_COLS);
+        }
     }
     return 0;
 }
@@ -57,7 +63,7 @@ int bth_cuda_program_create(struct berth_device *device, struct berth_reservatio
                             const struct berth_op *ops, size_t n_ops, struct berth_program **out,
                             struct berth_error *err) {
     int rc = bth_cuda_enter(bth_cuda(device), err);
-    rc = rc < 0 ? rc : check_heads(ops, n_ops, err);
+    rc = rc < 0 ? rc : check_widths(ops, n_ops, err);
     if (rc < 0) {
         return rc;
     }
@@ -115,7 +121,7 @@ void bth_cuda_program_destroy(struct berth_program *p) {
 }
 
 static void launch(struct berth_program *p, const struct berth_op *op) {
-    cudaStream_t s = p->device->stream;
+    cudaStream_t s = p->device->capture;
     struct bound live = {(const uint32_t *)p->memory, op->live};
     uint32_t *counters = (uint32_t *)(p->memory + LIVE_BYTES);
     float *scratch = (float *)(p->memory + p->scratch);
@@ -147,7 +153,7 @@ static void launch(struct berth_program *p, const struct berth_op *op) {
 static int capture(struct berth_program *p, struct berth_error *err) {
     struct bth_cuda_device *d = p->device;
     cudaGraph_t graph = NULL;
-    int rc = bth_cuda_check(d, cudaStreamBeginCapture(d->stream, cudaStreamCaptureModeThreadLocal),
+    int rc = bth_cuda_check(d, cudaStreamBeginCapture(d->capture, cudaStreamCaptureModeThreadLocal),
                             "capture", err);
     if (rc < 0) {
         return rc;
@@ -155,11 +161,11 @@ static int capture(struct berth_program *p, struct berth_error *err) {
     for (size_t i = 0; i < p->n_ops; i++) {
         launch(p, &p->ops[i]);
     }
-    cudaError_t launched = cudaGetLastError();
-    rc = bth_cuda_check(d, cudaStreamEndCapture(d->stream, &graph), "capture", err);
-    if (rc == 0) {
-        rc = bth_cuda_check(d, launched, "capture", err);
-    }
+    /* the cause comes first: out of memory is no failure of the device, a capture that it broke
+     * would look like one */
+    const cudaError_t launched = cudaGetLastError();
+    const cudaError_t ended = cudaStreamEndCapture(d->capture, &graph);
+    rc = bth_cuda_check(d, launched != cudaSuccess ? launched : ended, "capture", err);
     if (rc == 0) {
         rc = bth_cuda_check(d, cudaGraphInstantiate(&p->graph, graph, 0), "instantiate", err);
     }

@@ -153,7 +153,10 @@ void launch_attend_paged(cudaStream_t s, const struct berth_op_attend_paged *op,
                          float *partial, struct bound live);
 void launch_pick(cudaStream_t s, const struct berth_op_pick *op, struct bound live);
 
-enum { ATTEND_MAX_HEAD = 64 }; /* columns of a head */
+enum {
+    ATTEND_MAX_HEAD = 64, /* columns of a head */
+    NORM_MAX_COLS = 8192  /* of a row that a block keeps in registers */
+};
 
 /* Once per device, before the first launch. */
 cudaError_t attend_prepare(void);

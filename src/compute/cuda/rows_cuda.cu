@@ -89,7 +89,7 @@ static __global__ void norm_rows(view x, const float *gamma, const float *beta, 
 void launch_layer_norm(cudaStream_t s, const struct berth_op_layer_norm *op, struct bound live) {
     auto kernel = op->x.cols <= 4 * ROW_THREADS    ? norm_rows<4>
                   : op->x.cols <= 16 * ROW_THREADS ? norm_rows<16>
-                                                   : norm_rows<64>;
+                                                   : norm_rows<NORM_MAX_COLS / ROW_THREADS>;
     start(s, (unsigned)op->x.rows, ROW_THREADS, 0, kernel, make_view(&op->x),
           make_view(&op->gamma).f32(), make_view(&op->beta).f32(), make_view(&op->y), op->eps,
           live);
