@@ -113,9 +113,11 @@ enum berth_activation {
 };
 
 /* y[r, :] = table[ids[r], :] * scale + positions[pos[r], :]
- * ids, pos: [rows] i32 as [1, rows] tensors; table, positions: f32, f16 or bf16 [*, d]. */
+ * ids, pos: [rows] i32 as [1, rows] tensors; table: a weight [*, d], the same that makes the logits
+ * where both are one; positions: f32, f16 or bf16 [*, d]. */
 struct berth_op_embed {
-    struct berth_tensor ids, pos, table, positions, y;
+    struct berth_tensor ids, pos, positions, y;
+    const struct berth_weight *table;
     float scale;
 };
 

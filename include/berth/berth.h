@@ -2,7 +2,8 @@
  * berth/berth.h - share speech, translation and language models between all that need them.
  *
  * What it is: a manager that loads each model once, gives every caller a lease on it, and runs the
- * requests of all callers together. What it is not: a tensor library or a server (see berthd).
+ * requests of all callers together, in this process or in a daemon (see berth_open). What it is
+ * not: a tensor library or a server (see berthd).
  *
  *     struct berth *b;
  *     struct berth_lease *lease;
@@ -58,13 +59,34 @@ struct berth_config {
         *precision; /* "exact": f32 throughout; "fast": products in bf16 (GPUs only); NULL:
                        BERTH_PRECISION, else the file's, else exact on a CPU and fast on a GPU */
     uint64_t gpu_memory_bytes; /* budget of a GPU; 0: the file's, else 90 % of what is free */
+    const char *server;        /* whose models: see below */
 };
 #define BERTH_CONFIG_INIT                                                                          \
     { .struct_size = sizeof(struct berth_config) }
 
 /* Opens a manager. config may be NULL. Loads nothing.
+ *
+ * It is one of this process, or a daemon's (berthd), whose models all programs share; the calls,
+ * options, results and errors are the same. `server` decides:
+ *     "none"            in this process
+ *     "unix:PATH", "http://HOST:PORT"    the daemon there, or an error. All else in the config must
+ *                       then be unset: it is the daemon's
+ *     NULL              in this process if anything else is set in the config; else the
+ * environment's BERTH_SERVER, one of the above; else the daemon behind
+ *                       $XDG_RUNTIME_DIR/berth/berthd.sock or /run/berth/berthd.sock if one answers
+ *                       within 100 ms; else in this process
+ * A daemon that wants an API key gets the environment's BERTH_API_KEY.
+ *
+ * What differs with a daemon: models go by name or alias, never by path (EUNSUPPORTED). A lease
+ * means that the daemon has loaded the model; each request takes a lease of its own there, so the
+ * daemon may unload in between and load again, and a lease's tag is not shown. What the daemon
+ * refuses (EOVERLOADED, say) is the job's error, not berth_submit's. Progress comes twice a second.
+ * A caller who takes no partial items for half a minute while a thousand wait is cut off. When the
+ * daemon goes away, what is under way fails with ELOST; try again: the lease is good for the next
+ * daemon at that address.
+ *
  * EINVAL (configuration, with line and column), ENOTFOUND and EUNSUPPORTED (the device, with the
- * reason), EDEVICE, ENOMEM, EIO. A GPU may take seconds. */
+ * reason), ELOST (no daemon answers), EDEVICE, ENOMEM, EIO. A GPU may take seconds. */
 int berth_open(const struct berth_config *config, struct berth **out, struct berth_error *err);
 
 /* Refuses newcomers, waits up to timeout_ms for leases and requests to end, then cancels what
@@ -111,14 +133,15 @@ struct berth_acquire_options {
 int berth_acquire(struct berth *b, const char *model, const struct berth_acquire_options *options,
                   struct berth_lease **out, struct berth_error *err);
 
-/* An owner that nobody has had in this manager. Never 0, unless `b` is not valid. */
+/* An owner that nobody has had in this manager. 0: `b` is not valid, or a daemon's (whose leases have
+ * no owners yet). */
 uint64_t berth_owner_new(struct berth *b);
 
 /* Waits until a shared lease would be granted for all that others do: they hold fewer than
  * max_concurrent leases on `what` (a model or a family) and neither hold nor wait for an exclusive
  * one; leases of `owner` do not count. Loads nothing. A hint: the next moment may be different, so
  * berth_acquire with max_concurrent is better where it will do. May wait.
- * EINVAL (max_concurrent is 0), ENOTFOUND, ETIMEDOUT, ESHUTDOWN. */
+ * EINVAL (max_concurrent is 0), ENOTFOUND, ETIMEDOUT, ESHUTDOWN, EUNSUPPORTED (a daemon's models). */
 int berth_wait_available(struct berth *b, const char *what, uint64_t owner, uint32_t max_concurrent,
                          int64_t timeout_ms, struct berth_error *err);
 
@@ -226,7 +249,8 @@ struct berth_usage {
 #define BERTH_USAGE_INIT                                                                           \
     { .struct_size = sizeof(struct berth_usage) }
 
-/* One consistent snapshot of who uses what; never waits for work. EINVAL, EFORKED. */
+/* One consistent snapshot of who uses what; never waits for work. EINVAL, EFORKED,
+ * EUNSUPPORTED (a daemon's models). */
 int berth_usage(struct berth *b, struct berth_usage *out);
 
 enum berth_model_state {

@@ -1,34 +1,85 @@
 /*
  * api/handle.h - what is behind the public handles.
  *
- * Layer api: berth.h over core and sched, in this process. It checks arguments, turns time-outs
- * into deadlines and finds the scheduler of a device; it decides nothing.
+ * Layer api: berth.h over one of two worlds: core and sched in this process (local.c), or a daemon
+ * (remote.c over the client layer). berth.c, lease.c and job.c check arguments and hand on; they
+ * decide nothing but which world it is, once, in berth_open.
  */
 #ifndef BTH_HANDLE_H
 #define BTH_HANDLE_H
 
+#include "client/client.h"
 #include "core/manager.h"
 #include "sched/sched.h"
 #include <berth/berth.h>
 #include <sys/types.h>
 
+/* The calls of berth.h behind their checks: nothing is NULL, structs have this version's size, the
+ * process is the one that opened. Times are deadlines (bth_now's clock) but where the daemon
+ * watches them (_ms). */
+struct bth_world {
+    int (*close)(struct berth *b, int64_t deadline, struct berth_error *err);
+    int (*acquire)(struct berth *b, const char *model, const struct berth_acquire_options *o,
+                   struct berth_lease *out, struct berth_error *err);
+    int (*check)(struct berth *b, const char *model, const struct berth_request *r,
+                 struct berth_error *err);
+    int (*unload)(struct berth *b, const char *model, int64_t timeout_ms, struct berth_error *err);
+    size_t (*models)(struct berth *b, struct berth_model_stats *out, size_t size, size_t n);
+    size_t (*devices)(struct berth *b, struct berth_device_stats *out, size_t size, size_t n);
+    uint64_t (*owner_new)(struct berth *b);
+    int (*wait_available)(struct berth *b, const char *what, uint64_t owner,
+                          uint32_t max_concurrent, int64_t deadline, struct berth_error *err);
+    int (*usage)(struct berth *b, struct berth_usage *out);
+    int (*cleanup)(struct berth *b, uint64_t owner, int64_t deadline,
+                   struct berth_cleanup_report *out, struct berth_error *err);
+
+    void (*release)(struct berth_lease *lease);
+    const char *(*lease_model)(const struct berth_lease *lease);
+    bool (*lease_revoked)(const struct berth_lease *lease);
+    int (*submit)(struct berth_lease *lease, const struct berth_request *r, struct berth_job *out,
+                  struct berth_error *err);
+
+    enum berth_job_state (*job_state)(const struct berth_job *job);
+    int (*job_next)(struct berth_job *job, int64_t deadline, struct berth_item **out,
+                    struct berth_error *err);
+    int (*job_wait)(struct berth_job *job, int64_t deadline, struct berth_item **out,
+                    struct berth_error *err);
+    void (*job_progress)(const struct berth_job *job, double *done, double *total);
+    void (*job_on_event)(struct berth_job *job, void (*fn)(void *arg), void *arg);
+    void (*job_cancel)(struct berth_job *job);
+    void (*job_free)(struct berth_job *job);
+};
+
+extern const struct bth_world bth_local_world, bth_remote_world;
+
 struct berth {
     pid_t pid; /* handles do not work in a forked child: its threads are not there */
+    const struct bth_world *world;
+    /* local */
     struct bth_manager *manager;
     struct bth_sched *scheds[BTH_MAX_DEVICES];
     size_t n_devices;
+    /* remote */
+    struct bth_client *client;
 };
 
 struct berth_lease {
     pid_t pid;
+    const struct bth_world *world;
     struct bth_lease *lease;
     struct bth_sched *sched; /* a reference; NULL: exclusive */
+    struct bth_client_lease *remote;
 };
 
 struct berth_job {
     pid_t pid;
+    const struct bth_world *world;
     struct bth_job *job;
+    struct bth_client_job *remote;
 };
+
+/* Fills a handle with a manager of this process. */
+int bth_local_open(const struct berth_config *given, struct berth *b, struct berth_error *err);
 
 /* EFORKED in a child of the process that opened the handle. */
 int bth_check_pid(pid_t pid, struct berth_error *err);

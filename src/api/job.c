@@ -40,6 +40,14 @@ static int check_request(const struct berth_request *r, struct berth_error *err)
     return check_input(&r->input, err);
 }
 
+/* The caller's may be an older, shorter one. */
+static struct berth_request this_version(const struct berth_request *request) {
+    struct berth_request r = {0};
+    memcpy(&r, request, BTH_MIN((size_t)request->struct_size, sizeof(r)));
+    r.struct_size = sizeof(r);
+    return r;
+}
+
 BTH_EXPORT int berth_check(struct berth *b, const char *model, const struct berth_request *request,
                            struct berth_error *err) {
     if (!b || !model) {
@@ -52,15 +60,8 @@ BTH_EXPORT int berth_check(struct berth *b, const char *model, const struct bert
     if (rc < 0) {
         return rc;
     }
-    struct berth_error own = {0};
-    const struct berth_engine_ops *engine = bth_manager_engine(b->manager, model, &own);
-    if (!engine) {
-        return bth_error_copy(err, &own);
-    }
-    struct berth_request r = {0}; /* the caller's may be an older, shorter one */
-    memcpy(&r, request, BTH_MIN((size_t)request->struct_size, sizeof(r)));
-    r.struct_size = sizeof(r);
-    return engine->check(&r, err);
+    struct berth_request r = this_version(request);
+    return b->world->check(b, model, &r, err);
 }
 
 BTH_EXPORT int berth_submit(struct berth_lease *lease, const struct berth_request *request,
@@ -75,18 +76,14 @@ BTH_EXPORT int berth_submit(struct berth_lease *lease, const struct berth_reques
     if (rc < 0) {
         return rc;
     }
-    if (!lease->sched) {
-        return bth_error(err, BERTH_ESTATE,
-                         "%s: an exclusive lease keeps others away and runs nothing; acquire a "
-                         "shared one of the same owner for requests",
-                         bth_lease_name(lease->lease));
-    }
     struct berth_job *job = bth_calloc(1, sizeof(*job));
     if (!job) {
         return bth_error_nomem(err);
     }
     job->pid = lease->pid;
-    rc = bth_sched_submit(lease->sched, lease->lease, request, &job->job, err);
+    job->world = lease->world;
+    struct berth_request r = this_version(request);
+    rc = lease->world->submit(lease, &r, job, err);
     if (rc < 0) {
         bth_free(job);
         return rc;
@@ -101,7 +98,7 @@ static int check_job(const struct berth_job *job, struct berth_error *err) {
 }
 
 BTH_EXPORT enum berth_job_state berth_job_state(const struct berth_job *job) {
-    return check_job(job, NULL) < 0 ? BERTH_JOB_FAILED : bth_job_state(job->job);
+    return check_job(job, NULL) < 0 ? BERTH_JOB_FAILED : job->world->job_state(job);
 }
 
 BTH_EXPORT int berth_job_next(struct berth_job *job, int64_t timeout_ms, struct berth_item **out,
@@ -110,7 +107,7 @@ BTH_EXPORT int berth_job_next(struct berth_job *job, int64_t timeout_ms, struct 
     if (rc == 0 && !out) {
         rc = bth_error(err, BERTH_EINVAL, "berth_job_next needs `out`");
     }
-    return rc < 0 ? rc : bth_job_next(job->job, bth_deadline(bth_now(), timeout_ms), out, err);
+    return rc < 0 ? rc : job->world->job_next(job, bth_deadline(bth_now(), timeout_ms), out, err);
 }
 
 BTH_EXPORT int berth_job_wait(struct berth_job *job, int64_t timeout_ms, struct berth_item **out,
@@ -119,13 +116,13 @@ BTH_EXPORT int berth_job_wait(struct berth_job *job, int64_t timeout_ms, struct 
     if (rc == 0 && !out) {
         rc = bth_error(err, BERTH_EINVAL, "berth_job_wait needs `out`");
     }
-    return rc < 0 ? rc : bth_job_wait(job->job, bth_deadline(bth_now(), timeout_ms), out, err);
+    return rc < 0 ? rc : job->world->job_wait(job, bth_deadline(bth_now(), timeout_ms), out, err);
 }
 
 BTH_EXPORT void berth_job_progress(const struct berth_job *job, double *done, double *total) {
     double d = 0, t = 0;
     if (check_job(job, NULL) == 0) {
-        bth_job_progress(job->job, &d, &t);
+        job->world->job_progress(job, &d, &t);
     }
     if (done) {
         *done = d;
@@ -137,19 +134,19 @@ BTH_EXPORT void berth_job_progress(const struct berth_job *job, double *done, do
 
 BTH_EXPORT void berth_job_on_event(struct berth_job *job, void (*fn)(void *arg), void *arg) {
     if (check_job(job, NULL) == 0) {
-        bth_job_on_event(job->job, fn, arg);
+        job->world->job_on_event(job, fn, arg);
     }
 }
 
 BTH_EXPORT void berth_job_cancel(struct berth_job *job) {
     if (check_job(job, NULL) == 0) {
-        bth_job_cancel(job->job);
+        job->world->job_cancel(job);
     }
 }
 
 BTH_EXPORT void berth_job_free(struct berth_job *job) {
     if (check_job(job, NULL) == 0) {
-        bth_job_free(job->job);
+        job->world->job_free(job);
         bth_free(job);
     }
 }

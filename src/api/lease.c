@@ -33,21 +33,12 @@ BTH_EXPORT int berth_acquire(struct berth *b, const char *model,
     if (!lease) {
         return bth_error_nomem(err);
     }
-    const struct bth_ask ask = {.tag = o.tag,
-                                .deadline = bth_deadline(bth_now(), o.wait_ms),
-                                .exclusive = o.mode == BERTH_EXCLUSIVE,
-                                .max_concurrent = o.max_concurrent,
-                                .owner = o.owner};
-    rc = bth_manager_lease(b->manager, model, &ask, &lease->lease, err);
+    lease->pid = b->pid;
+    lease->world = b->world;
+    rc = b->world->acquire(b, model, &o, lease, err);
     if (rc < 0) {
         bth_free(lease);
         return rc;
-    }
-    lease->pid = b->pid;
-    const int device = bth_lease_device(lease->lease);
-    if (device >= 0) { /* an exclusive lease runs nothing */
-        lease->sched = b->scheds[device];
-        bth_sched_ref(lease->sched);
     }
     *out = lease;
     return 0;
@@ -57,18 +48,12 @@ BTH_EXPORT void berth_release(struct berth_lease *lease) {
     if (!lease || bth_check_pid(lease->pid, NULL) < 0) {
         return;
     }
-    if (lease->sched) {
-        bth_sched_cancel(lease->sched, lease->lease);
-    }
-    bth_lease_release(lease->lease);
-    if (lease->sched) {
-        bth_sched_unref(lease->sched);
-    }
+    lease->world->release(lease);
     bth_free(lease);
 }
 
 BTH_EXPORT const char *berth_lease_model(const struct berth_lease *lease) {
-    return lease ? bth_lease_name(lease->lease) : "";
+    return lease ? lease->world->lease_model(lease) : "";
 }
 
 BTH_EXPORT int berth_unload(struct berth *b, const char *model, int64_t timeout_ms,
@@ -77,16 +62,15 @@ BTH_EXPORT int berth_unload(struct berth *b, const char *model, int64_t timeout_
         return bth_error(err, BERTH_EINVAL, "berth_unload needs a manager and a model");
     }
     int rc = bth_check_pid(b->pid, err);
-    return rc < 0 ? rc
-                  : bth_manager_unload(b->manager, model, bth_deadline(bth_now(), timeout_ms), err);
+    return rc < 0 ? rc : b->world->unload(b, model, timeout_ms, err);
 }
 
 BTH_EXPORT bool berth_lease_revoked(const struct berth_lease *lease) {
-    return lease && bth_lease_is_revoked(lease->lease);
+    return lease && lease->world->lease_revoked(lease);
 }
 
 BTH_EXPORT uint64_t berth_owner_new(struct berth *b) {
-    return b && bth_check_pid(b->pid, NULL) == 0 ? bth_manager_owner(b->manager) : 0;
+    return b && bth_check_pid(b->pid, NULL) == 0 ? b->world->owner_new(b) : 0;
 }
 
 BTH_EXPORT int berth_wait_available(struct berth *b, const char *what, uint64_t owner,
@@ -96,11 +80,10 @@ BTH_EXPORT int berth_wait_available(struct berth *b, const char *what, uint64_t 
         return bth_error(err, BERTH_EINVAL,
                          "berth_wait_available needs a manager, a name and max_concurrent >= 1");
     }
-    const struct bth_ask ask = {.deadline = bth_deadline(bth_now(), timeout_ms),
-                                .max_concurrent = max_concurrent,
-                                .owner = owner};
     int rc = bth_check_pid(b->pid, err);
-    return rc < 0 ? rc : bth_manager_wait_available(b->manager, what, &ask, err);
+    return rc < 0 ? rc
+                  : b->world->wait_available(b, what, owner, max_concurrent,
+                                             bth_deadline(bth_now(), timeout_ms), err);
 }
 
 BTH_EXPORT int berth_usage(struct berth *b, struct berth_usage *out) {
@@ -109,10 +92,12 @@ BTH_EXPORT int berth_usage(struct berth *b, struct berth_usage *out) {
     }
     int rc = bth_check_pid(b->pid, NULL);
     if (rc == 0) {
-        struct berth_usage usage;
-        bth_manager_usage(b->manager, &usage);
-        usage.struct_size = out->struct_size;
-        bth_sized_copy(out, out->struct_size, &usage, sizeof(usage));
+        struct berth_usage usage = {0};
+        rc = b->world->usage(b, &usage);
+        if (rc == 0) {
+            usage.struct_size = out->struct_size;
+            bth_sized_copy(out, out->struct_size, &usage, sizeof(usage));
+        }
     }
     return rc;
 }
@@ -127,8 +112,7 @@ BTH_EXPORT int berth_cleanup(struct berth *b, uint64_t owner, int64_t timeout_ms
     struct berth_cleanup_report report;
     int rc = bth_check_pid(b->pid, err);
     if (rc == 0) {
-        rc = bth_manager_cleanup(b->manager, owner, bth_deadline(bth_now(), timeout_ms), &report,
-                                 err);
+        rc = b->world->cleanup(b, owner, bth_deadline(bth_now(), timeout_ms), &report, err);
     }
     if (rc == 0 && out) {
         report.struct_size = out->struct_size;

@@ -6,21 +6,12 @@
 
 static const struct bth_arg table[] = {
     {"config", 0, "FILE", "the YAML file that names the models"},
+    {"server", 's', "ADDRESS",
+     "of the daemon at unix:PATH or http://HOST:PORT (default\nBERTH_SERVER, else the usual "
+     "socket, "
+     "else in process)"},
+    {"local", 0, NULL, "of this process, even if there is a daemon"},
 };
-
-static const char *state_name(enum berth_model_state state) {
-    switch (state) {
-    case BERTH_MODEL_ABSENT:
-        return "not loaded";
-    case BERTH_MODEL_LOADING:
-        return "loading";
-    case BERTH_MODEL_READY:
-        return "ready";
-    case BERTH_MODEL_DRAINING:
-        return "draining";
-    }
-    return "unknown";
-}
 
 static int list(struct berth *b) {
     size_t n = berth_models(b, NULL, 0, 0);
@@ -37,7 +28,7 @@ static int list(struct berth *b) {
     }
     for (size_t i = 0; i < BTH_MIN(n, have); i++) {
         printf("%-24s %-16s %-12s %s\n", models[i].name, models[i].alias[0] ? models[i].alias : "-",
-               state_name(models[i].state), models[i].path);
+               bth_cli_state(models[i].state), models[i].path);
     }
     bth_free(models);
     return CLI_OK;
@@ -57,6 +48,8 @@ int bth_cmd_models(int argc, char **argv) {
     }
     struct berth_config config = BERTH_CONFIG_INIT;
     config.file = bth_args_value(table, BTH_COUNT(table), &args, "config");
+    config.server = bth_cli_server(bth_args_value(table, BTH_COUNT(table), &args, "server"),
+                                   bth_args_value(table, BTH_COUNT(table), &args, "local"), NULL);
     struct berth *b;
     struct berth_error err;
     if (berth_open(&config, &b, &err) < 0) {

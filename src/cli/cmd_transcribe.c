@@ -11,8 +11,8 @@
 #include "cli/args.h"
 #include "cli/cli.h"
 #include "cli/input.h"
-#include "render/output.h"
 #include "cli/progress.h"
+#include "render/output.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +22,8 @@
 enum own_option {
     MODEL,
     CONFIG,
+    SERVER,
+    LOCAL,
     OUTPUT_FORMAT,
     OUTPUT_DIR,
     JOBS,
@@ -37,6 +39,10 @@ enum own_option {
 static const struct bth_arg table[] = {
     [MODEL] = {"model", 'm', "NAME|PATH", "the model (default whisper/base)"},
     [CONFIG] = {"config", 0, "FILE", "the YAML file that names the models"},
+    [SERVER] = {"server", 's', "ADDRESS",
+                "by the daemon at unix:PATH or http://HOST:PORT (default\nBERTH_SERVER, else the "
+                "usual socket, else in process)"},
+    [LOCAL] = {"local", 0, NULL, "in this process, even if there is a daemon"},
     [OUTPUT_FORMAT] = {"output_format", 'f', "txt|vtt|srt|tsv|json|all", "(default txt)"},
     [OUTPUT_DIR] = {"output_dir", 'o', "DIR",
                     "write DIR/<name>.<format>; without it the text goes\nto standard output"},
@@ -313,6 +319,7 @@ static int transcribe(struct run *r, struct berth_error *err) {
     config.threads = r->threads;
     config.device = r->args->values[DEVICE];
     config.precision = r->args->values[PRECISION];
+    config.server = bth_cli_server(r->args->values[SERVER], r->args->values[LOCAL], model_name(r));
     int rc = berth_open(&config, &r->berth, err);
     if (rc < 0) {
         return rc;

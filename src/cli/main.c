@@ -1,4 +1,5 @@
 #include "base/compiler.h"
+#include "base/fs.h"
 #include "cli/cli.h"
 #include <stdio.h>
 #include <string.h>
@@ -6,6 +7,11 @@
 static const struct bth_verb verbs[] = {
     {"transcribe", "speech to text, or to English text", bth_cmd_transcribe},
     {"serve", "the daemon berthd: the models over HTTP for all programs", bth_cmd_serve},
+    {"ps", "the requests that the daemon has", bth_cmd_ps},
+    {"stats", "the daemon's models and devices in numbers", bth_cmd_stats},
+    {"load", "has the daemon load a model", bth_cmd_load},
+    {"unload", "has the daemon unload a model", bth_cmd_unload},
+    {"stop", "stops the daemon", bth_cmd_stop},
     {"models", "the models that could be used, and their state", bth_cmd_models},
     {"devices", "the CPU and GPUs of this machine, and what is wrong with them", bth_cmd_devices},
     {"decode", "the sound of a file as the models hear it", bth_cmd_decode},
@@ -15,6 +21,26 @@ static const struct bth_verb verbs[] = {
 int bth_cli_fail(const char *what, const struct berth_error *err) {
     fprintf(stderr, "berth: %s: %s\n", what, err->message);
     return CLI_FAILED;
+}
+
+const char *bth_cli_state(enum berth_model_state state) {
+    switch (state) {
+    case BERTH_MODEL_ABSENT:
+        return "not loaded";
+    case BERTH_MODEL_LOADING:
+        return "loading";
+    case BERTH_MODEL_READY:
+        return "ready";
+    case BERTH_MODEL_DRAINING:
+        return "draining";
+    }
+    return "unknown";
+}
+
+const char *bth_cli_server(const char *server, const char *local, const char *model) {
+    bool path = model && (*model == '/' || strncmp(model, "./", 2) == 0 ||
+                          strncmp(model, "../", 3) == 0 || bth_is_dir(model));
+    return local || (path && !server) ? "none" : server;
 }
 
 static void help(FILE *to) {
@@ -27,7 +53,10 @@ static void help(FILE *to) {
     fputs(
         "\n'berth VERB --help' explains one. Models are named in a YAML file: --config FILE, else\n"
         "BERTH_CONFIG, else berth/berth.yaml in the user's configuration folder, else\n"
-        "/etc/berth/berth.yaml; a model can also be given as a path.\n",
+        "/etc/berth/berth.yaml; a model can also be given as a path.\n\n"
+        "The models are those of a daemon if there is one: --server ADDRESS, else BERTH_SERVER,\n"
+        "else the usual socket. Without one, with --local, with --config and its like, or with a\n"
+        "path, the work is done in this process.\n",
         to);
 }
 

@@ -54,7 +54,7 @@ void bth_op_embed(struct bth_builder *b, int live, const struct berth_op_embed *
     bth_check_tensor(&c, "y", y, BERTH_F32, y->rows, y->cols, BTH_PLACE_GROUPS);
     check_list(&c, "ids", &op->ids, y->rows);
     check_list(&c, "pos", &op->pos, y->rows);
-    check_table(&c, "table", &op->table, y);
+    bth_check_weight(&c, op->table, op->table ? op->table->n : 0, y->cols);
     check_table(&c, "positions", &op->positions, y);
     append(b, live, (struct berth_op){.kind = BERTH_OP_EMBED, .u.embed = *op});
 }

@@ -282,7 +282,8 @@ static void host_done(struct bth_turns *t, struct bth_job *job) {
     } else if (t->lost.code) {
         finish(t, job, &t->lost);
     } else {
-        turn_failed(t, &b, &job->host_error);
+        const struct berth_error failed = job->host_error; /* outlives the job */
+        turn_failed(t, &b, &failed);
     }
 }
 

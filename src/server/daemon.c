@@ -124,6 +124,7 @@ static int start(struct process *p, const struct bth_daemon_options *o, struct b
     config.threads = o->threads;
     config.device = o->device;
     config.precision = o->precision;
+    config.server = "none";
     int rc = berth_open(&config, &p->berth, err);
     rc = rc < 0 ? rc : start_server(p, o, err);
     if (rc == 0 && o->address_file) {

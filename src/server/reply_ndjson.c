@@ -5,11 +5,13 @@
  *     {"event":"item","partial":true, ...}                     when asked for
  *     {"event":"item","partial":false, ...} or {"event":"error","code":"EAUDIO","message":...}
  *
- * An item has the fields of struct berth_item under their names, so that the client can rebuild it.
+ * An item has the fields of struct berth_item under their names, so that the client can rebuild it
+ * to the last bit: NaN is null, and the infinities, which JSON has no number for, "inf" and "-inf".
  */
 #include "server/exchange.h"
 #include "server/json_text.h"
 #include "server/reply.h"
+#include <math.h>
 
 static void open_object(struct bth_str *out) {
     bth_json_comma(out);
@@ -21,22 +23,30 @@ static void open_array(struct bth_str *out, const char *key) {
     bth_str_putc(out, '[');
 }
 
+static void put_exact(struct bth_str *out, const char *key, double x) {
+    if (isinf(x)) {
+        bth_json_put_string(out, key, x < 0 ? "-inf" : "inf");
+    } else {
+        bth_json_put_number(out, key, x);
+    }
+}
+
 static void put_segment(struct bth_str *out, const struct berth_segment *s) {
     open_object(out);
     bth_json_put_uint(out, "id", s->id);
     bth_json_put_int(out, "seek", s->seek);
-    bth_json_put_number(out, "start_s", s->start_s);
-    bth_json_put_number(out, "end_s", s->end_s);
+    put_exact(out, "start_s", s->start_s);
+    put_exact(out, "end_s", s->end_s);
     bth_json_put_string(out, "text", s->text);
     open_array(out, "tokens");
     for (size_t i = 0; i < s->n_tokens; i++) {
         bth_str_printf(out, "%s%d", i ? "," : "", (int)s->tokens[i]);
     }
     bth_str_putc(out, ']');
-    bth_json_put_number(out, "temperature", s->temperature);
-    bth_json_put_number(out, "avg_logprob", s->avg_logprob);
-    bth_json_put_number(out, "compression_ratio", s->compression_ratio);
-    bth_json_put_number(out, "no_speech_prob", s->no_speech_prob);
+    put_exact(out, "temperature", s->temperature);
+    put_exact(out, "avg_logprob", s->avg_logprob);
+    put_exact(out, "compression_ratio", s->compression_ratio);
+    put_exact(out, "no_speech_prob", s->no_speech_prob);
     bth_str_putc(out, '}');
 }
 
@@ -48,9 +58,9 @@ static void put_step(struct bth_str *out, const struct berth_step_trace *t) {
     bth_json_put_int(out, "step", t->step);
     bth_json_put_int(out, "token", t->token);
     bth_json_put_int(out, "second", t->second);
-    bth_json_put_number(out, "logprob", (double)t->logprob);
-    bth_json_put_number(out, "gap", (double)t->gap);
-    bth_json_put_number(out, "timestamp_margin", (double)t->timestamp_margin);
+    put_exact(out, "logprob", (double)t->logprob);
+    put_exact(out, "gap", (double)t->gap);
+    put_exact(out, "timestamp_margin", (double)t->timestamp_margin);
     bth_str_putc(out, '}');
 }
 
@@ -60,7 +70,7 @@ static void put_transcript(struct bth_str *out, const struct berth_transcript *t
     bth_json_put_string(out, "language", t->language);
     bth_json_put_string(out, "language_name", t->language_name);
     bth_json_put_string(out, "text", t->text);
-    bth_json_put_number(out, "duration_s", t->duration_s);
+    put_exact(out, "duration_s", t->duration_s);
     open_array(out, "segments");
     for (size_t i = 0; i < t->n_segments; i++) {
         put_segment(out, &t->segments[i]);
@@ -70,7 +80,7 @@ static void put_transcript(struct bth_str *out, const struct berth_transcript *t
     for (size_t i = 0; i < t->n_languages; i++) {
         open_object(out);
         bth_json_put_string(out, "language", t->languages[i].language);
-        bth_json_put_number(out, "prob", (double)t->languages[i].prob);
+        put_exact(out, "prob", (double)t->languages[i].prob);
         bth_str_putc(out, '}');
     }
     bth_str_putc(out, ']');
@@ -85,8 +95,8 @@ static void put_item(struct bth_str *out, const struct berth_item *item, bool pa
     bth_str_putc(out, '{');
     bth_json_put_string(out, "event", "item");
     bth_json_put_bool(out, "partial", partial);
-    bth_json_put_number(out, "done", item->done);
-    bth_json_put_number(out, "total", item->total);
+    put_exact(out, "done", item->done);
+    put_exact(out, "total", item->total);
     if (item->transcript) {
         put_transcript(out, item->transcript);
     }

@@ -4,32 +4,64 @@
 #include "server/exchange.h"
 #include "server/http.h"
 #include "server/route.h"
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-enum { MAX_MS = 86400000, RATE_HZ = 16000 };
+enum { MAX_MS = 86400000 };
+
+enum { DEFAULT_HZ = 16000, DEFAULT_CHANNELS = 1, MOST = 1000000 };
+
+/* `type` without parameters, whatever follows in `given`. */
+static bool is_type(const char *given, const char *type) {
+    size_t n = strlen(type);
+    return strncasecmp(given, type, n) == 0 &&
+           (given[n] == '\0' || given[n] == ';' || given[n] == ' ');
+}
 
 /* A sound file unless the type says otherwise. */
 static enum berth_input_kind input_kind(const char *type) {
     if (!type) {
         return BERTH_INPUT_FD;
     }
-    if (strncasecmp(type, "text/plain", 10) == 0) {
+    if (is_type(type, "text/plain")) {
         return BERTH_INPUT_TEXT;
     }
-    if (strcasecmp(type, "audio/x-berth-f32") == 0) {
+    if (is_type(type, "audio/x-berth-f32")) {
         return BERTH_INPUT_PCM_F32;
     }
-    return strcasecmp(type, "audio/x-berth-s16") == 0 ? BERTH_INPUT_PCM_S16 : BERTH_INPUT_FD;
+    return is_type(type, "audio/x-berth-s16") ? BERTH_INPUT_PCM_S16 : BERTH_INPUT_FD;
+}
+
+/* The number of ";name=N" in a type, or the fallback. EINVAL: it is none. */
+static int parameter(const char *type, const char *name, uint32_t fallback, uint32_t *out,
+                     struct berth_error *err) {
+    size_t n = strlen(name);
+    *out = fallback;
+    for (const char *p = type; (p = strchr(p, ';'));) {
+        p += 1 + strspn(p + 1, " ");
+        if (strncasecmp(p, name, n) != 0 || p[n] != '=') {
+            continue;
+        }
+        char *end;
+        unsigned long v = strtoul(p + n + 1, &end, 10);
+        if (p[n + 1] < '0' || p[n + 1] > '9' || v < 1 || v > MOST || (*end && *end != ';')) {
+            return bth_error(err, BERTH_EINVAL, "Content-Type: %s is a number from 1 to %d", name,
+                             MOST);
+        }
+        *out = (uint32_t)v;
+    }
+    return 0;
 }
 
 static int take_input(struct bth_exchange *x, struct berth_error *err) {
     struct berth_input *in = &x->work.request.input;
-    enum berth_input_kind kind = input_kind(bth_http_header(x, "Content-Type"));
+    const char *type = bth_http_header(x, "Content-Type");
+    enum berth_input_kind kind = input_kind(type);
     int rc = bth_body_input(&x->body, kind, in, err);
     if (rc == 0 && (kind == BERTH_INPUT_PCM_F32 || kind == BERTH_INPUT_PCM_S16)) {
-        in->sample_rate_hz = RATE_HZ;
-        in->channels = 1;
+        rc = parameter(type, "rate", DEFAULT_HZ, &in->sample_rate_hz, err);
+        rc = rc < 0 ? rc : parameter(type, "channels", DEFAULT_CHANNELS, &in->channels, err);
     }
     return rc;
 }

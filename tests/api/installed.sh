@@ -16,3 +16,8 @@ flags=$(pkg-config --define-variable=prefix="$prefix" --cflags --libs berth)
 "$cc" -std=c11 -D_XOPEN_SOURCE=700 -Wall -Wextra -Werror -o "$prefix/program" "$source" $flags
 LD_LIBRARY_PATH=$(dirname "$(dirname "$pc")") "$prefix/program" "$prefix"
 "$prefix/bin/berth" version >/dev/null
+test -f "$prefix/share/bash-completion/completions/berth"
+if command -v scdoc >/dev/null; then
+    test -s "$prefix/share/man/man1/berth.1" && test -s "$prefix/share/man/man8/berthd.8"
+    test -s "$prefix/share/man/man5/berth.yaml.5"
+fi

@@ -64,8 +64,27 @@ V_INLINE v16 table_16(const struct berth_tensor *table, int64_t r, int64_t c, in
     return table->dtype == BERTH_F16 ? v_load_f16(half) : v_load_bf16(half);
 }
 
+/* The same of a packed weight, whose columns lie a panel's width apart. */
+V_INLINE v16 packed_16(const struct bth_cpu_weight *w, int64_t r, int64_t c, int n) {
+    const size_t at =
+        (size_t)(r / BTH_PANEL * BTH_PANEL * w->base.k + c * BTH_PANEL + r % BTH_PANEL);
+    if (w->base.dtype == BERTH_F32) {
+        float whole[16] = {0};
+        for (int i = 0; i < n; i++) {
+            whole[i] = ((const float *)w->buffer->host)[at + (size_t)i * BTH_PANEL];
+        }
+        return v_load(whole);
+    }
+    uint16_t half[16] = {0};
+    for (int i = 0; i < n; i++) {
+        half[i] = ((const uint16_t *)w->buffer->host)[at + (size_t)i * BTH_PANEL];
+    }
+    return w->base.dtype == BERTH_F16 ? v_load_f16(half) : v_load_bf16(half);
+}
+
 static void op_embed(const struct bth_cpu_turn *t) {
     const struct berth_op_embed *op = &t->op->u.embed;
+    const struct bth_cpu_weight *table = (const struct bth_cpu_weight *)op->table;
     const struct view y = view_of(&op->y);
     const int32_t *ids = ints_of(&op->ids), *pos = ints_of(&op->pos);
     const v16 scale = v_set1(op->scale);
@@ -76,7 +95,7 @@ static void op_embed(const struct bth_cpu_turn *t) {
         for (int64_t c = 0; c < op->y.cols; c += 16) {
             const int n = op->y.cols - c < 16 ? (int)(op->y.cols - c) : 16;
             const v16 position = table_16(&op->positions, pos[r], c, n);
-            v_store_n(to + c, v_fma(table_16(&op->table, ids[r], c, n), scale, position), n);
+            v_store_n(to + c, v_fma(packed_16(table, ids[r], c, n), scale, position), n);
         }
     }
 }

@@ -18,9 +18,18 @@ static __global__ void embed_rows(view ids, view pos, view table, view positions
     }
 }
 
+static view weight_view(const struct berth_weight *w) {
+    view v = {};
+    v.data = ((const struct bth_cuda_weight *)w)->data;
+    v.dtype = w->dtype;
+    v.rows = w->n;
+    v.cols = v.row_stride = w->k;
+    return v;
+}
+
 void launch_embed(cudaStream_t s, const struct berth_op_embed *op, struct bound live) {
     start(s, (unsigned)op->y.rows, ROW_THREADS, 0, embed_rows, make_view(&op->ids),
-          make_view(&op->pos), make_view(&op->table), make_view(&op->positions), make_view(&op->y),
+          make_view(&op->pos), weight_view(op->table), make_view(&op->positions), make_view(&op->y),
           op->scale, live);
 }
 

@@ -39,11 +39,13 @@ static float table_at(const struct berth_tensor *t, int64_t r, int64_t c) {
 }
 
 static void embed(const struct berth_op_embed *op, int64_t rows) {
+    const struct bth_ref_weight *w = (const struct bth_ref_weight *)op->table;
     for (int64_t r = 0; r < rows; r++) {
         int32_t id = bth_ref_i32(&op->ids)[r], pos = bth_ref_i32(&op->pos)[r];
         for (int64_t c = 0; c < op->y.cols; c++) {
             *bth_ref_f32(&op->y, r, c) =
-                fmaf(table_at(&op->table, id, c), op->scale, table_at(&op->positions, pos, c));
+                fmaf(widen(op->table->dtype, w->buffer->host, id * op->table->k + c), op->scale,
+                     table_at(&op->positions, pos, c));
         }
     }
 }

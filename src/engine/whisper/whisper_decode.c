@@ -1,8 +1,9 @@
 /*
- * The decoder as programs: rows are single tokens of any sessions, each with its own position, pages
- * and window, so PREFILL (many tokens of a prompt) and STEP (one token of many rows) are the same
- * program. One exists for 1, 2, 4, ... 64 rows. live[0] is the number of rows, live[1] of picks; in a
- * prompt every row may be one: the start of transcript is all that an English-only model is told.
+ * The decoder as programs: rows are single tokens of any sessions, each with its own position,
+ * pages and window, so PREFILL (many tokens of a prompt) and STEP (one token of many rows) are the
+ * same program. One exists for 1, 2, 4, ... 64 rows. live[0] is the number of rows, live[1] of
+ * picks; in a prompt every row may be one: the start of transcript is all that an English-only
+ * model is told.
  */
 #include "whisper/whisper_model.h"
 
@@ -25,15 +26,14 @@ struct rows {
 static struct rows place_rows(const struct whisper_model *m, int64_t r, int64_t p) {
     int64_t d = m->dims.d, most = WHISPER_MAX_ROWS;
     struct berth_buffer *s = m->scratch;
-    return (struct rows){
-        .x = bth_tensor(s, BERTH_F32, 0, r, d),
-        .norm = bth_tensor(s, BERTH_F32, (size_t)(most * d), r, d),
-        .attended = bth_tensor(s, BERTH_F32, (size_t)(2 * most * d), r, d),
-        .picked = bth_tensor(s, BERTH_F32, (size_t)(3 * most * d), p, d),
-        .qkv = bth_tensor(s, BERTH_F32, (size_t)(4 * most * d), r, 3 * d),
-        .hidden = bth_tensor(s, BERTH_F32, (size_t)(7 * most * d), r, m->dims.ffn),
-        .logits = bth_tensor(s, BERTH_F32, (size_t)(most * (7 * d + m->dims.ffn)), p,
-                             m->dims.vocab)};
+    return (struct rows){.x = bth_tensor(s, BERTH_F32, 0, r, d),
+                         .norm = bth_tensor(s, BERTH_F32, (size_t)(most * d), r, d),
+                         .attended = bth_tensor(s, BERTH_F32, (size_t)(2 * most * d), r, d),
+                         .picked = bth_tensor(s, BERTH_F32, (size_t)(3 * most * d), p, d),
+                         .qkv = bth_tensor(s, BERTH_F32, (size_t)(4 * most * d), r, 3 * d),
+                         .hidden = bth_tensor(s, BERTH_F32, (size_t)(7 * most * d), r, m->dims.ffn),
+                         .logits = bth_tensor(s, BERTH_F32, (size_t)(most * (7 * d + m->dims.ffn)),
+                                              p, m->dims.vocab)};
 }
 
 /* A layer's keys and values in pages of `rows` positions, `stride` elements apart. */
@@ -78,9 +78,9 @@ static void linear(struct bth_builder *b, const struct whisper_linear *l, struct
 /* x += l(from) */
 static void linear_onto(struct bth_builder *b, const struct whisper_linear *l,
                         struct berth_tensor from, struct berth_tensor x) {
-    bth_op_linear(b, ROWS,
-                  &(struct berth_op_linear){
-                      .x = from, .bias = l->b, .residual = x, .y = x, .w = l->w});
+    bth_op_linear(
+        b, ROWS,
+        &(struct berth_op_linear){.x = from, .bias = l->b, .residual = x, .y = x, .w = l->w});
 }
 
 static void layer_ops(const struct whisper_model *m, struct bth_builder *b, int i,
@@ -107,13 +107,13 @@ static void layer_ops(const struct whisper_model *m, struct bth_builder *b, int 
     norm(b, ROWS, &l->cross_norm, t->x, t->norm);
     struct berth_tensor query = bth_tensor(m->scratch, BERTH_F32, t->qkv.offset, r, d);
     linear(b, &l->cross_q, t->norm, query, d);
-    bth_op_attend_paged(b, ROWS,
-                        &(struct berth_op_attend_paged){
-                            .q = query,
-                            .table = cross,
-                            .len = input(m, in->cross_len, BERTH_I32, 1, r),
-                            .y = t->attended,
-                            .kv = cross_kv(m, i)});
+    bth_op_attend_paged(
+        b, ROWS,
+        &(struct berth_op_attend_paged){.q = query,
+                                        .table = cross,
+                                        .len = input(m, in->cross_len, BERTH_I32, 1, r),
+                                        .y = t->attended,
+                                        .kv = cross_kv(m, i)});
     linear_onto(b, &l->cross_out, t->attended, t->x);
     norm(b, ROWS, &l->ffn_norm, t->x, t->norm);
     bth_op_linear(b, ROWS,
@@ -142,15 +142,16 @@ static int build(struct whisper_model *m, int64_t r, int64_t p, bool probs,
     for (int i = 0; i < m->dims.decoder_layers; i++) {
         layer_ops(m, &b, i, &t);
     }
-    struct berth_tensor picked_norm = bth_tensor(m->scratch, BERTH_F32, t.norm.offset, p, m->dims.d);
+    struct berth_tensor picked_norm =
+        bth_tensor(m->scratch, BERTH_F32, t.norm.offset, p, m->dims.d);
     bth_op_gather(&b, PICKS,
-                  &(struct berth_op_gather){.x = t.x,
-                                            .rows = input(m, in->pick_rows, BERTH_I32, 1, p),
-                                            .y = t.picked});
+                  &(struct berth_op_gather){
+                      .x = t.x, .rows = input(m, in->pick_rows, BERTH_I32, 1, p), .y = t.picked});
     norm(&b, PICKS, &m->decoder_norm, t.picked, picked_norm);
     bth_op_linear(&b, PICKS,
-                  &(struct berth_op_linear){.x = picked_norm, .y = t.logits, .w = m->logits});
-    int64_t in_words = sizeof(struct berth_pick_in) / 4, out_words = sizeof(struct berth_pick_out) / 4;
+                  &(struct berth_op_linear){.x = picked_norm, .y = t.logits, .w = m->embedding});
+    int64_t in_words = sizeof(struct berth_pick_in) / 4,
+            out_words = sizeof(struct berth_pick_out) / 4;
     struct berth_op_pick pick = {
         .logits = t.logits,
         .in = input(m, in->picks, BERTH_U32, p, in_words),
@@ -168,15 +169,27 @@ static int build_copy(struct whisper_model *m, struct berth_error *err) {
     const struct whisper_inputs *in = &m->layout;
     struct bth_builder b;
     bth_builder_init(&b, m->base.device);
-    bth_op_kv_copy(&b, ROWS,
-                   &(struct berth_op_kv_copy){
-                       .from = input(m, in->copy_from, BERTH_I32, 1, WHISPER_MAX_ROWS),
-                       .to = input(m, in->copy_to, BERTH_I32, 1, WHISPER_MAX_ROWS),
-                       .kv = page_kv(m, 0)});
+    bth_op_kv_copy(
+        &b, ROWS,
+        &(struct berth_op_kv_copy){.from = input(m, in->copy_from, BERTH_I32, 1, WHISPER_MAX_ROWS),
+                                   .to = input(m, in->copy_to, BERTH_I32, 1, WHISPER_MAX_ROWS),
+                                   .kv = page_kv(m, 0)});
     return bth_builder_build(&b, m->workspace, &m->copy, err);
 }
 
+/* Rows of prompts that make a turn. Attention of many rows over one window counts three times: on a
+ * CPU it runs at a third of the products' rate. */
+static int prefill_rows(const struct whisper_model *m) {
+    const struct whisper_dims *d = &m->dims;
+    const double products = 2.0 * (double)(6 * d->d * d->d + 2 * d->d * d->ffn);
+    const double attention = 3 * 4.0 * WHISPER_POSITIONS * (double)d->d;
+    const double rows =
+        m->base.device->turn_flops / ((double)d->decoder_layers * (products + attention));
+    return rows < 8 ? 8 : rows > WHISPER_MAX_ROWS ? WHISPER_MAX_ROWS : (int)rows / 8 * 8;
+}
+
 int whisper_decode_build(struct whisper_model *m, struct berth_error *err) {
+    m->prefill_rows = prefill_rows(m);
     int rc = 0;
     for (int i = 0; rc == 0 && i < WHISPER_BUCKETS; i++) {
         int64_t rows = INT64_C(1) << i;

@@ -276,27 +276,13 @@ static int load_final_norm(struct loader *l, const char *part, struct whisper_no
     return load_norm(l, &gamma, &beta, out);
 }
 
-/* The token embedding serves twice: as a table for ids, and packed for the logits. */
 static int load_embedding(struct loader *l) {
     struct whisper_model *m = l->m;
     struct place p = place("decoder/embeddings/weight", "model.decoder.embed_tokens.weight");
     const struct bth_source_tensor *t = find(l, &p, 0);
     const int64_t shape[] = {m->dims.vocab, m->dims.d};
     int rc = t ? check_shape(l, t, 2, shape) : missing(l, &p, 0);
-    if (rc == 0) {
-        rc = pack(l, t->dtype, shape[0], shape[1], t->data, &m->logits);
-    }
-    const struct berth_backend_ops *ops = m->base.device->ops;
-    if (rc == 0) {
-        rc = ops->buffer_create(m->base.device, l->weights, t->bytes, &m->table, l->err);
-    }
-    if (rc == 0 && (rc = ops->write(m->table, 0, t->data, t->bytes)) < 0) {
-        bth_error(l->err, rc, "writing weights to %s failed", m->base.device->name);
-    }
-    if (rc == 0) {
-        m->embedding = bth_tensor(m->table, t->dtype, 0, shape[0], shape[1]);
-    }
-    return rc;
+    return rc < 0 ? rc : pack(l, t->dtype, shape[0], shape[1], t->data, &m->embedding);
 }
 
 static size_t vector_elements(const struct whisper_dims *d) {
@@ -322,8 +308,7 @@ size_t whisper_weights_bytes(const struct whisper_dims *d, const struct whisper_
         encoder + 2 * bytes(device, dtype, d->d, d->d) + bytes(device, dtype, 2 * d->d, d->d);
     return (size_t)d->encoder_layers * encoder + (size_t)d->decoder_layers * decoder +
            bytes(device, dtype, d->d, 3 * d->mels) + bytes(device, dtype, d->d, 3 * d->d) +
-           bytes(device, dtype, d->vocab, d->d) +
-           (size_t)(d->vocab * d->d) * bth_dtype_bytes(dtype) + vector_elements(d) * sizeof(float);
+           bytes(device, dtype, d->vocab, d->d) + vector_elements(d) * sizeof(float);
 }
 
 static int load_all(struct loader *l) {
@@ -384,7 +369,6 @@ void whisper_weights_unload(struct whisper_model *m) {
     }
     bth_weight_destroy(m->conv1.w);
     bth_weight_destroy(m->conv2.w);
-    bth_weight_destroy(m->logits);
-    bth_buffer_destroy(m->table);
+    bth_weight_destroy(m->embedding);
     bth_buffer_destroy(m->vectors);
 }

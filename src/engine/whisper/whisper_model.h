@@ -79,10 +79,9 @@ struct whisper_model {
     /* weights */
     struct berth_buffer *vectors; /* biases, norms, positions: f32 */
     size_t vectors_used;          /* elements */
-    struct berth_buffer *table;   /* token embedding [vocab, d] as stored */
-    struct berth_tensor embedding, decoder_positions, encoder_positions;
+    struct berth_weight *embedding; /* of tokens [vocab, d]: ids to rows, and rows to logits */
+    struct berth_tensor decoder_positions, encoder_positions;
     struct whisper_linear conv1, conv2;
-    struct berth_weight *logits; /* the embedding, packed */
     struct whisper_layer encoder[WHISPER_MAX_LAYERS], decoder[WHISPER_MAX_LAYERS];
     struct whisper_norm encoder_norm, decoder_norm;
 
@@ -109,6 +108,7 @@ struct whisper_model {
     struct berth_program *pieces[WHISPER_MAX_PIECES]; /* [n_pieces] the encoder, in order */
     int32_t piece_rows[WHISPER_MAX_PIECES];           /* of one window */
     int n_pieces, windows;                            /* windows: most in one ENCODE turn */
+    int prefill_rows;                                 /* most in one PREFILL turn */
     struct berth_program *rows[WHISPER_BUCKETS];      /* PREFILL and STEP */
     struct berth_program *detect;
     struct berth_program *copy;

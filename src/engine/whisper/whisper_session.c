@@ -293,7 +293,8 @@ void whisper_next(struct berth_session *session, struct berth_want *out) {
         break;
     case PHASE_PREFILL:
         out->stage = WHISPER_PREFILL;
-        out->rows = (uint32_t)(left < WHISPER_MAX_ROWS ? left : WHISPER_MAX_ROWS);
+        out->rows = (uint32_t)(left < m->prefill_rows ? left : m->prefill_rows);
+        out->max_rows = (uint32_t)m->prefill_rows;
         break;
     case PHASE_STEP:
         for (int r = 0; r < w->n_rows; r++) {

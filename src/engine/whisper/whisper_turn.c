@@ -257,7 +257,8 @@ static uint32_t take_step(struct whisper_session *s, const struct berth_pick_out
 
 static int prefill_rows(const struct whisper_session *s) {
     int left = s->window.n_initial - 1 - s->window.prefilled;
-    return left < WHISPER_MAX_ROWS ? left : WHISPER_MAX_ROWS;
+    int most = whisper_session_model(s)->prefill_rows;
+    return left < most ? left : most;
 }
 
 /* Where the start of transcript lies in the chunk, the silence probability is read. */

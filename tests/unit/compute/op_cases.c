@@ -228,10 +228,11 @@ static struct berth_tensor stored_table(struct bench *b, int what, int64_t rows,
 
 static void run_embed(struct bench *b, struct bth_builder *w, int64_t first, int64_t n, void *out) {
     const struct op_case *c = b->c;
-    const int64_t m = capacity(b, n);
-    const struct berth_op_embed op = {.ids = list(b, ints(b, 0, c->rows, 20) + first, m, n),
+    const int64_t m = capacity(b, n), ids = 70; /* three panels, the last not full */
+    make_weight(b, 2, ids, c->n);
+    const struct berth_op_embed op = {.ids = list(b, ints(b, 0, c->rows, ids) + first, m, n),
                                       .pos = list(b, ints(b, 1, c->rows, 9) + first, m, n),
-                                      .table = stored_table(b, 2, 20, c->n),
+                                      .table = b->weight,
                                       .positions = stored_table(b, 3, 9, c->n),
                                       .y = tensor(b, rows_only(c->placing), m, c->n, 1, 0, NULL, 0),
                                       .scale = 1.7f};

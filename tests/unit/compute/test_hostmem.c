@@ -73,7 +73,7 @@ static void check_region(void) {
     struct berth_buffer *b;
     bth_reservation_init(&other, BERTH_BYTES_SESSION, 2 * PAGE);
     /* far more than the machine has: only address space */
-    CHECK_OK(bth_hostmem_region_create(&device, (size_t)1 << 40, &b, &err), err);
+    CHECK_OK(bth_hostmem_region_create(&device, (size_t)1 << 36, &b, &err), err);
     CHECK_INT(bth_reservation_used(&r), 0);
     CHECK(b->reservation == NULL);
     char *host = b->host;

@@ -35,7 +35,7 @@ static struct berth_tensor heads(int i, int64_t rows) {
 static struct berth_op_embed good_embed(void) {
     return (struct berth_op_embed){.ids = i32(0, 1, ROWS),
                                    .pos = i32(1, 1, ROWS),
-                                   .table = f32(2, 10, D),
+                                   .table = square,
                                    .positions = f32(3, 3, D),
                                    .y = f32(4, ROWS, D)};
 }
@@ -194,17 +194,18 @@ static void build(struct bth_builder *b, int line, const char *change, const cha
     } while (0)
 
 static void check_rows_ops(void) {
-    RIGHT(embed, (op.table.dtype = BERTH_F16, op.positions.dtype = BERTH_BF16));
+    RIGHT(embed, op.positions.dtype = BERTH_BF16);
     RIGHT(embed, (op.y.index = buf[6], op.y.group_rows = 2, op.y.group_stride = 2 * D));
     WRONG_PLAIN(embed, ids);
     WRONG_PLAIN(embed, pos);
-    WRONG_PLAIN(embed, table);
     WRONG_PLAIN(embed, positions);
     WRONG_PLACED(embed, y);
     WRONG_HEADS(embed, y);
     WRONG(embed, "positions", op.positions.dtype = BERTH_I8);
     WRONG(embed, "ids", op.y.rows--);
-    WRONG(embed, "table", op.y.buffer = buf[2]);
+    WRONG(embed, "w", op.table = conv); /* wider than y */
+    WRONG(embed, "w", op.table = far_weight);
+    WRONG(embed, "w", op.table = NULL);
 
     RIGHT(layer_norm, op.x.row_stride = 0); /* one row for all */
     WRONG_PLACED(layer_norm, x);

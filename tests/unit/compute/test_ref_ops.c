@@ -56,17 +56,21 @@ static void expect(int line, struct berth_tensor t, double tolerance, const doub
 static void check_rows(void) {
     struct bth_builder b;
     const uint16_t halves[] = {0x3C00, 0x4000, 0xC200, 0x3800}; /* 1 2 / -3 0.5 */
+    struct berth_weight *table;
+    CHECK_OK(device->ops->weight_create(device, &bytes, BERTH_F16, 2, 2, halves, &table, &err),
+             err);
     bth_builder_init(&b, device);
     struct berth_tensor y = ZEROS(3, 2);
     bth_op_embed(&b, 0,
                  &(struct berth_op_embed){.ids = I32(1, 3, 1, 0, 99),
                                           .pos = I32(1, 3, 0, 1, 99),
-                                          .table = tensor(BERTH_F16, 2, 2, halves),
+                                          .table = table,
                                           .positions = F32(2, 2, 10, 20, 30, 40),
                                           .y = y,
                                           .scale = 2});
     run(&b, 2); /* the third row would reach far away */
     EXPECT(y, 0, -6 + 10, 1 + 20, 2 + 30, 4 + 40, 0, 0);
+    bth_weight_destroy(table);
 
     bth_builder_init(&b, device);
     y = ZEROS(2, 4);

@@ -1,0 +1,365 @@
+/* The world in this process: a manager, and a scheduler for each of its devices. */
+#include "api/config.h"
+#include "api/handle.h"
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/sized.h"
+#include "base/sync.h"
+#include "plug/device.h"
+#include "plug/plug.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- memory ---- */
+
+/* A number of bytes from a file that holds one, or 0. */
+static uint64_t read_bytes(const char *path) {
+    FILE *f = fopen(path, "re");
+    unsigned long long v = 0;
+    if (f) {
+        if (fscanf(f, "%llu", &v) != 1) {
+            v = 0; /* "max" */
+        }
+        fclose(f);
+    }
+    return v;
+}
+
+static uint64_t memory_available(void) {
+    FILE *f = fopen("/proc/meminfo", "re");
+    unsigned long long kib = 0;
+    char line[128];
+    while (f && fgets(line, sizeof(line), f)) {
+        if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1) {
+            break;
+        }
+    }
+    if (f) {
+        fclose(f);
+    }
+    return (uint64_t)kib * 1024;
+}
+
+static bool is_gpu(const struct berth_device *device) {
+    return strcmp(device->ops->name, "cuda") == 0;
+}
+
+/* The smallest memory.max of this process's cgroup (version 2) and those above it; 0: none. */
+static uint64_t cgroup_limit(void) {
+    char line[256], path[320];
+    uint64_t least = 0;
+    FILE *f = fopen("/proc/self/cgroup", "re");
+    while (f && fgets(line, sizeof(line), f)) {
+        if (strncmp(line, "0::/", 4) != 0) {
+            continue;
+        }
+        line[strcspn(line, "\n")] = '\0';
+        for (char *end = line + strlen(line); end; end = strrchr(line + 3, '/')) {
+            *end = '\0';
+            snprintf(path, sizeof(path), "/sys/fs/cgroup%s/memory.max", line + 3);
+            const uint64_t limit = read_bytes(path);
+            least = limit && (!least || limit < least) ? limit : least;
+        }
+    }
+    if (f) {
+        fclose(f);
+    }
+    return least;
+}
+
+/* 80 % of what this process could have: the machine's free memory, or its cgroup's limit. */
+static uint64_t default_budget(void) {
+    uint64_t have = memory_available(), limit = cgroup_limit();
+    if (limit && limit < have) {
+        have = limit;
+    }
+    return have ? have / 10 * 8 : UINT64_C(1) << 30;
+}
+
+/* ---- open and close ---- */
+
+static void cancel_jobs(void *arg, struct bth_lease *lease) {
+    struct berth *b = arg;
+    for (size_t i = 0; i < b->n_devices; i++) {
+        bth_sched_cancel(b->scheds[i], lease);
+    }
+}
+
+/* Sound is decoded beside the device's turns by cores that the device leaves idle: all where it is
+ * a GPU, none where few cores compute (between turns then). */
+static int host_threads(const struct berth_device *device, int threads) {
+    return is_gpu(device) ? threads : threads <= 2 ? 0 : 2;
+}
+
+/* The first that says something, or NULL. */
+static const char *first_of(const char *code, const char *environment, const char *file) {
+    return code ? code : environment && *environment ? environment : file;
+}
+
+/* The file's settings under the environment's under those given in code. */
+static int read_config(const struct berth_config *given, struct bth_config *out,
+                       struct berth_error *err) {
+    char *path = given->file ? bth_strdup(given->file) : bth_config_find();
+    int rc = 0;
+    if (given->file && !path) {
+        return bth_error_nomem(err);
+    }
+    *out = (struct bth_config){0};
+    if (path && *path) {
+        rc = bth_config_load(path, out, err);
+    }
+    bth_free(path);
+    if (rc == 0 && given->cpu_memory_bytes) {
+        out->cpu_memory_bytes = given->cpu_memory_bytes;
+    }
+    if (rc == 0 && given->threads) {
+        out->threads = given->threads;
+    }
+    if (rc == 0 && given->gpu_memory_bytes) {
+        out->gpu_memory_bytes = given->gpu_memory_bytes;
+    }
+    if (rc == 0) {
+        out->device = first_of(given->device, getenv("BERTH_DEVICE"), out->device);
+        out->precision = first_of(given->precision, getenv("BERTH_PRECISION"), out->precision);
+    }
+    return rc;
+}
+
+/* What core may hand out on this device. The CPU's memory is shared with all programs; a GPU keeps
+ * a tenth of what is free for the driver's own needs. */
+static uint64_t budget_of(const struct berth_device *device, const struct bth_config *config) {
+    if (!is_gpu(device)) {
+        return config->cpu_memory_bytes ? config->cpu_memory_bytes : default_budget();
+    }
+    return config->gpu_memory_bytes ? config->gpu_memory_bytes : device->free_bytes / 10 * 9;
+}
+
+static int start(struct berth *b, const struct bth_config *config,
+                 const struct berth_model_spec *models, size_t n_models, struct berth_error *err) {
+    struct berth_device *device;
+    const struct bth_device_wish wish = {
+        .name = config->device, .precision = config->precision, .threads = config->threads};
+    int rc = bth_device_open(&wish, &device, err);
+    if (rc < 0) {
+        return rc;
+    }
+    const uint64_t budget = budget_of(device, config);
+    struct bth_manager_config mc = {.devices = &device,
+                                    .budgets = &budget,
+                                    .n_devices = 1,
+                                    .models = models,
+                                    .n_models = n_models,
+                                    .revoked = cancel_jobs,
+                                    .arg = b};
+    mc.engines = bth_builtin_engines(&mc.n_engines);
+    rc = bth_manager_create(&mc, &b->manager, err);
+    if (rc < 0) {
+        device->ops->close(device);
+        return rc;
+    }
+    const int threads = config->threads ? config->threads : bth_cpu_count();
+    const struct bth_sched_config sc = {.host_threads = host_threads(device, threads)};
+    rc = bth_sched_create(&sc, &b->scheds[0], err);
+    b->n_devices = rc < 0 ? 0 : 1;
+    return rc;
+}
+
+/* Models given in code before the file's. */
+static int start_with_models(struct berth *b, const struct berth_config *given,
+                             const struct bth_config *config, struct berth_error *err) {
+    size_t n = given->n_models + config->n_models;
+    struct berth_model_spec *models = bth_calloc(n, sizeof(*models));
+    if (!models) {
+        return bth_error_nomem(err);
+    }
+    if (given->n_models) {
+        memcpy(models, given->models, given->n_models * sizeof(*models));
+    }
+    if (config->n_models) {
+        memcpy(models + given->n_models, config->models, config->n_models * sizeof(*models));
+    }
+    int rc = start(b, config, models, n, err);
+    bth_free(models);
+    return rc;
+}
+
+static void stop(struct berth *b) {
+    for (size_t i = 0; i < b->n_devices; i++) {
+        bth_sched_destroy(b->scheds[i]);
+    }
+    bth_manager_destroy(b->manager);
+}
+
+int bth_local_open(const struct berth_config *given, struct berth *b, struct berth_error *err) {
+    struct bth_config file;
+    int rc = read_config(given, &file, err);
+    if (rc < 0) {
+        return rc;
+    }
+    b->world = &bth_local_world;
+    rc = start_with_models(b, given, &file, err);
+    bth_config_finish(&file);
+    if (rc < 0) {
+        stop(b);
+    }
+    return rc;
+}
+
+static int close_all(struct berth *b, int64_t deadline, struct berth_error *err) {
+    int rc = bth_manager_drain(b->manager, deadline, err);
+    stop(b);
+    return rc;
+}
+
+/* ---- leases ---- */
+
+static int acquire(struct berth *b, const char *model, const struct berth_acquire_options *o,
+                   struct berth_lease *out, struct berth_error *err) {
+    const struct bth_ask ask = {.tag = o->tag,
+                                .deadline = bth_deadline(bth_now(), o->wait_ms),
+                                .exclusive = o->mode == BERTH_EXCLUSIVE,
+                                .max_concurrent = o->max_concurrent,
+                                .owner = o->owner};
+    int rc = bth_manager_lease(b->manager, model, &ask, &out->lease, err);
+    const int device = rc < 0 ? -1 : bth_lease_device(out->lease);
+    if (device >= 0) { /* an exclusive lease runs nothing */
+        out->sched = b->scheds[device];
+        bth_sched_ref(out->sched);
+    }
+    return rc;
+}
+
+static void release(struct berth_lease *lease) {
+    if (lease->sched) {
+        bth_sched_cancel(lease->sched, lease->lease);
+    }
+    bth_lease_release(lease->lease);
+    if (lease->sched) {
+        bth_sched_unref(lease->sched);
+    }
+}
+
+static bool lease_revoked(const struct berth_lease *lease) {
+    return bth_lease_is_revoked(lease->lease);
+}
+
+static uint64_t owner_new(struct berth *b) {
+    return bth_manager_owner(b->manager);
+}
+
+static int wait_available(struct berth *b, const char *what, uint64_t owner,
+                          uint32_t max_concurrent, int64_t deadline, struct berth_error *err) {
+    const struct bth_ask ask = {
+        .deadline = deadline, .max_concurrent = max_concurrent, .owner = owner};
+    return bth_manager_wait_available(b->manager, what, &ask, err);
+}
+
+static int usage(struct berth *b, struct berth_usage *out) {
+    bth_manager_usage(b->manager, out);
+    return 0;
+}
+
+static int cleanup(struct berth *b, uint64_t owner, int64_t deadline,
+                   struct berth_cleanup_report *out, struct berth_error *err) {
+    return bth_manager_cleanup(b->manager, owner, deadline, out, err);
+}
+
+static const char *lease_model(const struct berth_lease *lease) {
+    return bth_lease_name(lease->lease);
+}
+
+static int unload(struct berth *b, const char *model, int64_t timeout_ms, struct berth_error *err) {
+    return bth_manager_unload(b->manager, model, bth_deadline(bth_now(), timeout_ms), err);
+}
+
+/* ---- statistics ---- */
+
+static size_t models(struct berth *b, struct berth_model_stats *out, size_t size, size_t n) {
+    return bth_manager_models(b->manager, out, size, n);
+}
+
+static size_t devices(struct berth *b, struct berth_device_stats *out, size_t size, size_t n) {
+    struct berth_device_stats all[BTH_MAX_DEVICES];
+    size_t have = bth_manager_devices(b->manager, all, BTH_COUNT(all));
+    for (size_t i = 0; i < have && i < n; i++) {
+        bth_sched_stats(b->scheds[i], &all[i]);
+        bth_sized_copy((char *)out + i * size, size, &all[i], sizeof(all[i]));
+    }
+    return have;
+}
+
+/* ---- requests ---- */
+
+static int check(struct berth *b, const char *model, const struct berth_request *r,
+                 struct berth_error *err) {
+    struct berth_error own = {0};
+    const struct berth_engine_ops *engine = bth_manager_engine(b->manager, model, &own);
+    return engine ? engine->check(r, err) : bth_error_copy(err, &own);
+}
+
+static int submit(struct berth_lease *lease, const struct berth_request *r, struct berth_job *out,
+                  struct berth_error *err) {
+    if (!lease->sched) {
+        return bth_error(err, BERTH_ESTATE,
+                         "%s: an exclusive lease keeps others away and runs nothing; acquire a "
+                         "shared one of the same owner for requests",
+                         bth_lease_name(lease->lease));
+    }
+    return bth_sched_submit(lease->sched, lease->lease, r, &out->job, err);
+}
+
+static enum berth_job_state job_state(const struct berth_job *job) {
+    return bth_job_state(job->job);
+}
+
+static int job_next(struct berth_job *job, int64_t deadline, struct berth_item **out,
+                    struct berth_error *err) {
+    return bth_job_next(job->job, deadline, out, err);
+}
+
+static int job_wait(struct berth_job *job, int64_t deadline, struct berth_item **out,
+                    struct berth_error *err) {
+    return bth_job_wait(job->job, deadline, out, err);
+}
+
+static void job_progress(const struct berth_job *job, double *done, double *total) {
+    bth_job_progress(job->job, done, total);
+}
+
+static void job_on_event(struct berth_job *job, void (*fn)(void *arg), void *arg) {
+    bth_job_on_event(job->job, fn, arg);
+}
+
+static void job_cancel(struct berth_job *job) {
+    bth_job_cancel(job->job);
+}
+
+static void job_free(struct berth_job *job) {
+    bth_job_free(job->job);
+}
+
+const struct bth_world bth_local_world = {
+    .close = close_all,
+    .acquire = acquire,
+    .check = check,
+    .unload = unload,
+    .models = models,
+    .devices = devices,
+    .owner_new = owner_new,
+    .wait_available = wait_available,
+    .usage = usage,
+    .cleanup = cleanup,
+    .lease_revoked = lease_revoked,
+    .release = release,
+    .lease_model = lease_model,
+    .submit = submit,
+    .job_state = job_state,
+    .job_next = job_next,
+    .job_wait = job_wait,
+    .job_progress = job_progress,
+    .job_on_event = job_on_event,
+    .job_cancel = job_cancel,
+    .job_free = job_free,
+};

@@ -1,0 +1,157 @@
+/* The world of a daemon: the client layer behind the public handles. */
+#include "api/handle.h"
+#include "base/error.h"
+#include "plug/plug.h"
+#include <string.h>
+
+static int close_all(struct berth *b, int64_t deadline, struct berth_error *err) {
+    return bth_client_close(b->client, deadline, err);
+}
+
+/* A lease there is the name of a loaded model: nobody is kept away by it. */
+static int not_over_the_wire(struct berth_error *err) {
+    return bth_error(err, BERTH_EUNSUPPORTED,
+                     "exclusive leases, limits, usage and clean-up of a daemon's models are not "
+                     "built yet: open with server \"none\" to have them in this process");
+}
+
+static int acquire(struct berth *b, const char *model, const struct berth_acquire_options *o,
+                   struct berth_lease *out, struct berth_error *err) {
+    if (o->mode != BERTH_SHARED || o->max_concurrent) {
+        return not_over_the_wire(err);
+    }
+    return bth_client_acquire(b->client, model, o->wait_ms, &out->remote, err);
+}
+
+static void release(struct berth_lease *lease) {
+    bth_client_release(lease->remote);
+}
+
+static const char *lease_model(const struct berth_lease *lease) {
+    return bth_client_lease_model(lease->remote);
+}
+
+static bool lease_revoked(const struct berth_lease *lease) {
+    (void)lease;
+    return false;
+}
+
+static uint64_t owner_new(struct berth *b) {
+    (void)b;
+    return 0;
+}
+
+static int wait_available(struct berth *b, const char *what, uint64_t owner,
+                          uint32_t max_concurrent, int64_t deadline, struct berth_error *err) {
+    (void)b, (void)what, (void)owner, (void)max_concurrent, (void)deadline;
+    return not_over_the_wire(err);
+}
+
+static int usage(struct berth *b, struct berth_usage *out) {
+    (void)b, (void)out;
+    return BERTH_EUNSUPPORTED;
+}
+
+static int cleanup(struct berth *b, uint64_t owner, int64_t deadline,
+                   struct berth_cleanup_report *out, struct berth_error *err) {
+    (void)b, (void)owner, (void)deadline, (void)out;
+    return not_over_the_wire(err);
+}
+
+/* The engine of a model's family, which its name begins with; NULL: not in this library. */
+static const struct berth_engine_ops *engine_of(const char *name) {
+    size_t n;
+    const struct berth_engine_ops *const *all = bth_builtin_engines(&n);
+    for (size_t i = 0; i < n; i++) {
+        size_t length = strlen(all[i]->family);
+        if (strncmp(all[i]->family, name, length) == 0 && name[length] == '/') {
+            return all[i];
+        }
+    }
+    return NULL;
+}
+
+/* The daemon knows the model, the engine is here too: nothing is sent to find a fault in it. */
+static int check(struct berth *b, const char *model, const struct berth_request *r,
+                 struct berth_error *err) {
+    char name[64];
+    int rc = bth_client_name(b->client, model, name, err);
+    if (rc < 0) {
+        return rc;
+    }
+    const struct berth_engine_ops *engine = engine_of(name);
+    return engine ? engine->check(r, err)
+                  : bth_error(err, BERTH_EUNSUPPORTED,
+                              "%s: this library does not know the daemon's family of models", name);
+}
+
+static int unload(struct berth *b, const char *model, int64_t timeout_ms, struct berth_error *err) {
+    return bth_client_unload(b->client, model, timeout_ms, err);
+}
+
+static size_t models(struct berth *b, struct berth_model_stats *out, size_t size, size_t n) {
+    return bth_client_models(b->client, out, size, n);
+}
+
+static size_t devices(struct berth *b, struct berth_device_stats *out, size_t size, size_t n) {
+    return bth_client_devices(b->client, out, size, n);
+}
+
+static int submit(struct berth_lease *lease, const struct berth_request *r, struct berth_job *out,
+                  struct berth_error *err) {
+    return bth_client_submit(lease->remote, r, &out->remote, err);
+}
+
+static enum berth_job_state job_state(const struct berth_job *job) {
+    return bth_client_job_state(job->remote);
+}
+
+static int job_next(struct berth_job *job, int64_t deadline, struct berth_item **out,
+                    struct berth_error *err) {
+    return bth_client_job_next(job->remote, deadline, out, err);
+}
+
+static int job_wait(struct berth_job *job, int64_t deadline, struct berth_item **out,
+                    struct berth_error *err) {
+    return bth_client_job_wait(job->remote, deadline, out, err);
+}
+
+static void job_progress(const struct berth_job *job, double *done, double *total) {
+    bth_client_job_progress(job->remote, done, total);
+}
+
+static void job_on_event(struct berth_job *job, void (*fn)(void *arg), void *arg) {
+    bth_client_job_on_event(job->remote, fn, arg);
+}
+
+static void job_cancel(struct berth_job *job) {
+    bth_client_job_cancel(job->remote);
+}
+
+static void job_free(struct berth_job *job) {
+    bth_client_job_free(job->remote);
+}
+
+const struct bth_world bth_remote_world = {
+    .close = close_all,
+    .acquire = acquire,
+    .check = check,
+    .unload = unload,
+    .models = models,
+    .devices = devices,
+    .owner_new = owner_new,
+    .wait_available = wait_available,
+    .usage = usage,
+    .cleanup = cleanup,
+    .lease_revoked = lease_revoked,
+    .release = release,
+    .lease_model = lease_model,
+    .submit = submit,
+    .job_state = job_state,
+    .job_next = job_next,
+    .job_wait = job_wait,
+    .job_progress = job_progress,
+    .job_on_event = job_on_event,
+    .job_cancel = job_cancel,
+    .job_free = job_free,
+};

@@ -1,0 +1,83 @@
+/*
+ * client/client.h - the remote half of libberth: the calls of berth.h on a daemon's models.
+ *
+ * Layer client: HTTP over a Unix socket or TCP by libcurl; it knows base and the public headers and
+ * nothing of managers, schedulers or engines. api/remote.c puts it behind the public handles. One
+ * thread per client (loop.h) owns all connections; callers wait on their own job or call only.
+ *
+ *   find.c     which daemon, if any          client.c      open, close, models and their leases
+ *   call.c     one question, one answer      remote_job.c  a request and its results
+ *   loop.c     the thread                    event.c       what the daemon says, upload.c what is
+ * sent
+ *
+ * A lease here is the name of a model that the daemon has loaded: each request takes its own lease
+ * there. So a lease outlives a restart of the daemon; what was under way then fails with ELOST.
+ *
+ * Lock ranks: core for a client, sched for its loop, result for a job.
+ */
+#ifndef BTH_CLIENT_H
+#define BTH_CLIENT_H
+
+#include "base/str.h"
+#include <berth/berth.h>
+
+struct bth_client;
+struct bth_client_lease;
+struct bth_client_job;
+
+/*
+ * The daemon that `server` means, as berth_config.server says: NULL looks in BERTH_SERVER and then
+ * for the usual sockets (unless `settled`: the caller's configuration asks for a manager of its
+ * own). *out NULL: work in process. EINVAL (no address), ELOST (nobody answers there).
+ */
+int bth_client_find(const char *server, bool settled, struct bth_client **out,
+                    struct berth_error *err);
+/* "unix:PATH", "http://HOST[:PORT]" or "https://..."; waits up to timeout_ms for an answer. */
+int bth_client_open(const char *address, int64_t timeout_ms, struct bth_client **out,
+                    struct berth_error *err);
+/* As berth_close: waits, cancels, ends the thread. The daemon's models stay loaded. */
+int bth_client_close(struct bth_client *c, int64_t deadline, struct berth_error *err);
+/* As it was given. */
+const char *bth_client_address(const struct bth_client *c);
+
+/* ---- questions: they wait, up to timeout_ms (negative: no limit) ----
+ * ELOST (nobody answers, or the answer broke off), ETIMEDOUT, what the daemon says, EIO (an answer
+ * that is not understood), ENOMEM. */
+
+/* body NULL: GET, else POST with that JSON. The answer's body is appended to `out`, which may be
+ * NULL. */
+int bth_client_ask(struct bth_client *c, const char *path, const char *body, int64_t timeout_ms,
+                   struct bth_str *out, struct berth_error *err);
+int bth_client_load(struct bth_client *c, const char *model, int64_t wait_ms, char out_name[64],
+                    struct berth_error *err);
+int bth_client_unload(struct bth_client *c, const char *model, int64_t timeout_ms,
+                      struct berth_error *err);
+/* The full name of a model the daemon knows. ENOTFOUND. */
+int bth_client_name(struct bth_client *c, const char *model, char out_name[64],
+                    struct berth_error *err);
+/* As berth_models and berth_devices; 0 if the daemon does not answer in 5 s. */
+size_t bth_client_models(struct bth_client *c, struct berth_model_stats *out, size_t size,
+                         size_t n);
+size_t bth_client_devices(struct bth_client *c, struct berth_device_stats *out, size_t size,
+                          size_t n);
+
+/* ---- leases and jobs: as the calls of berth.h ---- */
+
+int bth_client_acquire(struct bth_client *c, const char *model, int64_t wait_ms,
+                       struct bth_client_lease **out, struct berth_error *err);
+void bth_client_release(struct bth_client_lease *lease);
+const char *bth_client_lease_model(const struct bth_client_lease *lease);
+
+int bth_client_submit(struct bth_client_lease *lease, const struct berth_request *request,
+                      struct bth_client_job **out, struct berth_error *err);
+int bth_client_job_next(struct bth_client_job *job, int64_t deadline, struct berth_item **out,
+                        struct berth_error *err);
+int bth_client_job_wait(struct bth_client_job *job, int64_t deadline, struct berth_item **out,
+                        struct berth_error *err);
+enum berth_job_state bth_client_job_state(const struct bth_client_job *job);
+void bth_client_job_progress(const struct bth_client_job *job, double *done, double *total);
+void bth_client_job_on_event(struct bth_client_job *job, void (*fn)(void *arg), void *arg);
+void bth_client_job_cancel(struct bth_client_job *job);
+void bth_client_job_free(struct bth_client_job *job);
+
+#endif

@@ -1,0 +1,216 @@
+/* What the daemon says of its models and devices; loading and unloading. */
+#include "base/alloc.h"
+#include "base/error.h"
+#include "base/sized.h"
+#include "client/client_private.h"
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { STATS_MS = 5000, GRACE_MS = 2000, MAX_MS = 86400000 };
+
+/* ---- JSON ------------------------------------------------------------------------------------*/
+
+static void copy_text(const json_t *object, const char *key, char *out, size_t size) {
+    const char *text = json_string_value(json_object_get(object, key));
+    snprintf(out, size, "%.*s", (int)size - 1, text ? text : "");
+}
+
+static uint64_t count(const json_t *object, const char *key) {
+    json_int_t v = json_integer_value(json_object_get(object, key));
+    return v > 0 ? (uint64_t)v : 0;
+}
+
+static int64_t span(const json_t *object, const char *key) {
+    return json_integer_value(json_object_get(object, key));
+}
+
+/* Appends `text` as a JSON string. Names that are not UTF-8 are refused by the daemon's own reader,
+ * so they become what it says of them. */
+static int put_quoted(struct bth_str *out, const char *text) {
+    json_t *v = json_stringn_nocheck(text, strlen(text));
+    char *quoted = v ? json_dumps(v, JSON_ENCODE_ANY) : NULL;
+    bth_str_puts(out, quoted ? quoted : "\"\"");
+    free(quoted);
+    json_decref(v);
+    return out->failed ? BERTH_ENOMEM : 0;
+}
+
+/* A question whose answer is a JSON object. */
+static int ask_object(struct bth_client *c, const char *path, const char *body, int64_t timeout_ms,
+                      json_t **out, struct berth_error *err) {
+    struct bth_str answer = {0};
+    int rc = bth_client_ask(c, path, body, timeout_ms, &answer, err);
+    if (rc == 0) {
+        json_t *v = json_loadb(bth_str_text(&answer), answer.size, 0, NULL);
+        if (json_is_object(v)) {
+            *out = v;
+        } else {
+            json_decref(v);
+            rc = bth_error(err, BERTH_EIO,
+                           "what answers at %.100s is not understood: no JSON object", c->address);
+        }
+    }
+    bth_str_finish(&answer);
+    return rc;
+}
+
+/* The name in an answer. */
+static int take_name(json_t *answer, const char *key, char out[64], struct berth_error *err) {
+    const char *name = json_string_value(json_object_get(answer, key));
+    int rc = name && strlen(name) < 64
+                 ? 0
+                 : bth_error(err, BERTH_EIO, "the daemon's answer is damaged: %s", key);
+    if (rc == 0) {
+        memcpy(out, name, strlen(name) + 1);
+    }
+    json_decref(answer);
+    return rc;
+}
+
+/* ---- load and unload -------------------------------------------------------------------------*/
+
+/* The daemon opens no path of a client. */
+static int refuse_path(const struct bth_client *c, const char *model, struct berth_error *err) {
+    bool path = *model == '/' || strncmp(model, "./", 2) == 0 || strncmp(model, "../", 3) == 0;
+    return path ? bth_error(err, BERTH_EUNSUPPORTED,
+                            "%.80s: the daemon at %.60s takes models by name, not by path: name it "
+                            "in its configuration, or work in process (server: none)",
+                            model, c->address)
+                : 0;
+}
+
+/* {"model": ..., ms_name: ...}. The daemon watches the time; we do too, a little later. */
+static int ask_model(struct bth_client *c, const char *path, const char *model, const char *ms_name,
+                     int64_t ms, char out_name[64], struct berth_error *err) {
+    struct bth_str body = {0};
+    json_t *answer = NULL;
+    int rc = refuse_path(c, model, err);
+    if (rc < 0) {
+        return rc;
+    }
+    bth_str_puts(&body, "{\"model\":");
+    put_quoted(&body, model);
+    bth_str_printf(&body, ",\"%s\":%lld}", ms_name, (long long)(ms < 0 || ms > MAX_MS ? -1 : ms));
+    rc = body.failed
+             ? bth_error_nomem(err)
+             : ask_object(c, path, bth_str_text(&body),
+                          ms < 0 || ms > INT64_MAX - GRACE_MS ? -1 : ms + GRACE_MS, &answer, err);
+    bth_str_finish(&body);
+    return rc < 0 ? rc : take_name(answer, "model", out_name, err);
+}
+
+int bth_client_load(struct bth_client *c, const char *model, int64_t wait_ms, char out_name[64],
+                    struct berth_error *err) {
+    return ask_model(c, "/v1/models/load", model, "wait_ms", wait_ms, out_name, err);
+}
+
+int bth_client_unload(struct bth_client *c, const char *model, int64_t timeout_ms,
+                      struct berth_error *err) {
+    char name[64];
+    return ask_model(c, "/v1/models/unload", model, "timeout_ms", timeout_ms, name, err);
+}
+
+int bth_client_name(struct bth_client *c, const char *model, char out_name[64],
+                    struct berth_error *err) {
+    struct bth_str path = {0};
+    json_t *answer = NULL;
+    int rc = refuse_path(c, model, err);
+    if (rc < 0) {
+        return rc;
+    }
+    bth_str_puts(&path, "/v1/models/");
+    for (const char *p = model; *p; p++) {
+        bool plain = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
+                     (*p >= '0' && *p <= '9') || strchr("-._/", *p);
+        bth_str_printf(&path, plain ? "%c" : "%%%02X", (unsigned char)*p);
+    }
+    rc = path.failed ? bth_error_nomem(err)
+                     : ask_object(c, bth_str_text(&path), NULL, STATS_MS, &answer, err);
+    bth_str_finish(&path);
+    return rc < 0 ? rc : take_name(answer, "name", out_name, err);
+}
+
+/* ---- statistics ------------------------------------------------------------------------------*/
+
+static enum berth_model_state state_of(const json_t *object) {
+    static const struct {
+        const char *text;
+        enum berth_model_state state;
+    } states[] = {{"loading", BERTH_MODEL_LOADING},
+                  {"ready", BERTH_MODEL_READY},
+                  {"draining", BERTH_MODEL_DRAINING}};
+    const char *text = json_string_value(json_object_get(object, "state"));
+    for (size_t i = 0; text && i < BTH_COUNT(states); i++) {
+        if (strcmp(text, states[i].text) == 0) {
+            return states[i].state;
+        }
+    }
+    return BERTH_MODEL_ABSENT;
+}
+
+static void read_model(const json_t *v, struct berth_model_stats *m) {
+    *m = (struct berth_model_stats){.state = state_of(v),
+                                    .leases = count(v, "leases"),
+                                    .waiting = count(v, "waiting"),
+                                    .running = count(v, "running"),
+                                    .served = count(v, "served"),
+                                    .failed = count(v, "failed"),
+                                    .loads = count(v, "loads"),
+                                    .weights_bytes = count(v, "weights_bytes"),
+                                    .workspace_bytes = count(v, "workspace_bytes"),
+                                    .session_bytes = count(v, "session_bytes"),
+                                    .load_ms = span(v, "load_ms"),
+                                    .idle_ms = span(v, "idle_ms")};
+    copy_text(v, "name", m->name, sizeof(m->name));
+    copy_text(v, "alias", m->alias, sizeof(m->alias));
+    copy_text(v, "family", m->family, sizeof(m->family));
+    copy_text(v, "path", m->path, sizeof(m->path));
+    copy_text(v, "device", m->device, sizeof(m->device));
+}
+
+static void read_device(const json_t *v, struct berth_device_stats *d) {
+    *d = (struct berth_device_stats){.budget_bytes = count(v, "budget_bytes"),
+                                     .reserved_bytes = count(v, "reserved_bytes"),
+                                     .committed_bytes = count(v, "committed_bytes"),
+                                     .freeing_bytes = count(v, "freeing_bytes"),
+                                     .turns = count(v, "turns"),
+                                     .rows = count(v, "rows"),
+                                     .longest_turn_us = span(v, "longest_turn_us")};
+    copy_text(v, "name", d->name, sizeof(d->name));
+    copy_text(v, "description", d->description, sizeof(d->description));
+}
+
+size_t bth_client_models(struct bth_client *c, struct berth_model_stats *out, size_t size,
+                         size_t n) {
+    json_t *stats = NULL;
+    if (ask_object(c, "/v1/stats", NULL, STATS_MS, &stats, NULL) < 0) {
+        return 0;
+    }
+    const json_t *models = json_object_get(stats, "models");
+    size_t have = json_array_size(models);
+    for (size_t i = 0; out && i < have && i < n; i++) {
+        struct berth_model_stats m;
+        read_model(json_array_get(models, i), &m);
+        bth_sized_copy((char *)out + i * size, size, &m, sizeof(m));
+    }
+    json_decref(stats);
+    return have;
+}
+
+size_t bth_client_devices(struct bth_client *c, struct berth_device_stats *out, size_t size,
+                          size_t n) {
+    json_t *stats = NULL;
+    if (ask_object(c, "/v1/stats", NULL, STATS_MS, &stats, NULL) < 0) {
+        return 0;
+    }
+    const json_t *devices = json_object_get(stats, "devices");
+    size_t have = json_array_size(devices);
+    for (size_t i = 0; out && i < have && i < n; i++) {
+        struct berth_device_stats d;
+        read_device(json_array_get(devices, i), &d);
+        bth_sized_copy((char *)out + i * size, size, &d, sizeof(d));
+    }
+    json_decref(stats);
+    return have;
+}
