@@ -254,8 +254,8 @@ int bth_manager_wait_available(struct bth_manager *m, const char *name, const st
 }
 
 void bth_manager_usage(struct bth_manager *m, struct berth_usage *out) {
-    *out = (struct berth_usage){.n_families = (uint32_t)m->registry.n_engines};
     core_lock(m);
+    *out = (struct berth_usage){.n_families = (uint32_t)m->registry.n_engines};
     snprintf(out->device, sizeof(out->device), "%s", m->devices[0]->name);
     for (uint32_t i = 0; i < out->n_families; i++) {
         snprintf(out->families[i].family, sizeof(out->families[i].family), "%s",
