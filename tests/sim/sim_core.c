@@ -649,7 +649,7 @@ static void print_coverage(void) {
 
 int main(int argc, char **argv) {
     static struct world w;
-    unsigned long long seeds = 10000, first = 1;
+    unsigned long long seeds = getenv("BERTH_LONG") ? 100000 : 10000, first = 1;
     for (int i = 1; i + 1 < argc; i += 2) {
         if (strcmp(argv[i], "--seeds") == 0) {
             seeds = strtoull(argv[i + 1], NULL, 10);
