@@ -35,24 +35,24 @@ static int register_path(struct bth_manager *m, const char *path, uint32_t *out,
 /* Registry and state count models alike: an entry's index is the model's. */
 int bth_manager_resolve(struct bth_manager *m, const char *name, uint32_t *out,
                         const struct bth_entry **out_entry, struct berth_error *err) {
+    uint32_t index = 0;
+    int rc = 0;
     core_lock(m);
     int64_t i = bth_registry_find(&m->registry, name);
-    core_unlock(m);
-    int rc = 0;
-    if (i >= 0) {
-        *out = (uint32_t)i;
-    } else if (bth_is_file(name) || bth_is_dir(name)) {
-        rc = register_path(m, name, out, err);
-    } else {
-        core_lock(m);
-        rc = bth_registry_unknown(&m->registry, name, err);
+    if (i < 0) {
         core_unlock(m);
+        bool path = bth_is_file(name) || bth_is_dir(name);
+        rc = path ? register_path(m, name, &index, err) : 0;
+        core_lock(m);
+        rc = path ? rc : bth_registry_unknown(&m->registry, name, err);
+    } else {
+        index = (uint32_t)i;
     }
     if (rc == 0) {
-        core_lock(m);
-        *out_entry = m->registry.entries[*out];
-        core_unlock(m);
+        *out = index;
+        *out_entry = m->registry.entries[index];
     }
+    core_unlock(m);
     return rc;
 }
 
@@ -254,8 +254,8 @@ int bth_manager_wait_available(struct bth_manager *m, const char *name, const st
 }
 
 void bth_manager_usage(struct bth_manager *m, struct berth_usage *out) {
-    *out = (struct berth_usage){.n_families = (uint32_t)m->registry.n_engines};
     core_lock(m);
+    *out = (struct berth_usage){.n_families = (uint32_t)m->registry.n_engines};
     snprintf(out->device, sizeof(out->device), "%s", m->devices[0]->name);
     for (uint32_t i = 0; i < out->n_families; i++) {
         snprintf(out->families[i].family, sizeof(out->families[i].family), "%s",

@@ -1,5 +1,6 @@
 /*
- * tests/sim/core_world.h - the world of sim_core.c and what must hold in it after every event.
+ * tests/sim/core_world.h - the world of sim_core.c and explore_core.c: its books, what it makes of
+ * the step's answers, and what must hold in it after every event.
  *
  * A broken invariant ends the seed (longjmp) with a sentence in `why`.
  */
@@ -84,12 +85,6 @@ enum mutant {
     STUCK_EXCLUSIVE,
     N_MUTANTS
 };
-static const char *const mutant_names[N_MUTANTS] = {
-    "none",        "lost grant",   "double grant",   "leaked byte",  "early free",
-    "revived",     "miscounted",   "late time-out",  "overtaken",    "grant unloaded",
-    "freed twice", "lost wake-up", "overbooked",     "kept revoked", "forgotten exclusive",
-    "barged",      "kept lease",   "stuck exclusive"};
-
 struct world {
     struct bth_state state;
     struct bth_actions actions;
@@ -113,6 +108,8 @@ struct world {
     uint64_t unloads;    /* one in so many events */
     enum mutant mutant;
     bool spoilt;
+    void (*spoil)(struct world *w, const struct bth_event *e); /* or NULL */
+    bool unchecked; /* events that have been checked already */
     int last_event;
     char why[256];
     jmp_buf out;
@@ -140,9 +137,6 @@ static uint64_t rnd(struct world *w, uint64_t n) {
     uint64_t v = test_rand(&r) >> 11;
     w->rng = r;
     return v % n;
-}
-static bool one_in(struct world *w, uint64_t n) {
-    return rnd(w, n) == 0;
 }
 static void mix(uint64_t *h, uint64_t v) {
     *h = (*h ^ v) * UINT64_C(1099511628211);
@@ -500,42 +494,176 @@ static void check_eviction(struct world *w, uint32_t device) {
     seen_evictions++;
 }
 
-/* All that matters, so that "changes nothing" can be checked. */
-static uint64_t state_hash(const struct bth_state *s) {
-    uint64_t h = 7;
-    for (uint32_t i = 0; i < s->n_devices; i++) {
-        mix(&h, s->devices[i].reserved);
-        mix(&h, s->devices[i].committed);
-        mix(&h, s->devices[i].freeing);
-        mix(&h, s->devices[i].residual);
+static struct bth_action *find_action(struct world *w, enum bth_action_kind kind) {
+    for (size_t i = 0; i < w->actions.n; i++) {
+        if (w->actions.items[i].kind == kind) {
+            return &w->actions.items[i];
+        }
     }
-    for (uint32_t i = 0; i < s->n_models; i++) {
-        mix(&h, s->models[i].open);
-        mix(&h, s->models[i].est_state);
-        mix(&h, s->models[i].failures);
-        mix(&h, s->models[i].served);
-        mix(&h, s->models[i].scope.held);
+    return NULL;
+}
+
+/* ---- the driver -----------------------------------------------------------------------------*/
+
+/* He holds it, or all of its family, for himself. */
+static bool is_inside(const struct world *w, const struct client *c) {
+    EACH_CLIENT(o, w) {
+        if (o->state == HOLDING && o->exclusive && same_owner(o->owner, c->owner) &&
+            (o->scope == c->scope || o->scope == family_of(w, c->scope))) {
+            return true;
+        }
     }
-    EACH_ROW(struct bth_gen, g, s->gens) {
-        mix(&h, g->id);
-        mix(&h, g->inst);
-        mix(&h, g->op);
-        mix(&h, g->leases);
-        mix(&h, g->uses);
-        mix(&h, bth_gen_bytes(g));
+    return false;
+}
+
+/* He holds a part of it; shared, of a generation (0: any). */
+static bool holds_part(const struct world *w, const struct client *c, uint64_t gen) {
+    EACH_CLIENT(o, w) {
+        if (o->state == HOLDING && same_owner(o->owner, c->owner) &&
+            overlap(w, o->scope, c->scope) && (gen == 0 || o->gen == gen)) {
+            return true;
+        }
     }
-    EACH_ROW(struct bth_ticket, t, s->tickets) {
-        mix(&h, t->id);
+    return false;
+}
+
+static void take_refusal(struct world *w, struct client *c, const struct bth_action *a) {
+    HOLDS(w, a->code < 0 && a->reason != BTH_REASON_NONE, "a refusal without a reason");
+    HOLDS(w, a->reason != BTH_REASON_TIMEOUT || w->now >= c->expires, "timed out too soon");
+    HOLDS(w,
+          a->reason != BTH_REASON_UPGRADE ||
+              (c->exclusive && !is_inside(w, c) && holds_part(w, c, 0)),
+          "refused as an upgrade");
+    seen_reasons[a->reason]++;
+    w->stale_ticket = c->id ? c->id : w->stale_ticket;
+    c->state = ABSENT;
+}
+
+static void take_answer(struct world *w, const struct bth_action *a) {
+    struct client *c = &w->clients[(uintptr_t)a->arg - 1];
+    HOLDS(w, c->state == WAITING, "I7: a second answer");
+    if (a->kind == BTH_ACT_REFUSE) {
+        take_refusal(w, c, a);
+        return;
     }
-    EACH_ROW(struct bth_lease_row, l, s->leases) {
-        mix(&h, l->id);
-        mix(&h, l->state);
+    const struct bth_gen *g = bth_table_get(&w->state.gens, a->gen);
+    bool again = c->exclusive ? is_inside(w, c) : holds_part(w, c, a->gen);
+    if (c->exclusive) {
+        HOLDS(w, a->gen == 0, "an exclusive has a generation");
+        seen_exclusives++;
+    } else {
+        HOLDS(w, g && g->model == c->scope, "I4: another model");
+        HOLDS(w, (g->inst == BTH_READY && !g->closing) || (again && g->inst == BTH_DRAIN),
+              "I4: not ready");
     }
-    EACH_ROW(struct bth_use_row, u, s->uses) {
-        mix(&h, u->id);
-        mix(&h, u->state);
+    seen_inside += again;
+    HOLDS(w, again || !waits_for_leases(w, c), "I8: granted against the leases or over an older");
+    EACH_CLIENT(o, w) {
+        HOLDS(w, o->state != WAITING || o->scope != c->scope || o->order >= c->order || again,
+              "I8: overtaken");
     }
-    return h;
+    c->state = HOLDING;
+    c->id = a->id;
+    c->gen = a->gen;
+    c->granted = ++w->order;
+}
+
+static void take_use(struct world *w, const struct bth_action *a) {
+    struct use *u = &w->uses[(uintptr_t)a->arg - 1];
+    switch (a->kind) {
+    case BTH_ACT_USE_OPENED:
+        HOLDS(w, u->state == UNUSED, "opened twice");
+        u->state = OPENED;
+        u->id = a->id;
+        u->gen = a->gen;
+        break;
+    case BTH_ACT_USE_RUN:
+        HOLDS(w, u->state == ASKED, "I7: a use runs that did not ask");
+        u->state = RUNNING;
+        break;
+    case BTH_ACT_USE_REFUSED:
+        HOLDS(w, u->state == ASKED || u->state == UNUSED, "I7: a use answered twice");
+        u->state = u->state == ASKED ? REFUSED : UNUSED;
+        break;
+    default:
+        HOLDS(w, u->state == RUNNING, "cancelled without running");
+        u->state = ENDING;
+        break;
+    }
+}
+
+static void take_action(struct world *w, const struct bth_action *a) {
+    seen_actions[a->kind]++;
+    switch (a->kind) {
+    case BTH_ACT_QUEUED:
+        w->clients[(uintptr_t)a->arg - 1].id = a->id;
+        break;
+    case BTH_ACT_GRANT:
+    case BTH_ACT_REFUSE:
+        take_answer(w, a);
+        break;
+    case BTH_ACT_REVOKED:
+        HOLDS(w, w->clients[(uintptr_t)a->arg - 1].state == HOLDING, "revoked, not held");
+        w->clients[(uintptr_t)a->arg - 1].state = REVOKED;
+        break;
+    case BTH_ACT_DEAD:
+        if (w->n_old < MAX_INSTANCES) {
+            w->old_gens[w->n_old++] = a->gen;
+        }
+        break;
+    case BTH_ACT_WORK:
+    case BTH_ACT_GROWN:
+        break;
+    default:
+        take_use(w, a);
+    }
+}
+
+static void happen(struct world *w, struct bth_event e) {
+    bool ready[MAX_INSTANCES] = {false};
+    for (uint32_t i = 0; i < w->state.n_devices; i++) {
+        w->total_before[i] = total(&w->state.devices[i]);
+    }
+    EACH_ROW(struct bth_gen, g, w->state.gens) {
+        ready[(size_t)(g->id & 0xFFFFFF) % MAX_INSTANCES] = g->inst == BTH_READY;
+    }
+    seen_events[e.kind]++;
+    w->last_event = (int)e.kind;
+    bth_step(&w->state, &e, w->now, &w->actions);
+    if (w->spoil) {
+        w->spoil(w, &e);
+    }
+    for (size_t i = 0; i < w->actions.n; i++) {
+        const struct bth_action *a = &w->actions.items[i];
+        mix(&w->hash, (uint64_t)a->kind << 32 | (uint32_t)a->code);
+        mix(&w->hash, a->id);
+        mix(&w->hash, a->gen ^ a->op << 20);
+        mix(&w->hash, (uintptr_t)a->arg);
+        take_action(w, a);
+    }
+    if (w->unchecked) {
+        return;
+    }
+    check_ledger(w);
+    check_growth(w, &e);
+    check_generations(w);
+    check_counts(w);
+    check_queues(w);
+    check_exclusives(w);
+    check_available(w);
+    check_loaders(w);
+    check_conserving(w);
+    if (e.kind == BTH_EV_USE_BEGIN && w->actions.n == 0) {
+        seen_waits++;
+    }
+    /* a younger use of another instance may have run on what was to become an older one's */
+    bool asked = e.kind != BTH_EV_UNLOAD && e.kind != BTH_EV_CLEANUP && e.kind != BTH_EV_CLOSE &&
+                 !find_action(w, BTH_ACT_USE_RUN);
+    EACH_ROW(struct bth_gen, g, w->state.gens) {
+        if (asked && g->inst == BTH_FREEING && ready[(size_t)(g->id & 0xFFFFFF) % MAX_INSTANCES]) {
+            check_eviction(w, g->device);
+        }
+    }
 }
 
 #endif
