@@ -37,9 +37,11 @@ struct berth_job;   /* one request under way */
 
 /* A model that could be loaded. */
 struct berth_model_spec {
-    const char *name;  /* "whisper/base": family/name */
-    const char *path;  /* file or directory */
-    const char *alias; /* another name, or NULL */
+    const char *name;   /* "whisper/base": family/name */
+    const char *path;   /* file or directory */
+    const char *alias;  /* another name, or NULL */
+    const char *engine; /* what runs it; NULL: the engine that is called as the family. "toy" stands
+                           in for any family, in tests */
 };
 
 /* All strings are copied by berth_open. */
@@ -122,8 +124,8 @@ void berth_job_progress(const struct berth_job *job, double *done, double *total
 
 /* Has fn(arg) called whenever berth_job_next or berth_job_wait with time-out 0 would find more than
  * before: an item, or the end; at once if there is something already. For callers with an event
- * loop: fn runs on a thread of Berth's or inside this call, with a lock held, so it may only leave a
- * message (write to an eventfd, say): it must not wait or call Berth. It is never called after
+ * loop: fn runs on a thread of Berth's or inside this call, with a lock held, so it may only leave
+ * a message (write to an eventfd, say): it must not wait or call Berth. It is never called after
  * berth_job_free has returned. NULL: no more calls. Does not wait. */
 void berth_job_on_event(struct berth_job *job, void (*fn)(void *arg), void *arg);
 
@@ -171,6 +173,7 @@ struct berth_model_stats {
     uint64_t weights_bytes, workspace_bytes, session_bytes;
     int64_t load_ms; /* the last load */
     int64_t idle_ms; /* since the last use; -1: in use or never used */
+    char engine[16]; /* what runs it */
 };
 
 struct berth_device_stats {

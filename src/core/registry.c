@@ -123,6 +123,13 @@ static int make_room(struct bth_registry *r, struct berth_error *err) {
     return 0;
 }
 
+/* Bytes of a name before its slash; 0 when that is no family. */
+static size_t family_size(const char *name) {
+    const char *slash = strchr(name, '/');
+    const size_t n = slash && slash[1] ? (size_t)(slash - name) : 0;
+    return n < sizeof(((struct bth_entry *)0)->family) ? n : 0;
+}
+
 static int add(struct bth_registry *r, const struct berth_model_spec *spec, const char *real,
                const struct berth_engine_ops *ops, struct berth_error *err) {
     int rc = make_room(r, err);
@@ -134,6 +141,7 @@ static int add(struct bth_registry *r, const struct berth_model_spec *spec, cons
         return bth_error_nomem(err);
     }
     memcpy(e->name, spec->name, strlen(spec->name));
+    memcpy(e->family, spec->name, family_size(spec->name));
     e->ops = ops;
     e->path = bth_strdup(spec->path);
     e->alias = bth_strdup(spec->alias);
@@ -146,25 +154,33 @@ static int add(struct bth_registry *r, const struct berth_model_spec *spec, cons
     return 0;
 }
 
-static const struct berth_engine_ops *engine_of(const struct bth_registry *r, const char *name) {
-    const char *slash = strchr(name, '/');
-    for (size_t i = 0; slash && slash[1] && i < r->n_engines; i++) {
-        const char *family = r->engines[i]->family;
-        if (strlen(family) == (size_t)(slash - name) && memcmp(family, name, strlen(family)) == 0) {
+/* The engine that a specification asks for, else the one called as its family. */
+static const struct berth_engine_ops *engine_of(const struct bth_registry *r,
+                                                const struct berth_model_spec *spec) {
+    const char *engine = spec->engine ? spec->engine : spec->name;
+    const size_t family = family_size(spec->name);
+    const size_t n = spec->engine ? strlen(engine) : family;
+    for (size_t i = 0; family > 0 && i < r->n_engines; i++) {
+        const char *known = r->engines[i]->family;
+        if (strlen(known) == n && memcmp(known, engine, n) == 0) {
             return r->engines[i];
         }
     }
     return NULL;
 }
 
-static int bad_family(const struct bth_registry *r, const char *name, struct berth_error *err) {
+static int bad_family(const struct bth_registry *r, const struct berth_model_spec *spec,
+                      struct berth_error *err) {
     struct bth_str s = {0};
+    const bool engine = spec->engine && family_size(spec->name) > 0;
     for (size_t i = 0; i < r->n_engines; i++) {
-        bth_str_printf(&s, "%s%s/...", i ? ", " : "", r->engines[i]->family);
+        bth_str_printf(&s, "%s%s%s", i ? ", " : "", r->engines[i]->family, engine ? "" : "/...");
     }
     int rc = s.failed ? bth_error_nomem(err)
+             : engine ? bth_error(err, BERTH_EINVAL, "model %s: no engine %.40s; there is %s",
+                                  spec->name, spec->engine, bth_str_text(&s))
                       : bth_error(err, BERTH_EINVAL, "model %s: a name begins with its family: %s",
-                                  name, bth_str_text(&s));
+                                  spec->name, bth_str_text(&s));
     bth_str_finish(&s);
     return rc;
 }
@@ -182,9 +198,9 @@ int bth_registry_add(struct bth_registry *r, const struct berth_model_spec *spec
         (spec->alias && bth_registry_find(r, spec->alias) >= 0)) {
         return bth_error(err, BERTH_EINVAL, "model %s: its name or alias is taken", spec->name);
     }
-    const struct berth_engine_ops *ops = engine_of(r, spec->name);
+    const struct berth_engine_ops *ops = engine_of(r, spec);
     if (!ops) {
-        return bad_family(r, spec->name, err);
+        return bad_family(r, spec, err);
     }
     char *real;
     int rc = real_path(spec->path, &real, err);

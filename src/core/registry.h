@@ -13,8 +13,9 @@
 #include <berth/engine.h>
 
 struct bth_entry {
-    char name[64]; /* "family/name" */
-    char *alias;   /* or NULL */
+    char name[64];   /* "family/name" */
+    char family[16]; /* what stands before the slash: mostly the engine's name */
+    char *alias;     /* or NULL */
     char *path;
     char *real; /* absolute and without links; NULL when that file does not exist */
     const struct berth_engine_ops *ops;
