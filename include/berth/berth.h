@@ -75,25 +75,64 @@ int berth_open(const struct berth_config *config, struct berth **out, struct ber
  * NULL is allowed. May wait. */
 int berth_close(struct berth *b, int64_t timeout_ms, struct berth_error *err);
 
+/*
+ * LEASES. A shared lease lets its holder run requests on one model, beside any number of others.
+ * An exclusive lease keeps others away from a model, or from all models of a family: until it is
+ * released nobody else holds or gets a lease on it, and requests of earlier leases have ended. It
+ * loads nothing and runs nothing itself.
+ *
+ * All wait in one queue a model, first come, first served: an exclusive that waits lets nobody
+ * past, and so does a shared one that waits for fewer leases (max_concurrent). Nobody starves, but
+ * one who holds a lease of one model and waits for another can wait for somebody who does the
+ * reverse: give such waits a time-out.
+ *
+ * OWNERS. Leases of one owner never wait for each other: a shared lease inside one's own lease is
+ * granted past the queue, an exclusive one inside one's own exclusive of the same extent or a
+ * larger one too. An exclusive one inside one's own shared is refused with EUPGRADE at once. Owner
+ * 0 is nobody: each such lease is a stranger to all others.
+ */
+enum berth_mode { BERTH_SHARED, BERTH_EXCLUSIVE };
+
 struct berth_acquire_options {
     uint32_t struct_size;
     int64_t wait_ms; /* until the grant, loading included; default no limit */
     const char *tag; /* shown in statistics; NULL = "" */
+    enum berth_mode mode;
+    uint32_t max_concurrent; /* shared: granted only while fewer leases than this are held on the
+                                model; not asked of those inside their own lease; 0: no limit */
+    uint64_t owner;          /* of berth_owner_new, or any other number; 0: nobody */
 };
 #define BERTH_ACQUIRE_INIT                                                                         \
     { .struct_size = sizeof(struct berth_acquire_options), .wait_ms = -1 }
 
-/* A shared lease on a model by name, alias or path; loads the model if it is not loaded (callers
- * who come meanwhile wait for the same load). options may be NULL. May wait.
- * ENOTFOUND (the text lists what there is), EFORMAT, EBUDGET, ENOMEM, ETIMEDOUT, ESHUTDOWN, EIO. */
+/* A lease on a model by name, alias or path. A shared one loads the model if it is not loaded
+ * (callers who come meanwhile wait for the same load); for an exclusive one `model` may be a family
+ * ("whisper"). options may be NULL. May wait.
+ * ENOTFOUND (the text lists what there is), EFORMAT, EBUDGET, ENOMEM, ETIMEDOUT (the text says who
+ * holds what), EUPGRADE, ESHUTDOWN, EIO. */
 int berth_acquire(struct berth *b, const char *model, const struct berth_acquire_options *options,
                   struct berth_lease **out, struct berth_error *err);
+
+/* An owner that nobody has had in this manager. Never 0, unless `b` is not valid. */
+uint64_t berth_owner_new(struct berth *b);
+
+/* Waits until a shared lease would be granted for all that others do: they hold fewer than
+ * max_concurrent leases on `what` (a model or a family) and neither hold nor wait for an exclusive
+ * one; leases of `owner` do not count. Loads nothing. A hint: the next moment may be different, so
+ * berth_acquire with max_concurrent is better where it will do. May wait.
+ * EINVAL (max_concurrent is 0), ENOTFOUND, ETIMEDOUT, ESHUTDOWN. */
+int berth_wait_available(struct berth *b, const char *what, uint64_t owner, uint32_t max_concurrent,
+                         int64_t timeout_ms, struct berth_error *err);
 
 /* Gives the lease back; its jobs are cancelled. NULL is allowed. Does not wait. */
 void berth_release(struct berth_lease *lease);
 
-/* The full name of the leased model; valid while the lease is held. */
+/* The full name of the leased model (or family); valid while the lease is held. */
 const char *berth_lease_model(const struct berth_lease *lease);
+
+/* Whether berth_cleanup or berth_close took the lease away: it is good for release only, and its
+ * next berth_submit says EREVOKED. Any thread; does not wait. */
+bool berth_lease_revoked(const struct berth_lease *lease);
 
 /* Whether a request is well formed for this model's family: options, kind of input, a readable
  * header. Loads nothing. EINVAL, EUNSUPPORTED, EAUDIO, ENOTFOUND, ETOOLARGE. */
@@ -102,7 +141,8 @@ int berth_check(struct berth *b, const char *model, const struct berth_request *
 
 /* Starts a request. Everything the request points to is copied. Does not wait.
  * On success *out is a job that must be given back with berth_job_free.
- * EINVAL, EUNSUPPORTED, EAUDIO, EOVERLOADED, ESHUTDOWN, ELOST, ENOMEM. */
+ * EINVAL, EUNSUPPORTED, EAUDIO, EOVERLOADED, ESHUTDOWN, ELOST, EREVOKED, ESTATE (the lease is
+ * exclusive: acquire a shared one of the same owner), ENOMEM. */
 int berth_submit(struct berth_lease *lease, const struct berth_request *request,
                  struct berth_job **out, struct berth_error *err);
 
@@ -149,6 +189,47 @@ int berth_decode(const struct berth_input *input,
 /* Unloads a model once its leases have ended; newcomers meanwhile wait for its next load.
  * ENOTFOUND, ETIMEDOUT (still draining: it goes on). May wait. */
 int berth_unload(struct berth *b, const char *model, int64_t timeout_ms, struct berth_error *err);
+
+struct berth_cleanup_report {
+    uint32_t struct_size;
+    uint64_t models_unloaded;
+    uint64_t leases_waited_for;         /* of others, held when it began */
+    uint64_t leases_revoked;            /* meanwhile, the owner's included */
+    uint64_t bytes_before, bytes_after; /* charged to models on all devices */
+    bool forced;                        /* leases of others had to be revoked */
+};
+#define BERTH_CLEANUP_INIT                                                                         \
+    { .struct_size = sizeof(struct berth_cleanup_report) }
+
+/* Unloads every model and leaves the manager usable: whoever comes from now on gets the next load.
+ * Leases of `owner` (0: none) are revoked at once, others, exclusive ones too, have timeout_ms to
+ * end and are then revoked: their requests end with ECANCELLED, the next submit says EREVOKED, and
+ * memory is freed when the last request has ended, never under it. Ends at the latest 5 s after
+ * the time-out (then bytes_after says what a stuck request still holds), and with 0 also when it
+ * had to use force. `out` may be NULL. ENOMEM. May wait. */
+int berth_cleanup(struct berth *b, uint64_t owner, int64_t timeout_ms,
+                  struct berth_cleanup_report *out, struct berth_error *err);
+
+/* Gives memory that nothing uses back to the system, whoever holds leases: the C library's free
+ * pages; Berth's devices keep none. before, after (may be NULL): resident bytes of this process, 0
+ * where the system does not say. */
+int berth_trim(struct berth *b, uint64_t *out_before, uint64_t *out_after, struct berth_error *err);
+
+struct berth_usage {
+    uint32_t struct_size;
+    char device[32]; /* the first: "cpu", "cuda:0" */
+    struct {
+        char family[16];
+        uint64_t leases; /* granted and held, shared or exclusive, nested ones too */
+        bool ready;      /* a model of it is loaded */
+    } families[8];       /* [n_families] */
+    uint32_t n_families;
+};
+#define BERTH_USAGE_INIT                                                                           \
+    { .struct_size = sizeof(struct berth_usage) }
+
+/* One consistent snapshot of who uses what; never waits for work. EINVAL, EFORKED. */
+int berth_usage(struct berth *b, struct berth_usage *out);
 
 enum berth_model_state {
     BERTH_MODEL_ABSENT,

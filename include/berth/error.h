@@ -35,7 +35,9 @@ extern "C" {
     X(ETOOLARGE, 16, "over a limit")                                                               \
     X(ESTATE, 17, "not possible in this state")                                                    \
     X(EFORKED, 18, "handle inherited through fork")                                                \
-    X(EINTERNAL, 19, "internal error, please report it")
+    X(EINTERNAL, 19, "internal error, please report it")                                           \
+    X(EUPGRADE, 20, "exclusive access asked for inside one's own lease: release that first")       \
+    X(EREVOKED, 21, "the lease was revoked: acquire a new one")
 
 enum berth_error_code {
 #define BERTH_X(name, number, text) BERTH_##name = -(number),

@@ -77,8 +77,8 @@ static void lease_revoked(void *arg, struct bth_lease *lease) {
     }
 }
 
-/* Sound is decoded beside the device's turns by cores that the device leaves idle: all where it is a
- * GPU, none where few cores compute (between turns then). */
+/* Sound is decoded beside the device's turns by cores that the device leaves idle: all where it is
+ * a GPU, none where few cores compute (between turns then). */
 static int host_threads(const struct berth_device *device, int threads) {
     return is_gpu(device) ? threads : threads <= 2 ? 0 : 2;
 }
@@ -229,66 +229,6 @@ BTH_EXPORT int berth_close(struct berth *b, int64_t timeout_ms, struct berth_err
     rc = bth_manager_drain(b->manager, bth_deadline(bth_now(), timeout_ms), err);
     stop(b);
     return rc;
-}
-
-/* ---- leases ---- */
-
-BTH_EXPORT int berth_acquire(struct berth *b, const char *model,
-                             const struct berth_acquire_options *options, struct berth_lease **out,
-                             struct berth_error *err) {
-    struct berth_acquire_options o = BERTH_ACQUIRE_INIT;
-    if (!b || !model || !out) {
-        return bth_error(err, BERTH_EINVAL, "berth_acquire needs a manager, a model and `out`");
-    }
-    int rc = bth_check_pid(b->pid, err);
-    if (rc < 0) {
-        return rc;
-    }
-    if (options && options->struct_size < sizeof(options->struct_size)) {
-        return bth_error(err, BERTH_EINVAL, "berth_acquire needs options of BERTH_ACQUIRE_INIT");
-    }
-    if (options) {
-        memcpy(&o, options, BTH_MIN((size_t)options->struct_size, sizeof(o)));
-    }
-    struct berth_lease *lease = bth_calloc(1, sizeof(*lease));
-    if (!lease) {
-        return bth_error_nomem(err);
-    }
-    rc = bth_manager_acquire(b->manager, model, o.tag ? o.tag : "",
-                             bth_deadline(bth_now(), o.wait_ms), &lease->lease, err);
-    if (rc < 0) {
-        bth_free(lease);
-        return rc;
-    }
-    lease->pid = b->pid;
-    lease->sched = b->scheds[bth_lease_device(lease->lease)];
-    bth_sched_ref(lease->sched);
-    *out = lease;
-    return 0;
-}
-
-BTH_EXPORT void berth_release(struct berth_lease *lease) {
-    if (!lease || bth_check_pid(lease->pid, NULL) < 0) {
-        return;
-    }
-    bth_sched_cancel(lease->sched, lease->lease);
-    bth_lease_release(lease->lease);
-    bth_sched_unref(lease->sched);
-    bth_free(lease);
-}
-
-BTH_EXPORT const char *berth_lease_model(const struct berth_lease *lease) {
-    return lease ? bth_lease_name(lease->lease) : "";
-}
-
-BTH_EXPORT int berth_unload(struct berth *b, const char *model, int64_t timeout_ms,
-                            struct berth_error *err) {
-    if (!b || !model) {
-        return bth_error(err, BERTH_EINVAL, "berth_unload needs a manager and a model");
-    }
-    int rc = bth_check_pid(b->pid, err);
-    return rc < 0 ? rc
-                  : bth_manager_unload(b->manager, model, bth_deadline(bth_now(), timeout_ms), err);
 }
 
 /* ---- statistics ---- */

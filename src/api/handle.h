@@ -22,7 +22,7 @@ struct berth {
 struct berth_lease {
     pid_t pid;
     struct bth_lease *lease;
-    struct bth_sched *sched; /* a reference */
+    struct bth_sched *sched; /* a reference; NULL: exclusive */
 };
 
 struct berth_job {

@@ -75,6 +75,12 @@ BTH_EXPORT int berth_submit(struct berth_lease *lease, const struct berth_reques
     if (rc < 0) {
         return rc;
     }
+    if (!lease->sched) {
+        return bth_error(err, BERTH_ESTATE,
+                         "%s: an exclusive lease keeps others away and runs nothing; acquire a "
+                         "shared one of the same owner for requests",
+                         bth_lease_name(lease->lease));
+    }
     struct berth_job *job = bth_calloc(1, sizeof(*job));
     if (!job) {
         return bth_error_nomem(err);

@@ -41,6 +41,7 @@ BTH_EXPORT bool berth_error_retryable(int code) {
     case BERTH_EOVERLOADED:
     case BERTH_ESHUTDOWN:
     case BERTH_ELOST:
+    case BERTH_EREVOKED:
     case BERTH_EDEVICE:
         return true;
     default:

@@ -48,6 +48,17 @@ void bth_manager_destroy(struct bth_manager *m);
  * family/last-component). Waits until `deadline`. Errors: see berth_acquire. */
 int bth_manager_acquire(struct bth_manager *m, const char *name, const char *tag, int64_t deadline,
                         struct bth_lease **out, struct berth_error *err);
+/* The same with all that can be asked for; see struct berth_acquire_options. An exclusive lease may
+ * be on a family. EUPGRADE as well. */
+struct bth_ask {
+    const char *tag;
+    int64_t deadline; /* zero is long ago: nothing is waited for or loaded */
+    bool exclusive;
+    uint32_t max_concurrent;
+    uint64_t owner;
+};
+int bth_manager_lease(struct bth_manager *m, const char *name, const struct bth_ask *ask,
+                      struct bth_lease **out, struct berth_error *err);
 /*
  * The same for callers who must not wait. Fill `answered`, then start it; the object must stay
  * until answered has been called: exactly once if the start succeeded, maybe within it, at the
@@ -64,13 +75,28 @@ struct bth_acquire {
 /* ENOTFOUND, ENOMEM. */
 int bth_acquire_start(struct bth_manager *m, const char *name, const char *tag,
                       struct bth_acquire *acquire, struct berth_error *err);
+/* The same with all that can be asked for, but a family: leases of a model only. The deadline is
+ * the caller's to watch: he cancels. */
+int bth_acquire_start_ask(struct bth_manager *m, const char *name, const struct bth_ask *ask,
+                          struct bth_acquire *acquire, struct berth_error *err);
 /* No longer wanted: answered with ECANCELLED unless it has been answered already. */
 void bth_acquire_cancel(struct bth_acquire *acquire);
 
 void bth_lease_release(struct bth_lease *lease);
 const char *bth_lease_name(const struct bth_lease *lease);
-/* Index of the device that the leased model is on. */
+/* Index of the device that the leased model is on; -1: an exclusive lease is on none. */
 int bth_lease_device(const struct bth_lease *lease);
+bool bth_lease_is_revoked(const struct bth_lease *lease);
+
+uint64_t bth_manager_owner(struct bth_manager *m); /* a fresh one */
+/* Of `ask`: owner, max_concurrent (>= 1) and deadline. See berth_wait_available. */
+int bth_manager_wait_available(struct bth_manager *m, const char *name, const struct bth_ask *ask,
+                               struct berth_error *err);
+void bth_manager_usage(struct bth_manager *m, struct berth_usage *out);
+/* See berth_cleanup. Ends by BTH_REVOKE_GRACE_NS after the deadline. ENOMEM. */
+#define BTH_REVOKE_GRACE_NS INT64_C(5000000000)
+int bth_manager_cleanup(struct bth_manager *m, uint64_t owner, int64_t deadline,
+                        struct berth_cleanup_report *out, struct berth_error *err);
 /* The engine that serves a name, loaded or not; NULL if unknown (err says what there is). */
 const struct berth_engine_ops *bth_manager_engine(struct bth_manager *m, const char *name,
                                                   struct berth_error *err);
@@ -91,7 +117,7 @@ struct bth_use {
     struct bth_manager *manager; /* core's, as is `id` */
     uint64_t id;
 };
-/* ELOST when the lease has been revoked or released. */
+/* EREVOKED; ELOST when the lease has been released. Not for exclusive leases. */
 int bth_use_open(struct bth_lease *lease, struct bth_use *use, struct berth_error *err);
 void bth_use_begin(struct bth_use *use, size_t bytes_max);
 /* Ends a use in any state after open, once; `failed` is counted. */

@@ -20,6 +20,12 @@ void bth_acquire_answer_locked(struct bth_manager *m, struct bth_lease *lease,
 
 int bth_acquire_start(struct bth_manager *m, const char *name, const char *tag,
                       struct bth_acquire *acquire, struct berth_error *err) {
+    const struct bth_ask ask = {.tag = tag, .deadline = BTH_FOREVER};
+    return bth_acquire_start_ask(m, name, &ask, acquire, err);
+}
+
+int bth_acquire_start_ask(struct bth_manager *m, const char *name, const struct bth_ask *ask,
+                          struct bth_acquire *acquire, struct berth_error *err) {
     int rc = 0;
     core_lock(m);
     int64_t model = bth_registry_find(&m->registry, name);
@@ -28,7 +34,7 @@ int bth_acquire_start(struct bth_manager *m, const char *name, const char *tag,
         core_unlock(m);
         return rc;
     }
-    struct bth_lease *lease = bth_lease_create(m, m->registry.entries[model], tag);
+    struct bth_lease *lease = bth_lease_create(m, m->registry.entries[model]->name, ask);
     if (!lease) {
         core_unlock(m);
         return bth_error_nomem(err);
@@ -37,10 +43,8 @@ int bth_acquire_start(struct bth_manager *m, const char *name, const char *tag,
     acquire->lease = NULL;
     acquire->ticket = 0;
     lease->async = acquire;
-    bth_manager_step_locked(m, &(struct bth_event){.kind = BTH_EV_ACQUIRE,
-                                                   .model = (uint32_t)model,
-                                                   .expires = BTH_FOREVER,
-                                                   .arg = lease});
+    const struct bth_event event = bth_ask_event(ask, (uint32_t)model, lease);
+    bth_manager_step_locked(m, &event);
     if (m->actions.n == 0) { /* no room even for a refusal */
         bth_lease_free(lease);
         rc = bth_error_nomem(err);
@@ -69,7 +73,7 @@ int bth_manager_unload_start(struct bth_manager *m, const char *name, uint64_t *
     } else {
         *out_mark = m->state.models[model].serial;
         bth_manager_step_locked(
-            m, &(struct bth_event){.kind = BTH_EV_UNLOAD, .model = (uint32_t)model});
+            m, &(struct bth_event){.kind = BTH_EV_UNLOAD, .scope = (uint32_t)model});
         if (m->actions.n > 0 && m->actions.items[0].reason == BTH_REASON_MEMORY) {
             rc = bth_error_nomem(err);
         }

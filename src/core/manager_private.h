@@ -1,7 +1,8 @@
 /*
  * core/manager_private.h - what the manager's files share.
  *
- *   manager.c        life, acquire and release, unload, drain; carrying actions out
+ *   manager.c        life, unload, drain; carrying actions out
+ *   manager_lease.c  names, leases, waiting for a chance, clean-up
  *   manager_async.c  acquiring without waiting
  *   manager_use.c    uses: opening, bytes, `granted` callbacks
  *   manager_load.c   a loader thread: estimate, load, unload
@@ -36,6 +37,7 @@ struct bth_instance {
 /* A caller waiting in acquire; on his stack. */
 struct bth_waiter {
     struct bth_cond cond;
+    uint64_t ticket;
     bool done;
     int rc;
     struct berth_error error;
@@ -44,18 +46,20 @@ struct bth_waiter {
 /* `arg` of its ticket, then of its row. */
 struct bth_lease {
     struct bth_manager *manager;
-    const struct bth_entry *entry;
+    const char *name; /* of the model or family */
     char *tag;
     struct bth_waiter *waiter; /* until the answer: who sleeps for it, */
     struct bth_acquire *async; /* or whom to tell */
     uint64_t id;
-    int device;
+    int device; /* -1: exclusive */
+    bool exclusive;
+    _Atomic bool revoked;
 };
 
 struct bth_manager {
     struct bth_mutex lock;
     struct bth_cond work;    /* the loaders' */
-    struct bth_cond changed; /* a generation has gone */
+    struct bth_cond changed; /* a generation has gone; with watchers: any step */
     struct bth_state state GUARDED_BY(core);
     struct bth_actions actions GUARDED_BY(core);
     struct bth_registry registry GUARDED_BY(core);
@@ -66,6 +70,9 @@ struct bth_manager {
     void *arg;
     bool stop GUARDED_BY(core);
     bool cut_short GUARDED_BY(core);              /* the drain has revoked something */
+    uint32_t watchers GUARDED_BY(core);           /* who wait for a state and not for an answer */
+    uint64_t revocations GUARDED_BY(core);        /* so far */
+    _Atomic uint64_t owners;                      /* given out */
     size_t refs GUARDED_BY(core);                 /* the handle, leases, uses, calls under way */
     struct bth_instance *leaked GUARDED_BY(core); /* unloaded with bytes still drawn */
 };
@@ -83,13 +90,23 @@ bool bth_manager_grow(struct bth_manager *m, struct berth_reservation *r,
 bool bth_manager_still_there_locked(const struct bth_manager *m, uint32_t model, uint64_t serial)
     REQUIRES(core);
 
-/* Answers an acquire that nobody sleeps for; on failure the lease is freed. */
+/* Makes the registry's newest entry known to the state. 0 or ENOMEM. */
+int bth_manager_count_model(struct bth_manager *m, uint32_t *out) REQUIRES(core);
+/* A name, alias or path; the registry's index is the state's. Reads files. */
+int bth_manager_resolve(struct bth_manager *m, const char *name, uint32_t *out,
+                        const struct bth_entry **out_entry, struct berth_error *err) EXCLUDES(core);
+
+/* A lease that is not granted; NULL when out of memory. */
+struct bth_lease *bth_lease_create(struct bth_manager *m, const char *name,
+                                   const struct bth_ask *ask);
+void bth_lease_free(struct bth_lease *lease);
+struct bth_event bth_ask_event(const struct bth_ask *ask, uint32_t scope, struct bth_lease *lease);
+/* Tells whoever waits for it: of a QUEUED, of a GRANT or REFUSE. */
+void bth_lease_queued_locked(const struct bth_action *a);
+void bth_lease_answer_locked(struct bth_manager *m, const struct bth_action *a) REQUIRES(core);
+/* For one that nobody sleeps for; on failure the lease is freed. */
 void bth_acquire_answer_locked(struct bth_manager *m, struct bth_lease *lease,
                                const struct bth_action *a) REQUIRES(core);
-/* A lease that is not granted; NULL when out of memory. */
-struct bth_lease *bth_lease_create(struct bth_manager *m, const struct bth_entry *entry,
-                                   const char *tag);
-void bth_lease_free(struct bth_lease *lease);
 
 /* Tells a use what an action says. */
 void bth_use_answer_locked(struct bth_manager *m, const struct bth_action *a) REQUIRES(core);

@@ -20,7 +20,7 @@ static const struct bth_gen *shown_gen(const struct bth_state *s, uint32_t model
 
 static enum berth_model_state state_of(const struct bth_model *m, const struct bth_gen *g) {
     if (!g) {
-        return m->waiting ? BERTH_MODEL_LOADING : BERTH_MODEL_ABSENT;
+        return m->scope.waiting ? BERTH_MODEL_LOADING : BERTH_MODEL_ABSENT;
     }
     if (g->closing) {
         return BERTH_MODEL_DRAINING;
@@ -48,8 +48,8 @@ static void fill_model_locked(struct bth_manager *m, uint32_t i, struct berth_mo
     const struct bth_model *model = &m->state.models[i];
     const struct bth_gen *g = shown_gen(&m->state, i);
     *out = (struct berth_model_stats){.state = state_of(model, g),
-                                      .leases = model->leases,
-                                      .waiting = model->waiting,
+                                      .leases = model->scope.held,
+                                      .waiting = model->scope.waiting,
                                       .running = model->running,
                                       .served = model->served,
                                       .failed = model->failed,
@@ -65,7 +65,7 @@ static void fill_model_locked(struct bth_manager *m, uint32_t i, struct berth_mo
         snprintf(out->device, sizeof(out->device), "%s", m->devices[g->device]->name);
         fill_bytes(g, out);
     }
-    if (model->used_at >= 0 && model->leases == 0 && model->running == 0) {
+    if (model->used_at >= 0 && model->scope.held == 0 && model->running == 0) {
         out->idle_ms = (bth_now() - model->used_at) / BTH_NS_PER_MS;
     }
 }

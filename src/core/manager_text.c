@@ -3,8 +3,9 @@
 #include "base/str.h"
 #include "core/ledger.h"
 
-static const char *name_of(const struct bth_manager *m, uint32_t model) REQUIRES(core) {
-    return m->registry.entries[model]->name;
+static const char *name_of(const struct bth_manager *m, uint32_t scope) REQUIRES(core) {
+    return scope & BTH_FAMILY ? m->registry.engines[scope & ~BTH_FAMILY]->family
+                              : m->registry.entries[scope]->name;
 }
 
 static double mb(uint64_t bytes) {
@@ -37,9 +38,42 @@ static void append_holders_locked(const struct bth_manager *m, struct bth_str *s
     }
 }
 
+/* Who holds any part of it: "whisper/base (import, exclusive), whisper/base (web)", at most 8. */
+static void append_leases_locked(const struct bth_manager *m, uint32_t scope, struct bth_str *s)
+    REQUIRES(core) {
+    const struct bth_state *st = &m->state;
+    struct bth_lease_row *l;
+    int n = 0;
+    for (l = bth_table_next(&st->leases, NULL); l && n < 8; l = bth_table_next(&st->leases, l)) {
+        const struct bth_lease *lease = l->arg;
+        uint32_t family = scope & BTH_FAMILY ? scope : BTH_FAMILY | st->models[scope].family;
+        bool part = l->scope == scope || l->scope == family ||
+                    (!(l->scope & BTH_FAMILY) && bth_model_in(st, l->scope, scope));
+        if (part && l->state == BTH_LEASE_HELD) {
+            bth_str_printf(s, "%s%s (%s%s%s)", n ? ", " : "", lease->name, lease->tag,
+                           *lease->tag ? ", " : "", l->exclusive ? "exclusive" : "shared");
+            n++;
+        }
+    }
+}
+
+static int lease_text_locked(const struct bth_manager *m, const struct bth_action *a,
+                             struct berth_error *err) REQUIRES(core) {
+    struct bth_str s = {0};
+    append_leases_locked(m, a->scope, &s);
+    int rc =
+        bth_error(err, a->code, "%s: others had it until the time was up; it is held by %s",
+                  name_of(m, a->scope), s.size ? bth_str_text(&s) : "requests that are ending");
+    bth_str_finish(&s);
+    return rc;
+}
+
 static int timeout_text_locked(const struct bth_manager *m, const struct bth_action *a,
                                struct berth_error *err) REQUIRES(core) {
-    const char *name = name_of(m, a->model);
+    const char *name = name_of(m, a->scope);
+    if (a->why == BTH_WHY_LEASE) {
+        return lease_text_locked(m, a, err);
+    }
     if (a->why != BTH_WHY_BYTES) {
         return bth_error(err, a->code, "%s: %s when the time was up; try again or wait longer",
                          name, a->why == BTH_WHY_LOADING ? "still loading" : "not loaded yet");
@@ -60,7 +94,7 @@ static int impossible_text_locked(const struct bth_manager *m, const struct bth_
         return bth_error(err, a->code,
                          "the request needs %.1f MB beside the %.1f MB of %s, the budget of %s is "
                          "%.1f MB: raise it or ask for less",
-                         mb(a->bytes), mb(g->held + g->res), name_of(m, a->model),
+                         mb(a->bytes), mb(g->held + g->res), name_of(m, a->scope),
                          m->devices[g->device]->name,
                          mb(bth_ledger_limit(&st->devices[g->device])));
     }
@@ -70,22 +104,22 @@ static int impossible_text_locked(const struct bth_manager *m, const struct bth_
             best = i;
         }
     }
-    const struct bth_estimate *e = &st->models[a->model].est[best];
+    const struct bth_estimate *e = &st->models[a->scope].est[best];
     return bth_error(
         err, a->code,
         "%s needs %.1f MB (weights %.1f, workspace %.1f, one session %.1f), the budget "
         "of %s is %.1f MB: raise it or take a smaller model",
-        name_of(m, a->model), mb(e->weights + e->workspace + e->session), mb(e->weights),
+        name_of(m, a->scope), mb(e->weights + e->workspace + e->session), mb(e->weights),
         mb(e->workspace), mb(e->session), m->devices[best]->name,
         mb(bth_ledger_limit(&st->devices[best])));
 }
 
 static int load_text_locked(const struct bth_manager *m, const struct bth_action *a,
                             struct berth_error *err) REQUIRES(core) {
-    const struct bth_model *model = &m->state.models[a->model];
+    const struct bth_model *model = &m->state.models[a->scope];
     int64_t wait = model->retry_at - m->state.now;
     int rc = bth_error_copy(err, &model->cause);
-    bth_error_prefix(err, "%s cannot be loaded (next try in %lld s): ", name_of(m, a->model),
+    bth_error_prefix(err, "%s cannot be loaded (next try in %lld s): ", name_of(m, a->scope),
                      (long long)((wait + BTH_NS_PER_S - 1) / BTH_NS_PER_S));
     return rc;
 }
@@ -103,13 +137,20 @@ int bth_manager_refusal_locked(const struct bth_manager *m, const struct bth_act
         return load_text_locked(m, a, err);
     case BTH_REASON_SHUTDOWN:
         return bth_error(err, a->code, "%s: closing, no new leases are given",
-                         name_of(m, a->model));
+                         name_of(m, a->scope));
     case BTH_REASON_CANCELLED:
-        return bth_error(err, a->code, "%s: no longer waited for", name_of(m, a->model));
+        return bth_error(err, a->code, "%s: no longer waited for", name_of(m, a->scope));
+    case BTH_REASON_UPGRADE:
+        return bth_error(err, a->code,
+                         "%s: exclusive access inside one's own lease would wait for itself: "
+                         "release that lease first, or take the exclusive one before it",
+                         name_of(m, a->scope));
     case BTH_REASON_LOST:
+        return bth_error(err, a->code, "the lease was given back, acquire a new one");
+    case BTH_REASON_REVOKED:
     case BTH_REASON_NONE:
         break;
     }
     return bth_error(err, a->code, "%s: the lease was revoked, acquire a new one",
-                     name_of(m, a->model));
+                     name_of(m, a->scope));
 }

@@ -1,5 +1,7 @@
 #include "core/manager_private.h"
 
+#include <assert.h>
+
 static int use_grow(struct berth_reservation *r, size_t more, struct berth_error *err) {
     const struct bth_use *use = r->owner;
     return bth_manager_grow(
@@ -38,6 +40,7 @@ int bth_use_open(struct bth_lease *lease, struct bth_use *use, struct berth_erro
     use->id = 0;
     bth_reservation_init(&use->reservation, BERTH_BYTES_SESSION, 0);
     int rc = 0;
+    assert(!lease->exclusive);
     core_lock(m);
     bth_manager_step_locked(
         m, &(struct bth_event){.kind = BTH_EV_USE_OPEN, .id = lease->id, .arg = use});

@@ -72,6 +72,10 @@ static int code_of(const struct bth_state *s, uint32_t model, enum bth_reason re
         return s->models[model].cause.code;
     case BTH_REASON_LOST:
         return BERTH_ELOST;
+    case BTH_REASON_REVOKED:
+        return BERTH_EREVOKED;
+    case BTH_REASON_UPGRADE:
+        return BERTH_EUPGRADE;
     case BTH_REASON_NONE:
         break;
     }
@@ -79,13 +83,12 @@ static int code_of(const struct bth_state *s, uint32_t model, enum bth_reason re
 }
 
 /* The first answer of all is the only one that may have no room: ENOMEM to a newcomer. */
-static struct bth_action *refuse(const struct bth_state *s, struct bth_actions *out,
-                                 enum bth_action_kind kind, uint32_t model,
-                                 enum bth_reason reason) {
+struct bth_action *bth_refuse(const struct bth_state *s, struct bth_actions *out,
+                              enum bth_action_kind kind, uint32_t scope, enum bth_reason reason) {
     struct bth_action *a = bth_act(out, kind);
-    a->model = model;
+    a->scope = scope;
     a->reason = reason;
-    a->code = code_of(s, model, reason);
+    a->code = code_of(s, scope, reason);
     return a;
 }
 
@@ -94,7 +97,7 @@ static struct bth_action *refuse(const struct bth_state *s, struct bth_actions *
 void bth_gen_dead(struct bth_state *s, struct bth_gen *g, struct bth_actions *out) {
     struct bth_action *a = bth_act(out, BTH_ACT_DEAD);
     a->gen = g->id;
-    a->model = g->model;
+    a->scope = g->model;
     if (s->models[g->model].open == g->id) {
         s->models[g->model].open = 0;
     }
@@ -127,24 +130,7 @@ void bth_gen_close(struct bth_state *s, struct bth_gen *g, struct bth_actions *o
     }
 }
 
-/* ---- tickets and uses -----------------------------------------------------------------------*/
-
-void bth_ticket_unlink(struct bth_state *s, struct bth_ticket *t) {
-    struct bth_ticket *prev = bth_table_get(&s->tickets, t->prev);
-    struct bth_ticket *next = bth_table_get(&s->tickets, t->next);
-    *(prev ? &prev->next : &s->queue.first) = t->next;
-    *(next ? &next->prev : &s->queue.last) = t->prev;
-    s->models[t->model].waiting--;
-    bth_table_drop(&s->tickets, t);
-}
-
-void bth_ticket_refuse(struct bth_state *s, struct bth_ticket *t, enum bth_reason reason,
-                       struct bth_actions *out) {
-    struct bth_action *a = refuse(s, out, BTH_ACT_REFUSE, t->model, reason);
-    a->why = t->why;
-    a->arg = t->arg;
-    bth_ticket_unlink(s, t);
-}
+/* ---- uses -----------------------------------------------------------------------*/
 
 void bth_use_unlink(struct bth_state *s, struct bth_use_row *u) {
     assert(u->state == BTH_USE_WAIT);
@@ -163,7 +149,7 @@ void bth_use_refuse(struct bth_state *s, struct bth_use_row *u, enum bth_reason 
         bth_use_unlink(s, u);
     }
     u->state = BTH_USE_REFUSED;
-    struct bth_action *a = refuse(s, out, BTH_ACT_USE_REFUSED, g->model, reason);
+    struct bth_action *a = bth_refuse(s, out, BTH_ACT_USE_REFUSED, g->model, reason);
     a->id = u->id;
     a->gen = g->id;
     a->bytes = u->bytes;
@@ -172,74 +158,24 @@ void bth_use_refuse(struct bth_state *s, struct bth_use_row *u, enum bth_reason 
 
 /* ---- events of callers ----------------------------------------------------------------------*/
 
-static void on_acquire(struct bth_state *s, const struct bth_event *e, struct bth_actions *out) {
-    assert(e->model < s->n_models);
-    if (s->closing) {
-        refuse(s, out, BTH_ACT_REFUSE, e->model, BTH_REASON_SHUTDOWN)->arg = e->arg;
-        return;
-    }
-    struct bth_ticket *t = bth_table_add(&s->tickets);
-    t->arg = e->arg;
-    t->model = e->model;
-    t->expires = e->expires;
-    t->prev = s->queue.last;
-    struct bth_ticket *last = bth_table_get(&s->tickets, t->prev);
-    *(last ? &last->next : &s->queue.first) = t->id;
-    s->queue.last = t->id;
-    s->models[e->model].waiting++;
-    uint64_t id = t->id;
-    bth_pump_ticket(s, t, out);
-    if (bth_table_get(&s->tickets, id)) {
-        struct bth_action *a = bth_act(out, BTH_ACT_QUEUED);
-        a->id = id;
-        a->arg = e->arg;
-    }
-}
-
-static void on_cancel(struct bth_state *s, const struct bth_event *e, struct bth_actions *out) {
-    struct bth_ticket *t = bth_table_get(&s->tickets, e->id);
-    if (t) {
-        bth_ticket_refuse(s, t, BTH_REASON_CANCELLED, out);
-        bth_pump(s, out); /* its earmark is gone */
-    }
-}
-
-/* The lease no longer holds its generation. */
-static void let_go(struct bth_state *s, struct bth_lease_row *l, struct bth_actions *out) {
-    struct bth_gen *g = bth_table_get(&s->gens, l->gen);
-    struct bth_model *m = &s->models[l->model];
-    g->leases--;
-    g->used_seq = ++s->last_use;
-    m->leases--;
-    m->used_at = s->now;
-    bth_gen_settle(s, g, out);
-}
-
-static void on_release(struct bth_state *s, const struct bth_event *e, struct bth_actions *out) {
-    struct bth_lease_row *l = bth_table_get(&s->leases, e->id);
-    if (!l) {
-        return;
-    }
-    if (l->state == BTH_LEASE_HELD) {
-        let_go(s, l, out);
-    }
-    bth_table_drop(&s->leases, l);
-    bth_pump(s, out);
-}
-
 static void on_use_open(struct bth_state *s, const struct bth_event *e, struct bth_actions *out) {
     struct bth_lease_row *l = bth_table_get(&s->leases, e->id);
     if (!l || l->state != BTH_LEASE_HELD) {
-        refuse(s, out, BTH_ACT_USE_REFUSED, l ? l->model : 0, BTH_REASON_LOST)->arg = e->arg;
+        bth_refuse(s, out, BTH_ACT_USE_REFUSED, l ? l->scope : 0,
+                   l ? BTH_REASON_REVOKED : BTH_REASON_LOST)
+            ->arg = e->arg;
         return;
     }
     struct bth_gen *g = bth_table_get(&s->gens, l->gen);
+    assert(g); /* an exclusive lease has none: the driver does not ask */
     struct bth_use_row *u = bth_table_add(&s->uses);
     u->arg = e->arg;
     u->lease = l->id;
     u->gen = g->id;
     u->state = BTH_USE_OPEN;
     g->uses++;
+    s->models[g->model].scope.uses++;
+    s->families[s->models[g->model].family].uses++;
     struct bth_action *a = bth_act(out, BTH_ACT_USE_OPENED);
     a->id = u->id;
     a->gen = g->id;
@@ -253,7 +189,7 @@ static void on_use_begin(struct bth_state *s, const struct bth_event *e, struct 
     }
     u->bytes = cut(e->bytes);
     if (u->lost) {
-        bth_use_refuse(s, u, BTH_REASON_LOST, out);
+        bth_use_refuse(s, u, BTH_REASON_REVOKED, out);
         return;
     }
     struct bth_gen *g = bth_table_get(&s->gens, u->gen);
@@ -264,7 +200,7 @@ static void on_use_begin(struct bth_state *s, const struct bth_event *e, struct 
     s->waiting.last = u->id;
     if (g->waits++ == 0 || bth_use_is_impossible(s, u)) {
         bth_pump_use(s, u, out);
-        bth_pump(s, out); /* it may have taken what a ticket relied on: evict for that one anew */
+        s->stirred = true; /* it may have taken what a ticket relied on: evict for that one anew */
     }
 }
 
@@ -284,11 +220,15 @@ static void on_use_end(struct bth_state *s, const struct bth_event *e, struct bt
     m->served++;
     m->failed += e->failed;
     m->used_at = s->now;
+    m->scope.uses--;
+    s->families[m->family].uses--;
     g->uses--;
     g->used_seq = ++s->last_use;
+    uint32_t model = g->model;
     bth_table_drop(&s->uses, u);
     bth_gen_settle(s, g, out);
-    bth_pump(s, out);
+    bth_pump_scope(s, model, out);
+    s->stirred = true;
 }
 
 /* ---- events of the loaders ------------------------------------------------------------------*/
@@ -332,13 +272,7 @@ static void load_failed(struct bth_state *s, uint32_t model, const struct berth_
     m->failures++;
     m->cause = *error;
     m->retry_at = s->now + BTH_MIN(delay, BTH_BACKOFF_MAX_S) * BTH_NS_PER_S;
-    for (uint64_t id = s->queue.first; id;) {
-        struct bth_ticket *t = bth_table_get(&s->tickets, id);
-        id = t->next;
-        if (t->model == model) {
-            bth_ticket_refuse(s, t, BTH_REASON_LOAD_FAILED, out);
-        }
-    }
+    bth_tickets_refuse(s, model, BTH_REASON_LOAD_FAILED, out);
 }
 
 static void on_estimated(struct bth_state *s, const struct bth_event *e, struct bth_actions *out) {
@@ -357,7 +291,7 @@ static void on_estimated(struct bth_state *s, const struct bth_event *e, struct 
             m->est[i].session = cut(e->estimates[i].session);
         }
     }
-    bth_pump(s, out);
+    bth_pump_scope(s, model, out);
 }
 
 static void on_load_done(struct bth_state *s, const struct bth_event *e, struct bth_actions *out) {
@@ -384,7 +318,8 @@ static void on_load_done(struct bth_state *s, const struct bth_event *e, struct 
         m->load_ns = s->now - g->load_at;
         bth_gen_settle(s, g, out);
     }
-    bth_pump(s, out);
+    bth_pump_scope(s, model, out);
+    s->stirred = true;
 }
 
 static void on_free_done(struct bth_state *s, const struct bth_event *e, struct bth_actions *out) {
@@ -392,7 +327,7 @@ static void on_free_done(struct bth_state *s, const struct bth_event *e, struct 
     if (g && g->inst == BTH_FREEING) {
         bth_ledger_freed(&s->devices[g->device], g, e->bytes);
         bth_gen_dead(s, g, out);
-        bth_pump(s, out);
+        s->stirred = true;
     }
 }
 
@@ -430,75 +365,20 @@ static void on_grow(struct bth_state *s, const struct bth_event *e, struct bth_a
                         : grow_gen(s, bth_table_get(&s->gens, e->id), more);
     if (grown) {
         bth_act(out, BTH_ACT_GROWN);
-        bth_pump(s, out); /* as after USE_BEGIN */
+        s->stirred = true; /* as after USE_BEGIN */
     }
 }
 
 /* ---- events of administration ---------------------------------------------------------------*/
 
 static void on_unload(struct bth_state *s, const struct bth_event *e, struct bth_actions *out) {
-    assert(e->model < s->n_models);
-    struct bth_gen *g = bth_table_get(&s->gens, s->models[e->model].open);
+    assert(e->scope < s->n_models);
+    struct bth_gen *g = bth_table_get(&s->gens, s->models[e->scope].open);
     if (g) {
         bth_gen_close(s, g, out);
-        bth_pump(s, out);
+        bth_pump_scope(s, e->scope, out);
+        s->stirred = true;
     }
-}
-
-/* Uses that have not begun are refused, those that run are to be cancelled. */
-static void revoke_all(struct bth_state *s, struct bth_actions *out) {
-    s->revoked = true;
-    struct bth_use_row *u;
-    for (u = bth_table_next(&s->uses, NULL); u; u = bth_table_next(&s->uses, u)) {
-        if (u->state == BTH_USE_WAIT) {
-            bth_use_refuse(s, u, BTH_REASON_LOST, out);
-        } else if (u->state == BTH_USE_OPEN) {
-            u->lost = true;
-        } else if (u->state == BTH_USE_RUN) {
-            u->state = BTH_USE_CANCELLING;
-            struct bth_action *a = bth_act(out, BTH_ACT_USE_CANCEL);
-            a->id = u->id;
-            a->arg = u->arg;
-        }
-    }
-    struct bth_lease_row *l;
-    for (l = bth_table_next(&s->leases, NULL); l; l = bth_table_next(&s->leases, l)) {
-        if (l->state == BTH_LEASE_HELD) {
-            l->state = BTH_LEASE_REVOKED;
-            let_go(s, l, out);
-            l->gen = 0;
-            struct bth_action *a = bth_act(out, BTH_ACT_REVOKED);
-            a->id = l->id;
-            a->arg = l->arg;
-        }
-    }
-}
-
-static void expire(struct bth_state *s, struct bth_actions *out) {
-    for (uint64_t id = s->queue.first; id;) {
-        struct bth_ticket *t = bth_table_get(&s->tickets, id);
-        id = t->next;
-        if (s->now >= t->expires) {
-            bth_ticket_refuse(s, t, BTH_REASON_TIMEOUT, out);
-        }
-    }
-    if (s->closing && !s->revoked && s->now >= s->close_at) {
-        revoke_all(s, out);
-    }
-    bth_pump(s, out);
-}
-
-static void on_close(struct bth_state *s, const struct bth_event *e, struct bth_actions *out) {
-    s->close_at = s->closing ? BTH_MIN(s->close_at, e->expires) : e->expires;
-    s->closing = true;
-    while (s->queue.first) {
-        bth_ticket_refuse(s, bth_table_get(&s->tickets, s->queue.first), BTH_REASON_SHUTDOWN, out);
-    }
-    struct bth_gen *g;
-    for (g = bth_table_next(&s->gens, NULL); g; g = bth_table_next(&s->gens, g)) {
-        bth_gen_close(s, g, out);
-    }
-    expire(s, out);
 }
 
 /* ---- the step -------------------------------------------------------------------------------*/
@@ -506,14 +386,14 @@ static void on_close(struct bth_state *s, const struct bth_event *e, struct bth_
 /* Memory for the event, or the newcomer's refusal; false: answered. */
 static bool prepare(struct bth_state *s, const struct bth_event *e, struct bth_actions *out) {
     bool acquire = e->kind == BTH_EV_ACQUIRE, open = e->kind == BTH_EV_USE_OPEN;
-    if (!acquire && !open && e->kind != BTH_EV_UNLOAD) {
+    if (!acquire && !open && e->kind != BTH_EV_UNLOAD && e->kind != BTH_EV_CLEANUP) {
         return true;
     }
     if (reserve(s, acquire, open, out)) {
         return true;
     }
     if (out->capacity > 0) {
-        refuse(s, out, open ? BTH_ACT_USE_REFUSED : BTH_ACT_REFUSE, e->model, BTH_REASON_MEMORY)
+        bth_refuse(s, out, open ? BTH_ACT_USE_REFUSED : BTH_ACT_REFUSE, e->scope, BTH_REASON_MEMORY)
             ->arg = e->arg;
     }
     return false; /* no action at all says the same */
@@ -528,13 +408,13 @@ void bth_step(struct bth_state *s, const struct bth_event *e, int64_t now,
     }
     switch (e->kind) {
     case BTH_EV_ACQUIRE:
-        on_acquire(s, e, out);
+        bth_on_acquire(s, e, out);
         break;
     case BTH_EV_CANCEL:
-        on_cancel(s, e, out);
+        bth_on_cancel(s, e, out);
         break;
     case BTH_EV_RELEASE:
-        on_release(s, e, out);
+        bth_on_release(s, e, out);
         break;
     case BTH_EV_USE_OPEN:
         on_use_open(s, e, out);
@@ -563,22 +443,32 @@ void bth_step(struct bth_state *s, const struct bth_event *e, int64_t now,
     case BTH_EV_UNLOAD:
         on_unload(s, e, out);
         break;
+    case BTH_EV_CLEANUP:
+        bth_on_cleanup(s, e, out);
+        break;
     case BTH_EV_CLOSE:
-        on_close(s, e, out);
+        bth_on_close(s, e, out);
         break;
     case BTH_EV_TICK:
-        expire(s, out);
+        bth_on_tick(s, e, out);
         break;
     }
+    bth_pump(s, out);
 }
 
-int64_t bth_state_next_deadline(const struct bth_state *s) {
-    int64_t next = s->closing && !s->revoked ? s->close_at : BTH_FOREVER;
-    struct bth_ticket *t;
-    for (t = bth_table_next(&s->tickets, NULL); t; t = bth_table_next(&s->tickets, t)) {
-        next = BTH_MIN(next, t->expires);
+bool bth_state_outlives(const struct bth_state *s, uint64_t seq) {
+    for (struct bth_gen *g = bth_table_next(&s->gens, NULL); g; g = bth_table_next(&s->gens, g)) {
+        if (g->seq <= seq) {
+            return true;
+        }
     }
-    return next;
+    struct bth_lease_row *l;
+    for (l = bth_table_next(&s->leases, NULL); l; l = bth_table_next(&s->leases, l)) {
+        if (l->state == BTH_LEASE_HELD && l->seq <= seq) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static struct bth_op gen_op(const struct bth_gen *g) {
@@ -623,7 +513,7 @@ struct bth_op bth_state_next_op(const struct bth_state *s) {
 
 void bth_state_init(struct bth_state *s, const uint64_t *budgets, uint32_t n_devices) {
     assert(n_devices >= 1 && n_devices <= BTH_MAX_DEVICES);
-    *s = (struct bth_state){.n_devices = n_devices};
+    *s = (struct bth_state){.n_devices = n_devices, .revoke_at = BTH_FOREVER};
     for (uint32_t i = 0; i < n_devices; i++) {
         s->devices[i].budget = cut(budgets[i]);
     }
@@ -641,7 +531,8 @@ void bth_state_finish(struct bth_state *s) {
     bth_table_finish(&s->uses);
 }
 
-int bth_state_add_model(struct bth_state *s, void *arg, uint32_t *out) {
+int bth_state_add_model(struct bth_state *s, void *arg, uint32_t family, uint32_t *out) {
+    assert(family < BTH_MAX_FAMILIES);
     if (s->n_models == s->models_capacity) {
         uint32_t capacity = s->models_capacity ? 2 * s->models_capacity : 8;
         struct bth_model *models = bth_realloc_array(s->models, capacity, sizeof(*models));
@@ -651,7 +542,7 @@ int bth_state_add_model(struct bth_state *s, void *arg, uint32_t *out) {
         s->models = models;
         s->models_capacity = capacity;
     }
-    s->models[s->n_models] = (struct bth_model){.arg = arg, .used_at = -1};
+    s->models[s->n_models] = (struct bth_model){.arg = arg, .family = family, .used_at = -1};
     *out = s->n_models++;
     return 0;
 }

@@ -15,16 +15,24 @@
  *                 DRAIN    closing, until its last lease and its last use have gone
  *                 FREEING  FREE is asked for; the bytes stay charged until FREE_DONE
  *   ticket      a caller waiting for a lease: answered GRANT or REFUSE, exactly once
- *   lease       HELD > released | REVOKED (then its uses are cancelled, its bytes wait for them)
+ *   lease       HELD > released | REVOKED (then its uses are cancelled, its bytes wait for them).
+ *               A shared one pins its generation; an exclusive one, of a model or of a family,
+ *               pins nothing and keeps others away
  *   use         one request on the instance: OPEN (pins it) > WAIT (for bytes) > RUN
  *               > CANCELLING, or REFUSED; gone with USE_END
  *
- * THE ORDER. Tickets first come, first served. The oldest that lacks bytes owns an earmark on its
+ * THE ORDER. Each model has a queue, first come, first served, and its first ticket alone is looked
+ * at: whoever must wait, for others' leases too, holds up all behind him, so nobody starves and an
+ * event costs no more than the tickets that it answers. A family has a queue of those who want all
+ * of it; they and the tickets of its models hold each other up by age. Nobody waits for leases of
+ * his own (owner): inside his own shared lease he gets the same generation, inside his own
+ * exclusive he comes first, and an exclusive inside his own shared is refused (UPGRADE).
+ * Among models whose first ticket lacks bytes (they are "hungry") the oldest owns an earmark on its
  * device: younger ones use only the room beyond it. Uses pass earmarks, for who holds a lease must
  * be able to finish, and are first come, first served within an instance.
  *
- * MEMORY. Only ACQUIRE, USE_OPEN and UNLOAD allocate, before they change anything, and answer
- * ENOMEM; all other events cannot fail.
+ * MEMORY. Only ACQUIRE, USE_OPEN, UNLOAD and CLEANUP allocate, before they change anything, and
+ * answer ENOMEM; all other events cannot fail.
  */
 #ifndef BTH_STEP_H
 #define BTH_STEP_H
@@ -53,15 +61,37 @@ struct bth_estimate {
     uint64_t session; /* least worth loading for; stays reserved while the instance lives */
 };
 
-/* Why a ticket waits. */
-enum bth_why { BTH_WHY_NONE, BTH_WHY_ESTIMATE, BTH_WHY_LOADING, BTH_WHY_BYTES };
+/* Why the first ticket of a queue waits. */
+enum bth_why { BTH_WHY_NONE, BTH_WHY_LEASE, BTH_WHY_ESTIMATE, BTH_WHY_LOADING, BTH_WHY_BYTES };
 
 enum bth_est_state { BTH_EST_NONE, BTH_EST_ASKED, BTH_EST_KNOWN };
 
+struct bth_list {
+    uint64_t first, last;
+};
+
+/* What a lease is on: a model by its index, or a family by BTH_FAMILY + its index. */
+#define BTH_FAMILY UINT32_C(0x80000000)
+struct bth_scope {
+    struct bth_list queue;      /* tickets, oldest first; a family's are exclusive */
+    struct bth_list leases;     /* HELD ones on just this */
+    uint32_t held, uses;        /* HELD leases and uses; a family's include its models' */
+    uint32_t waiting;           /* tickets in `queue`, */
+    uint32_t waiting_exclusive; /* of them */
+    uint32_t exclusive;         /* HELD exclusive leases on just this: one owner's */
+    uint64_t exclusive_owner;
+};
+
 struct bth_model {
-    void *arg;       /* the driver's */
-    uint64_t open;   /* the OPEN generation, or 0 */
-    uint64_t serial; /* of the newest generation */
+    void *arg; /* the driver's */
+    uint32_t family;
+    struct bth_scope scope;
+    enum bth_why why;        /* the first of the queue waits */
+    bool hungry;             /* for bytes: in the list of such, */
+    uint64_t hunger;         /* by the age of its first ticket */
+    uint32_t previous, next; /* index + 1 */
+    uint64_t open;           /* the OPEN generation, or 0 */
+    uint64_t serial;         /* of the newest generation */
     enum bth_est_state est_state;
     bool est_started;
     uint64_t est_op;
@@ -69,10 +99,8 @@ struct bth_model {
     uint32_t failures; /* in a row */
     int64_t retry_at;  /* no load before */
     struct berth_error cause;
-    uint64_t pass; /* the pump's mark: cannot be had in this pass, because of: */
-    enum bth_why pass_why;
     /* statistics */
-    uint64_t leases, waiting, running, served, failed, loads;
+    uint64_t running, served, failed, loads;
     int64_t load_ns, used_at; /* used_at < 0: never */
 };
 
@@ -81,7 +109,8 @@ enum bth_inst_state { BTH_RESV, BTH_LOADING, BTH_READY, BTH_DRAIN, BTH_FREEING }
 struct bth_gen {
     uint64_t id;
     uint32_t model, device;
-    uint64_t serial;
+    uint64_t serial, seq;  /* of its model, of all */
+    int64_t revoke_at;     /* closing: its leases and uses have until then */
     bool closing, started; /* started: a loader has begun the pending FREE */
     enum bth_inst_state inst;
     uint64_t op;  /* the pending LOAD or FREE, or 0 */
@@ -102,18 +131,24 @@ struct bth_gen {
 struct bth_ticket {
     uint64_t id, prev, next; /* in the queue */
     void *arg;
-    uint32_t model;
+    uint32_t scope;
+    bool exclusive;
+    uint32_t max_concurrent;
+    uint64_t owner;
+    uint64_t seq; /* its age; 0: its owner is inside already, so it comes before all */
     int64_t expires;
-    enum bth_why why;
 };
 
 enum bth_lease_state { BTH_LEASE_HELD, BTH_LEASE_REVOKED };
 struct bth_lease_row {
-    uint64_t id;
+    uint64_t id, prev, next; /* among the HELD ones of its scope */
     void *arg;
-    uint64_t gen; /* 0 once revoked and its generation has gone */
-    uint32_t model;
+    uint64_t gen; /* 0: exclusive or revoked */
+    uint32_t scope;
+    bool exclusive;
     enum bth_lease_state state;
+    uint64_t owner, seq;
+    int64_t revoke_at;
 };
 
 enum bth_use_state { BTH_USE_OPEN, BTH_USE_WAIT, BTH_USE_RUN, BTH_USE_CANCELLING, BTH_USE_REFUSED };
@@ -126,29 +161,28 @@ struct bth_use_row {
     bool lost; /* its lease was revoked while it was OPEN */
 };
 
-struct bth_list {
-    uint64_t first, last;
-};
-
 struct bth_state {
     int64_t now;
     struct bth_ledger devices[BTH_MAX_DEVICES];
     uint32_t n_devices;
     struct bth_model *models;
     uint32_t n_models, models_capacity;
+    struct bth_scope families[BTH_MAX_FAMILIES];
     struct bth_table gens, tickets, leases, uses;
-    struct bth_list queue;   /* tickets, oldest first */
-    struct bth_list waiting; /* uses in WAIT, oldest first */
-    uint64_t last_op, last_pass, last_use;
-    bool closing, revoked;
-    int64_t close_at;
+    struct bth_list waiting;                         /* uses in WAIT, oldest first */
+    uint32_t hungriest, least_hungry;                /* models, index + 1, oldest first */
+    uint64_t last_op, last_pass, last_use, last_seq; /* seq: of tickets, leases and generations */
+    bool stirred;  /* bytes, or who waits for them: bth_pump has to look */
+    uint32_t turn; /* in it: index + 1 of the model that may be given bytes now */
+    bool closing;
+    int64_t revoke_at; /* the least that is to come */
 };
 
 /* ---- events ---------------------------------------------------------------------------------*/
 
 enum bth_event_kind {
-    BTH_EV_ACQUIRE,   /* model, expires, arg: GRANT, REFUSE or QUEUED; expires <= now: no wait,
-                         nothing started */
+    BTH_EV_ACQUIRE,   /* scope, exclusive, max_concurrent (0: any), owner, expires, arg: GRANT,
+                         REFUSE or QUEUED; expires <= now: no wait, nothing started */
     BTH_EV_CANCEL,    /* id of a ticket */
     BTH_EV_RELEASE,   /* id of a lease; again: nothing */
     BTH_EV_USE_OPEN,  /* id of a lease, arg: USE_OPENED or USE_REFUSED */
@@ -159,16 +193,20 @@ enum bth_event_kind {
     BTH_EV_LOAD_DONE, /* op, error, handle, bytes = drawn, spare = may still be drawn */
     BTH_EV_FREE_DONE, /* op, bytes = still drawn (residual) */
     BTH_EV_GROW,      /* id of a generation or (use true) of a use, bytes: GROWN, or nothing: no */
-    BTH_EV_UNLOAD,    /* model, arg: REFUSE when out of memory, else nothing */
+    BTH_EV_UNLOAD,    /* scope (a model), arg: REFUSE when out of memory, else nothing */
+    BTH_EV_CLEANUP,   /* owner, expires: drain all that is loaded and all leases, then revoke them;
+                         leases of `owner` at once. Newcomers get the next generation. As UNLOAD */
     BTH_EV_CLOSE,     /* expires: refuse newcomers, drain, then revoke */
-    BTH_EV_TICK       /* time has passed */
+    BTH_EV_TICK       /* time has passed; with the id of a ticket: for that one */
 };
-#define BTH_N_EVENTS 14
+#define BTH_N_EVENTS 15
 
 struct bth_event {
     enum bth_event_kind kind;
     uint64_t id, op;
-    uint32_t model;
+    uint32_t scope, max_concurrent;
+    bool exclusive;
+    uint64_t owner;
     void *arg;
     int64_t expires;
     uint64_t bytes, spare;
@@ -182,8 +220,8 @@ struct bth_event {
 
 enum bth_action_kind {
     BTH_ACT_QUEUED,      /* id = ticket */
-    BTH_ACT_GRANT,       /* id = lease, gen; arg of the ticket */
-    BTH_ACT_REFUSE,      /* code, reason, model; arg of the ticket */
+    BTH_ACT_GRANT,       /* id = lease, gen (0: exclusive); arg of the ticket */
+    BTH_ACT_REFUSE,      /* code, reason, scope; arg of the ticket */
     BTH_ACT_USE_OPENED,  /* id = use, gen */
     BTH_ACT_USE_RUN,     /* id = use, bytes */
     BTH_ACT_USE_REFUSED, /* code, reason */
@@ -202,15 +240,18 @@ enum bth_reason {
     BTH_REASON_CANCELLED,   /* ECANCELLED */
     BTH_REASON_IMPOSSIBLE,  /* EBUDGET: not even alone; `bytes` = need */
     BTH_REASON_LOAD_FAILED, /* the model's cause */
-    BTH_REASON_LOST         /* ELOST: the lease is revoked or was given back */
+    BTH_REASON_LOST,        /* ELOST: the lease was given back */
+    BTH_REASON_REVOKED,     /* EREVOKED */
+    BTH_REASON_UPGRADE      /* EUPGRADE: exclusive inside one's own lease */
 };
+#define BTH_N_REASONS 10
 
 struct bth_action {
     enum bth_action_kind kind;
     enum bth_reason reason;
     enum bth_why why;
     int code;
-    uint32_t model;
+    uint32_t scope;
     uint64_t id, gen, op, bytes;
     void *arg;
 };
@@ -227,14 +268,23 @@ void bth_actions_finish(struct bth_actions *a);
 void bth_state_init(struct bth_state *s, const uint64_t *budgets, uint32_t n_devices);
 void bth_state_finish(struct bth_state *s);
 /* Makes a model known; 0 or ENOMEM. */
-int bth_state_add_model(struct bth_state *s, void *arg, uint32_t *out);
+int bth_state_add_model(struct bth_state *s, void *arg, uint32_t family, uint32_t *out);
 
 /* Replaces the contents of `out`. `now` may stand still and is never taken back. */
 void bth_step(struct bth_state *s, const struct bth_event *event, int64_t now,
               struct bth_actions *out);
 
-/* When a TICK is due; BTH_FOREVER: never. */
-int64_t bth_state_next_deadline(const struct bth_state *s);
+/* When a TICK is due for all but tickets, which their owners watch; BTH_FOREVER: never. */
+static inline int64_t bth_state_next_deadline(const struct bth_state *s) {
+    return s->revoke_at;
+}
+
+/* Fewer than `max_concurrent` leases of others are held on it, and no exclusive is held or waited
+ * for by others. A hint: it is true of this moment only. */
+bool bth_state_is_available(const struct bth_state *s, uint32_t scope, uint64_t owner,
+                            uint32_t max_concurrent);
+/* Something that there was when `last_seq` was `seq`: a generation not dead, a lease still HELD. */
+bool bth_state_outlives(const struct bth_state *s, uint64_t seq);
 
 /* What a loader should do next: frees first, then estimates, then loads, oldest first; no load
  * while BTH_LOADS_AT_ONCE are under way. The driver says OP_BEGIN, does it, and says the matching
@@ -249,6 +299,9 @@ struct bth_op {
     void *handle;
 };
 struct bth_op bth_state_next_op(const struct bth_state *s);
+
+/* Whether a model is, or is in, what a lease is on. */
+bool bth_model_in(const struct bth_state *s, uint32_t model, uint32_t scope);
 
 /* Nothing is loaded, loading or being freed. */
 static inline bool bth_state_empty(const struct bth_state *s) {

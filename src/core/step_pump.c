@@ -1,7 +1,10 @@
 /*
- * The only place that grants, loads and evicts. One pass is a fixed point: nothing that it does
- * makes room at once (evicted bytes stay charged until FREE_DONE), and a READY instance is granted
- * to all its waiters in the pass that finds it.
+ * The only place that answers tickets, loads and evicts.
+ *
+ * Queues are answered at once, from the first ticket on, when something about their scope changes
+ * (bth_pump_scope). Bytes are given out in passes over the hungry models, the one with the oldest
+ * ticket first (bth_pump), when something has stirred them. Nothing that a pass does makes room at
+ * once: evicted bytes stay charged until FREE_DONE.
  */
 #include "core/ledger.h"
 #include "core/step_private.h"
@@ -33,20 +36,25 @@ static struct bth_gen *oldest_idle(struct bth_state *s, uint32_t device) {
 /* Marks a set of idle generations with `want` bytes, those used longest ago first and none that the
  * others make superfluous. Marks nothing and says false when all together do not suffice. */
 static bool choose_victims(struct bth_state *s, uint32_t device, uint64_t want) {
-    uint64_t sum = 0;
+    uint64_t sum = 0, idle = 0;
     struct bth_gen *g;
+    for (g = bth_table_next(&s->gens, NULL); g; g = bth_table_next(&s->gens, g)) {
+        idle += is_idle(g, device) ? bth_gen_bytes(g) : 0;
+    }
+    if (idle < want) {
+        return false;
+    }
     while (sum < want && (g = oldest_idle(s, device))) {
         g->victim = true;
         sum += bth_gen_bytes(g);
     }
-    bool enough = sum >= want;
     for (g = bth_table_next(&s->gens, NULL); g; g = bth_table_next(&s->gens, g)) {
-        if (g->victim && (!enough || sum - bth_gen_bytes(g) >= want)) {
+        if (g->victim && sum - bth_gen_bytes(g) >= want) {
             g->victim = false;
             sum -= bth_gen_bytes(g);
         }
     }
-    return enough;
+    return true;
 }
 
 /* Sees that `need` bytes will be there once what is being freed is back. false: it cannot. */
@@ -118,27 +126,7 @@ static void pump_uses(struct bth_state *s, uint64_t pass, struct bth_actions *ou
     }
 }
 
-/* ---- tickets --------------------------------------------------------------------------------*/
-
-static void grant(struct bth_state *s, struct bth_ticket *t, struct bth_gen *g,
-                  struct bth_actions *out) {
-    struct bth_lease_row *l = bth_table_add(&s->leases); /* reserved by ACQUIRE */
-    assert(l && g->inst == BTH_READY && !g->closing);
-    l->arg = t->arg;
-    l->gen = g->id;
-    l->model = t->model;
-    g->leases++;
-    g->used_seq = ++s->last_use;
-    struct bth_model *m = &s->models[t->model];
-    m->leases++;
-    m->used_at = s->now;
-    struct bth_action *a = bth_act(out, BTH_ACT_GRANT);
-    a->id = l->id;
-    a->gen = g->id;
-    a->model = t->model;
-    a->arg = t->arg;
-    bth_ticket_unlink(s, t);
-}
+/* ---- loads ----------------------------------------------------------------------------------*/
 
 /* One load of a model on a device at a time, also across generations. */
 static bool loads_on(const struct bth_state *s, uint32_t model, uint32_t device) {
@@ -153,11 +141,12 @@ static bool loads_on(const struct bth_state *s, uint32_t model, uint32_t device)
 static void start_load(struct bth_state *s, uint32_t model, uint32_t device,
                        struct bth_actions *out) {
     struct bth_model *m = &s->models[model];
-    struct bth_gen *g = bth_table_add(&s->gens); /* reserved by ACQUIRE or UNLOAD */
-    assert(g);
+    struct bth_gen *g = bth_table_add(&s->gens);
     g->model = model;
     g->device = device;
     g->serial = ++m->serial;
+    g->seq = ++s->last_seq;
+    g->revoke_at = BTH_FOREVER;
     g->est = m->est[device];
     g->inst = BTH_RESV;
     g->op = ++s->last_op;
@@ -172,6 +161,9 @@ static void start_load(struct bth_state *s, uint32_t model, uint32_t device,
  * roomiest device, so that younger tickets leave alone what comes free there. */
 static enum bth_why place(struct bth_state *s, uint32_t model, struct bth_actions *out) {
     const struct bth_model *m = &s->models[model];
+    if (s->gens.used == s->gens.capacity) { /* no row until a generation has died */
+        return BTH_WHY_BYTES;
+    }
     int now = -1, later = -1;
     uint64_t most_now = 0, most_later = 0;
     bool allowed[BTH_MAX_DEVICES] = {false};
@@ -216,51 +208,206 @@ static bool fits_somewhere(const struct bth_state *s, const struct bth_model *m)
     return false;
 }
 
-void bth_pump_ticket(struct bth_state *s, struct bth_ticket *t, struct bth_actions *out) {
-    struct bth_model *m = &s->models[t->model];
-    struct bth_gen *g = bth_table_get(&s->gens, m->open);
-    if (g && g->inst == BTH_READY) {
-        grant(s, t, g, out);
-    } else if (s->now >= t->expires) {
+/* ---- tickets --------------------------------------------------------------------------------*/
+
+/* The first ticket of a family's queue that `t` may not overtake. */
+static bool family_is_before(const struct bth_state *s, uint32_t family,
+                             const struct bth_ticket *t) {
+    const struct bth_ticket *x = bth_table_get(&s->tickets, s->families[family].queue.first);
+    return x && x->seq < t->seq;
+}
+
+static bool excludes(const struct bth_scope *scope, uint64_t owner) {
+    return scope->exclusive && (owner == 0 || scope->exclusive_owner != owner);
+}
+
+static bool shared_must_wait(const struct bth_state *s, const struct bth_ticket *t) {
+    const struct bth_model *m = &s->models[t->scope];
+    if (excludes(&m->scope, t->owner) || excludes(&s->families[m->family], t->owner)) {
+        return true;
+    }
+    return t->seq && (family_is_before(s, m->family, t) ||
+                      (t->max_concurrent && m->scope.held >= t->max_concurrent));
+}
+
+/* Nobody else holds or uses it, and nobody older waits for a part of it. */
+static bool exclusive_must_wait(struct bth_state *s, const struct bth_ticket *t) {
+    const struct bth_scope *scope = bth_scope_of(s, t->scope);
+    if (scope->held || scope->uses) {
+        return true;
+    }
+    if (!(t->scope & BTH_FAMILY)) {
+        uint32_t family = s->models[t->scope].family;
+        return s->families[family].exclusive || family_is_before(s, family, t);
+    }
+    for (uint32_t i = 0; i < s->n_models; i++) {
+        const struct bth_ticket *first = bth_table_get(&s->tickets, s->models[i].scope.queue.first);
+        if (first && bth_model_in(s, i, t->scope) && first->seq < t->seq) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Each answers the ticket and says BTH_WHY_NONE, or says why it waits. */
+static enum bth_why wait_or_expire(struct bth_state *s, struct bth_ticket *t, enum bth_why why,
+                                   struct bth_actions *out) {
+    if (s->now < t->expires) {
+        return why;
+    }
+    s->models[t->scope].why = why;
+    bth_ticket_refuse(s, t, BTH_REASON_TIMEOUT, out);
+    return BTH_WHY_NONE;
+}
+
+static enum bth_why pump_exclusive(struct bth_state *s, struct bth_ticket *t,
+                                   struct bth_actions *out) {
+    if (!exclusive_must_wait(s, t)) {
+        bth_grant(s, t, NULL, out);
+        bth_ticket_unlink(s, t);
+    } else if (s->now < t->expires) {
+        return BTH_WHY_LEASE;
+    } else {
         bth_ticket_refuse(s, t, BTH_REASON_TIMEOUT, out);
-    } else if (g) {
-        t->why = BTH_WHY_LOADING;
-    } else if (s->now < m->retry_at) {
+    }
+    return BTH_WHY_NONE;
+}
+
+static enum bth_why pump_shared(struct bth_state *s, struct bth_ticket *t,
+                                struct bth_actions *out) {
+    struct bth_model *m = &s->models[t->scope];
+    struct bth_gen *g = bth_table_get(&s->gens, m->open);
+    if (shared_must_wait(s, t)) {
+        return wait_or_expire(s, t, BTH_WHY_LEASE, out);
+    }
+    if (g && g->inst == BTH_READY) {
+        bth_grant(s, t, g, out);
+        bth_ticket_unlink(s, t);
+        return BTH_WHY_NONE;
+    }
+    if (g || s->now >= t->expires) {
+        return wait_or_expire(s, t, g ? BTH_WHY_LOADING : BTH_WHY_ESTIMATE, out);
+    }
+    if (s->now < m->retry_at) {
         bth_ticket_refuse(s, t, BTH_REASON_LOAD_FAILED, out);
-    } else if (m->est_state != BTH_EST_KNOWN) {
-        t->why = BTH_WHY_ESTIMATE;
+        return BTH_WHY_NONE;
+    }
+    if (m->est_state != BTH_EST_KNOWN) {
         if (m->est_state == BTH_EST_NONE) {
             m->est_state = BTH_EST_ASKED;
             m->est_started = false;
             m->est_op = ++s->last_op;
             bth_act_work(out, m->est_op);
         }
-    } else if (!fits_somewhere(s, m)) {
+        return BTH_WHY_ESTIMATE;
+    }
+    if (!fits_somewhere(s, m)) {
         bth_ticket_refuse(s, t, BTH_REASON_IMPOSSIBLE, out);
+        return BTH_WHY_NONE;
+    }
+    /* Bytes are given out in a pass only, where the older have had their turn. */
+    if (s->turn != t->scope + 1) {
+        return BTH_WHY_BYTES;
+    }
+    s->turn = 0;
+    return place(s, t->scope, out);
+}
+
+/* Puts a model into the list of the hungry by the age `hunger` of its first ticket, or out of it.
+ */
+static void set_hungry(struct bth_state *s, uint32_t model, bool hungry, uint64_t hunger) {
+    struct bth_model *m = &s->models[model];
+    if (m->hungry) {
+        *(m->previous ? &s->models[m->previous - 1].next : &s->hungriest) = m->next;
+        *(m->next ? &s->models[m->next - 1].previous : &s->least_hungry) = m->previous;
+    }
+    m->hungry = hungry;
+    m->hunger = hunger;
+    s->stirred = true;
+    if (!hungry) {
+        return;
+    }
+    m->previous = s->least_hungry;
+    m->next = 0;
+    while (m->previous && s->models[m->previous - 1].hunger > hunger) {
+        m->next = m->previous;
+        m->previous = s->models[m->previous - 1].previous;
+    }
+    *(m->previous ? &s->models[m->previous - 1].next : &s->hungriest) = model + 1;
+    *(m->next ? &s->models[m->next - 1].previous : &s->least_hungry) = model + 1;
+}
+
+static void pump_model(struct bth_state *s, uint32_t model, struct bth_actions *out) {
+    struct bth_model *m = &s->models[model];
+    enum bth_why why = BTH_WHY_NONE;
+    struct bth_ticket *t = bth_table_get(&s->tickets, m->scope.queue.first);
+    while (t) {
+        why = t->exclusive ? pump_exclusive(s, t, out) : pump_shared(s, t, out);
+        if (why != BTH_WHY_NONE) {
+            break;
+        }
+        t = bth_table_get(&s->tickets, m->scope.queue.first);
+    }
+    m->why = why;
+    bool hungry = why == BTH_WHY_BYTES;
+    if (hungry != m->hungry || (hungry && m->hunger != t->seq)) {
+        set_hungry(s, model, hungry, hungry ? t->seq : 0);
+    }
+}
+
+/* true: somebody was answered. */
+static bool pump_family(struct bth_state *s, uint32_t family, struct bth_actions *out) {
+    struct bth_scope *scope = &s->families[family];
+    bool any = false;
+    struct bth_ticket *t = bth_table_get(&s->tickets, scope->queue.first);
+    while (t && pump_exclusive(s, t, out) == BTH_WHY_NONE) {
+        any = true;
+        t = bth_table_get(&s->tickets, scope->queue.first);
+    }
+    return any;
+}
+
+static void pump_models(struct bth_state *s, uint32_t family, struct bth_actions *out) {
+    for (uint32_t i = 0; i < s->n_models; i++) {
+        if (s->models[i].family == family) {
+            pump_model(s, i, out);
+        }
+    }
+}
+
+void bth_pump_scope(struct bth_state *s, uint32_t scope, struct bth_actions *out) {
+    uint32_t family = scope & ~BTH_FAMILY;
+    if (scope & BTH_FAMILY) {
+        pump_models(s, family, out);
     } else {
-        t->why = place(s, t->model, out);
+        family = s->models[scope].family;
+        pump_model(s, scope, out);
+    }
+    while (pump_family(s, family, out)) {
+        pump_models(s, family, out);
+    }
+}
+
+void bth_pump_all(struct bth_state *s, struct bth_actions *out) {
+    for (uint32_t i = 0; i < BTH_MAX_FAMILIES; i++) {
+        bth_pump_scope(s, BTH_FAMILY | i, out);
     }
 }
 
 void bth_pump(struct bth_state *s, struct bth_actions *out) {
-    uint64_t pass = ++s->last_pass;
-    for (uint32_t i = 0; i < s->n_devices; i++) {
-        s->devices[i].earmark = 0;
-    }
-    pump_uses(s, pass, out);
-    for (uint64_t id = s->queue.first; id;) {
-        struct bth_ticket *t = bth_table_get(&s->tickets, id);
-        struct bth_model *m = &s->models[t->model];
-        id = t->next;
-        if (m->pass == pass && s->now < t->expires) {
-            t->why = m->pass_why; /* as for the older ticket of the same model */
-            continue;
+    while (s->stirred) {
+        s->stirred = false;
+        uint64_t pass = ++s->last_pass;
+        for (uint32_t i = 0; i < s->n_devices; i++) {
+            s->devices[i].earmark = 0;
         }
-        uint64_t self = t->id;
-        bth_pump_ticket(s, t, out);
-        if (bth_table_get(&s->tickets, self)) {
-            m->pass = pass;
-            m->pass_why = t->why;
+        pump_uses(s, pass, out);
+        for (uint32_t i = s->hungriest; i && !s->stirred;) {
+            uint32_t model = i - 1;
+            i = s->models[model].next;
+            s->turn = model + 1;
+            bth_pump_scope(s, model, out);
+            s->turn = 0;
         }
     }
 }

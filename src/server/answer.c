@@ -15,6 +15,7 @@ int bth_error_status(int code) {
         return 404;
     case BERTH_EBUSY:
     case BERTH_ESTATE:
+    case BERTH_EUPGRADE:
         return 409;
     case BERTH_ETOOLARGE:
         return 413;
@@ -25,6 +26,7 @@ int bth_error_status(int code) {
     case BERTH_ESHUTDOWN:
     case BERTH_ECANCELLED:
     case BERTH_ELOST:
+    case BERTH_EREVOKED:
         return 503;
     case BERTH_ETIMEDOUT:
         return 504;

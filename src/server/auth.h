@@ -1,8 +1,8 @@
 /*
  * server/auth.h - API keys, and names that a request may call this server by.
  *
- * The key file holds one key a line, or `name key`; blank lines and lines that begin with # are
- * skipped. Constant after bth_auth_init; any thread.
+ * The key file holds one key of 16 to 512 characters a line, or `name key`; blank lines and lines
+ * that begin with # are skipped. Constant after bth_auth_init; any thread.
  */
 #ifndef BTH_AUTH_H
 #define BTH_AUTH_H

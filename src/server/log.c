@@ -2,7 +2,6 @@
 
 #include "server/json_text.h"
 #include <errno.h>
-#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -114,7 +113,8 @@ void bth_log_request(const struct bth_log *log, enum bth_log_level level,
     bth_json_put_string(&line, "path", r->path);
     bth_json_put_int(&line, "status", r->status);
     bth_json_put_bool(&line, "sent", r->sent);
-    bth_json_put_number(&line, "ms", round(r->ms * 1000) / 1000);
+    bth_json_key(&line, "ms");
+    bth_str_printf(&line, "%.3f", r->ms);
     bth_json_put_uint(&line, "bytes", r->bytes);
     bth_json_put_string(&line, "caller", r->caller);
     bth_json_put_string(&line, "model", *r->model ? r->model : NULL);

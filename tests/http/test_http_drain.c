@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -116,6 +117,7 @@ static pid_t spawn(const char *const args[], int listen_fd, const char *notify) 
     CHECK(pid >= 0);
     if (pid == 0) {
         char text[32];
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves nobody behind */
         if (listen_fd >= 0) {
             dup2(listen_fd, 3);
             fcntl(3, F_SETFD, 0);

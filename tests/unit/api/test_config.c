@@ -250,10 +250,29 @@ static void finding(const struct test_dir *dir) {
     CHECK(remove(file) == 0);
 }
 
+static void devices(void) {
+    struct bth_config c = good("device: cuda:1\nprecision: exact\n"
+                               "devices: {cuda: {memory: 20GiB}, cpu: {threads: 3}}\n");
+    CHECK_STR(c.device, "cuda:1");
+    CHECK_STR(c.precision, "exact");
+    CHECK_INT(c.gpu_memory_bytes, 20LL << 30);
+    CHECK_INT(c.threads, 3);
+    CHECK_INT(c.cpu_memory_bytes, 0);
+    bth_config_finish(&c);
+    c = good("models: {}\n");
+    CHECK(!c.device && !c.precision && !c.gpu_memory_bytes);
+    bth_config_finish(&c);
+    bad("devices: {tpu: {memory: 1GiB}}\n", "1:11", "cpu and cuda are known");
+    bad("devices: {cuda: {threads: 1}}\n", "1:18", "a GPU has memory, not threads");
+    bad("device: [cuda]\n", "1:9", "");
+    bad("precision: exact\nprecision: fast\n", "2:1", "precision");
+}
+
 int main(void) {
     struct test_dir dir;
     test_dir_open(&dir);
     whole();
+    devices();
     sizes();
     refusals();
     limits();

@@ -396,7 +396,7 @@ static void test_close(void) {
     pthread_join(ender, NULL);
     CHECK_INT(f.device.bytes, 0);
     struct request late = {.use.granted = on_granted};
-    CHECK_INT(bth_use_open(lease, &late.use, &err), BERTH_ELOST);
+    CHECK_INT(bth_use_open(lease, &late.use, &err), BERTH_EREVOKED);
     bth_manager_destroy(f.m);
     bth_lease_release(lease); /* valid for this only */
     CHECK_INT(f.device.live, 0);

@@ -1,0 +1,338 @@
+/* Leases: names, acquiring, releasing, waiting for a chance, cleaning up. */
+#include "core/manager_private.h"
+
+#include "base/fs.h"
+#include <stdio.h>
+#include <string.h>
+
+/* ---- names ----------------------------------------------------------------------------------*/
+
+/* A path nobody has named yet becomes a model. */
+static int register_path(struct bth_manager *m, const char *path, uint32_t *out,
+                         struct berth_error *err) BTH_TSA(no_thread_safety_analysis) {
+    char *real;
+    const struct berth_engine_ops *ops;
+    int rc = bth_registry_probe(&m->registry, path, &real, &ops, err); /* reads constants only */
+    if (rc < 0) {
+        return rc;
+    }
+    core_lock(m);
+    int64_t known = bth_registry_find_real(&m->registry, real);
+    if (known >= 0) {
+        *out = (uint32_t)known;
+    } else {
+        rc = bth_registry_add_path(&m->registry, path, real, ops, err);
+        if (rc == 0 && bth_manager_count_model(m, out) < 0) {
+            bth_registry_pop(&m->registry);
+            rc = bth_error_nomem(err);
+        }
+    }
+    core_unlock(m);
+    bth_free(real);
+    return rc;
+}
+
+/* Registry and state count models alike: an entry's index is the model's. */
+int bth_manager_resolve(struct bth_manager *m, const char *name, uint32_t *out,
+                        const struct bth_entry **out_entry, struct berth_error *err) {
+    core_lock(m);
+    int64_t i = bth_registry_find(&m->registry, name);
+    core_unlock(m);
+    int rc = 0;
+    if (i >= 0) {
+        *out = (uint32_t)i;
+    } else if (bth_is_file(name) || bth_is_dir(name)) {
+        rc = register_path(m, name, out, err);
+    } else {
+        core_lock(m);
+        rc = bth_registry_unknown(&m->registry, name, err);
+        core_unlock(m);
+    }
+    if (rc == 0) {
+        core_lock(m);
+        *out_entry = m->registry.entries[*out];
+        core_unlock(m);
+    }
+    return rc;
+}
+
+const struct berth_engine_ops *bth_manager_engine(struct bth_manager *m, const char *name,
+                                                  struct berth_error *err) {
+    uint32_t model;
+    const struct bth_entry *entry = NULL;
+    return bth_manager_resolve(m, name, &model, &entry, err) < 0 ? NULL : entry->ops;
+}
+
+/* A model, or for exclusive leases and questions a family. */
+static int resolve_scope(struct bth_manager *m, const char *name, bool families, uint32_t *out,
+                         const char **out_name, struct berth_error *err) EXCLUDES(core) {
+    const struct bth_registry *r = &m->registry; /* its engines are constant */
+    for (uint32_t i = 0; families && i < r->n_engines; i++) {
+        if (strcmp(r->engines[i]->family, name) == 0) {
+            *out = BTH_FAMILY | i;
+            *out_name = r->engines[i]->family;
+            return 0;
+        }
+    }
+    const struct bth_entry *entry = NULL;
+    int rc = bth_manager_resolve(m, name, out, &entry, err);
+    if (rc == 0) {
+        *out_name = entry->name;
+    }
+    return rc;
+}
+
+/* ---- leases ---------------------------------------------------------------------------------*/
+
+struct bth_lease *bth_lease_create(struct bth_manager *m, const char *name,
+                                   const struct bth_ask *ask) {
+    struct bth_lease *lease = bth_calloc(1, sizeof(*lease));
+    char *copy = bth_strdup(ask->tag ? ask->tag : "");
+    if (!lease || !copy) {
+        bth_free(copy);
+        bth_free(lease);
+        return NULL;
+    }
+    lease->manager = m;
+    lease->name = name;
+    lease->tag = copy;
+    lease->exclusive = ask->exclusive;
+    lease->device = -1;
+    return lease;
+}
+
+void bth_lease_free(struct bth_lease *lease) {
+    if (lease) {
+        bth_free(lease->tag);
+        bth_free(lease);
+    }
+}
+
+void bth_lease_queued_locked(const struct bth_action *a) {
+    struct bth_lease *lease = a->arg;
+    *(lease->async ? &lease->async->ticket : &lease->waiter->ticket) = a->id;
+}
+
+void bth_lease_answer_locked(struct bth_manager *m, const struct bth_action *a) {
+    struct bth_lease *lease = a->arg;
+    if (!lease) {
+        return; /* UNLOAD and CLEANUP: the caller looks itself */
+    }
+    if (a->kind == BTH_ACT_GRANT) {
+        const struct bth_gen *g = bth_table_get(&m->state.gens, a->gen);
+        lease->id = a->id;
+        lease->device = g ? (int)g->device : -1;
+        m->refs++; /* the lease's */
+    }
+    if (lease->async) {
+        bth_acquire_answer_locked(m, lease, a);
+        return;
+    }
+    struct bth_waiter *w = lease->waiter;
+    w->rc = a->kind == BTH_ACT_GRANT ? 0 : bth_manager_refusal_locked(m, a, &w->error);
+    lease->waiter = NULL;
+    w->done = true;
+    bth_cond_signal(&w->cond);
+}
+
+struct bth_event bth_ask_event(const struct bth_ask *ask, uint32_t scope, struct bth_lease *lease) {
+    return (struct bth_event){.kind = BTH_EV_ACQUIRE,
+                              .scope = scope,
+                              .exclusive = ask->exclusive,
+                              .max_concurrent = ask->max_concurrent,
+                              .owner = ask->owner,
+                              .expires = ask->deadline,
+                              .arg = lease};
+}
+
+/* The step decides: whoever is granted at the last moment has been granted. */
+static void wait_for_answer(struct bth_manager *m, const struct bth_event *event,
+                            struct bth_waiter *w) EXCLUDES(core) {
+    core_lock(m);
+    m->refs++; /* this call's: the manager may be destroyed while we wake up */
+    bth_manager_step_locked(m, event);
+    if (m->actions.n == 0) {
+        w->done = true;
+        w->rc = bth_error_nomem(&w->error);
+    }
+    while (!w->done) {
+        if (!bth_cond_wait(&w->cond, &m->lock, event->expires)) {
+            bth_manager_step_locked(m, &(struct bth_event){.kind = BTH_EV_TICK, .id = w->ticket});
+        }
+    }
+    bth_manager_leave_unref(m);
+}
+
+int bth_manager_lease(struct bth_manager *m, const char *name, const struct bth_ask *ask,
+                      struct bth_lease **out, struct berth_error *err) {
+    uint32_t scope;
+    const char *full = NULL;
+    int rc = resolve_scope(m, name, ask->exclusive, &scope, &full, err);
+    if (rc < 0) {
+        return rc;
+    }
+    struct bth_lease *lease = bth_lease_create(m, full, ask);
+    if (!lease) {
+        return bth_error_nomem(err);
+    }
+    struct bth_waiter w = {.done = false};
+    const struct bth_event event = bth_ask_event(ask, scope, lease);
+    lease->waiter = &w;
+    bth_cond_init(&w.cond);
+    wait_for_answer(m, &event, &w);
+    bth_cond_finish(&w.cond);
+    if (w.rc < 0) {
+        bth_lease_free(lease);
+        return bth_error_copy(err, &w.error);
+    }
+    *out = lease;
+    return 0;
+}
+
+int bth_manager_acquire(struct bth_manager *m, const char *name, const char *tag, int64_t deadline,
+                        struct bth_lease **out, struct berth_error *err) {
+    const struct bth_ask ask = {.tag = tag, .deadline = deadline};
+    return bth_manager_lease(m, name, &ask, out, err);
+}
+
+void bth_lease_release(struct bth_lease *lease) {
+    if (!lease) {
+        return;
+    }
+    struct bth_manager *m = lease->manager;
+    core_lock(m);
+    bth_manager_step_locked(m, &(struct bth_event){.kind = BTH_EV_RELEASE, .id = lease->id});
+    bth_manager_leave_unref(m);
+    bth_lease_free(lease);
+}
+
+const char *bth_lease_name(const struct bth_lease *lease) {
+    return lease->name;
+}
+
+int bth_lease_device(const struct bth_lease *lease) {
+    return lease->device;
+}
+
+bool bth_lease_is_revoked(const struct bth_lease *lease) {
+    return atomic_load_explicit(&lease->revoked, memory_order_relaxed);
+}
+
+/* ---- owners, chances, usage -----------------------------------------------------------------*/
+
+uint64_t bth_manager_owner(struct bth_manager *m) {
+    return 1 + atomic_fetch_add_explicit(&m->owners, 1, memory_order_relaxed);
+}
+
+int bth_manager_wait_available(struct bth_manager *m, const char *name, const struct bth_ask *ask,
+                               struct berth_error *err) {
+    uint32_t scope;
+    const char *full = NULL;
+    int rc = resolve_scope(m, name, true, &scope, &full, err);
+    if (rc < 0) {
+        return rc;
+    }
+    core_lock(m);
+    m->refs++;
+    m->watchers++;
+    bool there, in_time = true;
+    while (!(there = bth_state_is_available(&m->state, scope, ask->owner, ask->max_concurrent)) &&
+           in_time && !m->state.closing) {
+        in_time = bth_cond_wait(&m->changed, &m->lock, ask->deadline);
+    }
+    m->watchers--;
+    if (m->state.closing) {
+        rc = bth_error(err, BERTH_ESHUTDOWN, "%s: closing, no new leases are given", full);
+    } else if (!there) {
+        rc = bth_error(err, BERTH_ETIMEDOUT,
+                       "%s: others held as many leases as that, or an exclusive, until the time "
+                       "was up; try again or wait longer",
+                       full);
+    }
+    bth_manager_leave_unref(m);
+    return rc;
+}
+
+void bth_manager_usage(struct bth_manager *m, struct berth_usage *out) {
+    *out = (struct berth_usage){.n_families = (uint32_t)m->registry.n_engines};
+    core_lock(m);
+    snprintf(out->device, sizeof(out->device), "%s", m->devices[0]->name);
+    for (uint32_t i = 0; i < out->n_families; i++) {
+        snprintf(out->families[i].family, sizeof(out->families[i].family), "%s",
+                 m->registry.engines[i]->family);
+        out->families[i].leases = m->state.families[i].held;
+    }
+    const struct bth_table *gens = &m->state.gens;
+    for (struct bth_gen *g = bth_table_next(gens, NULL); g; g = bth_table_next(gens, g)) {
+        out->families[m->state.models[g->model].family].ready |= g->inst == BTH_READY;
+    }
+    core_unlock(m);
+}
+
+/* ---- clean-up -------------------------------------------------------------------------------*/
+
+static uint64_t charged_locked(const struct bth_manager *m) REQUIRES(core) {
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < m->n_devices; i++) {
+        const struct bth_ledger *d = &m->state.devices[i];
+        sum += d->reserved + d->committed + d->freeing + d->residual;
+    }
+    return sum;
+}
+
+/* Of those that there were at `seq`: */
+static uint64_t gens_locked(const struct bth_manager *m, uint64_t seq) REQUIRES(core) {
+    const struct bth_table *gens = &m->state.gens;
+    uint64_t n = 0;
+    for (struct bth_gen *g = bth_table_next(gens, NULL); g; g = bth_table_next(gens, g)) {
+        n += g->seq <= seq;
+    }
+    return n;
+}
+
+static uint64_t held_locked(const struct bth_manager *m, uint64_t seq) REQUIRES(core) {
+    const struct bth_table *leases = &m->state.leases;
+    uint64_t n = 0;
+    struct bth_lease_row *l;
+    for (l = bth_table_next(leases, NULL); l; l = bth_table_next(leases, l)) {
+        n += l->state == BTH_LEASE_HELD && l->seq <= seq;
+    }
+    return n;
+}
+
+/* Until all that there was at `seq` has gone, or `end`. */
+static void wait_for_end_locked(struct bth_manager *m, uint64_t seq, int64_t end) REQUIRES(core) {
+    m->watchers++;
+    while (bth_state_outlives(&m->state, seq) && bth_now() < end) {
+        int64_t due = bth_state_next_deadline(&m->state);
+        if (!bth_cond_wait(&m->changed, &m->lock, BTH_MIN(due, end))) {
+            bth_manager_step_locked(m, &(struct bth_event){.kind = BTH_EV_TICK});
+        }
+    }
+    m->watchers--;
+}
+
+int bth_manager_cleanup(struct bth_manager *m, uint64_t owner, int64_t deadline,
+                        struct berth_cleanup_report *out, struct berth_error *err) {
+    const int64_t end = deadline == BTH_FOREVER ? deadline : deadline + BTH_REVOKE_GRACE_NS;
+    int rc = 0;
+    core_lock(m);
+    m->refs++;
+    const uint64_t seq = m->state.last_seq, gens = gens_locked(m, seq), before = m->revocations;
+    *out = (struct berth_cleanup_report){.bytes_before = charged_locked(m)};
+    bth_manager_step_locked(
+        m, &(struct bth_event){.kind = BTH_EV_CLEANUP, .owner = owner, .expires = deadline});
+    if (m->actions.n > 0 && m->actions.items[0].reason == BTH_REASON_MEMORY) {
+        rc = bth_error_nomem(err);
+    } else {
+        const uint64_t own = m->revocations;
+        out->leases_waited_for = held_locked(m, seq);
+        wait_for_end_locked(m, seq, end);
+        out->forced = m->revocations > own;
+        out->leases_revoked = m->revocations - before;
+        out->models_unloaded = gens - gens_locked(m, seq);
+        out->bytes_after = charged_locked(m);
+    }
+    bth_manager_leave_unref(m);
+    return rc;
+}
