@@ -113,6 +113,27 @@ struct berth_acquire_options {
 int berth_acquire(struct berth *b, const char *model, const struct berth_acquire_options *options,
                   struct berth_lease **out, struct berth_error *err);
 
+/* A place in the queue for a lease, for callers who have other things to look after while they
+ * wait: signals, an event loop. */
+struct berth_ticket;
+
+/* Asks for a lease as berth_acquire does, without waiting; wait_ms is not looked at. On success
+ * *out must be given back with berth_ticket_free. ENOTFOUND, EFORMAT, EINVAL, ENOMEM at once, all
+ * else from berth_ticket_wait. A path that is not known yet is looked into. */
+int berth_acquire_start(struct berth *b, const char *model,
+                        const struct berth_acquire_options *options, struct berth_ticket **out,
+                        struct berth_error *err);
+
+/* Takes the lease once it is granted. May be called again and again: the place in the queue is kept
+ * meanwhile. ETIMEDOUT: not yet. ESTATE: taken already. Else why there is none, as berth_acquire.
+ * May wait. */
+int berth_ticket_wait(struct berth_ticket *ticket, int64_t timeout_ms, struct berth_lease **out,
+                      struct berth_error *err);
+
+/* Leaves the queue, or gives a lease back that was granted and not taken. NULL is allowed. Does not
+ * wait. */
+void berth_ticket_free(struct berth_ticket *ticket);
+
 /* An owner that nobody has had in this manager. Never 0, unless `b` is not valid. */
 uint64_t berth_owner_new(struct berth *b);
 

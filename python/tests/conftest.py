@@ -44,6 +44,12 @@ def _configure() -> None:
 
 _configure()
 
+
+
+def pytest_unconfigure() -> None:
+    _folder.cleanup()
+
+
 import berth  # noqa: E402  (reads BERTH_CONFIG later, but nobody should have to know)
 
 

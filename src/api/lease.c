@@ -9,17 +9,9 @@
 #include <stdio.h>
 #include <unistd.h>
 
-BTH_EXPORT int berth_acquire(struct berth *b, const char *model,
-                             const struct berth_acquire_options *options, struct berth_lease **out,
-                             struct berth_error *err) {
+int bth_read_ask(const struct berth_acquire_options *options, struct bth_ask *out,
+                 struct berth_error *err) {
     struct berth_acquire_options o = BERTH_ACQUIRE_INIT;
-    if (!b || !model || !out) {
-        return bth_error(err, BERTH_EINVAL, "berth_acquire needs a manager, a model and `out`");
-    }
-    int rc = bth_check_pid(b->pid, err);
-    if (rc < 0) {
-        return rc;
-    }
     if (options && options->struct_size < sizeof(options->struct_size)) {
         return bth_error(err, BERTH_EINVAL, "berth_acquire needs options of BERTH_ACQUIRE_INIT");
     }
@@ -29,26 +21,47 @@ BTH_EXPORT int berth_acquire(struct berth *b, const char *model,
     if (o.mode != BERTH_SHARED && o.mode != BERTH_EXCLUSIVE) {
         return bth_error(err, BERTH_EINVAL, "berth_acquire: mode is BERTH_SHARED or _EXCLUSIVE");
     }
+    *out = (struct bth_ask){.tag = o.tag,
+                            .deadline = bth_deadline(bth_now(), o.wait_ms),
+                            .exclusive = o.mode == BERTH_EXCLUSIVE,
+                            .max_concurrent = o.max_concurrent,
+                            .owner = o.owner};
+    return 0;
+}
+
+void bth_lease_bind(struct berth_lease *handle, struct bth_lease *lease,
+                    struct bth_sched *const *scheds) {
+    const int device = bth_lease_device(lease);
+    handle->pid = getpid();
+    handle->lease = lease;
+    if (device >= 0) { /* an exclusive lease runs nothing */
+        handle->sched = scheds[device];
+        bth_sched_ref(handle->sched);
+    }
+}
+
+BTH_EXPORT int berth_acquire(struct berth *b, const char *model,
+                             const struct berth_acquire_options *options, struct berth_lease **out,
+                             struct berth_error *err) {
+    if (!b || !model || !out) {
+        return bth_error(err, BERTH_EINVAL, "berth_acquire needs a manager, a model and `out`");
+    }
+    struct bth_ask ask;
+    int rc = bth_check_pid(b->pid, err);
+    rc = rc < 0 ? rc : bth_read_ask(options, &ask, err);
+    if (rc < 0) {
+        return rc;
+    }
     struct berth_lease *lease = bth_calloc(1, sizeof(*lease));
     if (!lease) {
         return bth_error_nomem(err);
     }
-    const struct bth_ask ask = {.tag = o.tag,
-                                .deadline = bth_deadline(bth_now(), o.wait_ms),
-                                .exclusive = o.mode == BERTH_EXCLUSIVE,
-                                .max_concurrent = o.max_concurrent,
-                                .owner = o.owner};
     rc = bth_manager_lease(b->manager, model, &ask, &lease->lease, err);
     if (rc < 0) {
         bth_free(lease);
         return rc;
     }
-    lease->pid = b->pid;
-    const int device = bth_lease_device(lease->lease);
-    if (device >= 0) { /* an exclusive lease runs nothing */
-        lease->sched = b->scheds[device];
-        bth_sched_ref(lease->sched);
-    }
+    bth_lease_bind(lease, lease->lease, b->scheds);
     *out = lease;
     return 0;
 }
