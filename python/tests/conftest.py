@@ -45,7 +45,6 @@ def _configure() -> None:
 _configure()
 
 
-
 def pytest_unconfigure() -> None:
     _folder.cleanup()
 

@@ -73,15 +73,25 @@ def test_ones_own_are_not_waited_for(manager):
             assert again.transcribe(b"x")["text"] == "x"
 
 
-def test_newcomers_wait_for_the_next_generation(manager, pool):
+def test_newcomers_get_the_next_generation(manager, pool):
+    """They neither use what is being drained nor hold the clean-up up."""
+
+    def newcomer():
+        with manager.get_whisper_model_safe() as model:
+            return model.transcribe(b"new")["text"], leave.wait(10)
+
+    leave = threading.Event()
     with Holder(manager.get_whisper_model_safe()):
         c = pool.submit(manager.cleanup_all_models, 30)
         time.sleep(0.1)
-        f = pool.submit(lambda: manager.get_whisper_model().transcribe(b"new")["text"])
+        f = pool.submit(newcomer)
         time.sleep(0.2)
-        assert not f.done() and not c.done()
-    assert f.result(10) == "new"
-    c.result(10)
+        assert not c.done()
+    report = c.result(10)
+    assert not report.forced and report.leases_waited_for == 1
+    assert manager.get_model_usage_stats()["models_loaded"]["whisper"]
+    leave.set()
+    assert f.result(10) == ("new", True)
 
 
 def test_trim_while_in_use(manager, sound: Sound):
