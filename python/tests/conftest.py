@@ -75,12 +75,12 @@ def sound(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> So
         return Sound(b"toy:sleep=0.3", b"toy:sleep=60", "toy:sleep")
     if not REAL:
         pytest.skip("BERTH_SAMPLE names no model")
-    file = SPEECH / "cards/001.wav"
+    file = SPEECH / "librivox/sense_and_sensibility_01_austen_64kb-0880.wav"
     if not file.exists():
         pytest.skip("pocketsphinx-testdata is not installed")
     monkeypatch.setenv("BERTH_WHISPER_MODEL", "whisper/real")
     speech = SPEECH / "librivox/sense_and_sensibility_01_austen_64kb-0870.wav"
-    return Sound(str(file), str(_repeat(speech, FOLDER / "long.wav", 40)), "clubs")
+    return Sound(str(file), str(_repeat(speech, FOLDER / "long.wav", 40)), "disposed young man")
 
 
 @pytest.fixture

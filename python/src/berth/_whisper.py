@@ -49,7 +49,7 @@ def _result(item: n.Item) -> dict[str, Any]:
 
 def _samples(audio: Any) -> bytes:
     """A copy of an array of f32 at 16 kHz; numpy's, torch's, or anything with a buffer."""
-    if hasattr(audio, "detach"):
+    if hasattr(audio, "detach") and hasattr(audio, "cpu"):
         audio = audio.detach().cpu().numpy()
     try:
         view = memoryview(audio)
