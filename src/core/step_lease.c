@@ -196,6 +196,7 @@ void bth_on_acquire(struct bth_state *s, const struct bth_event *e, struct bth_a
     bool inside = is_inside(bth_scope_of(s, e->scope), e->owner) ||
                   is_inside(family_of(s, e->scope), e->owner);
     if (answer_holder(s, e, inside, out)) {
+        bth_pump_scope(s, e->scope, out); /* one more that the first there may wait for */
         return;
     }
     uint64_t id = enqueue(s, e, inside)->id;
@@ -272,6 +273,7 @@ static void revoke_due(struct bth_state *s, struct bth_actions *out) {
         }
     }
     s->revoke_at = BTH_FOREVER;
+    s->stirred = true;
     struct bth_lease_row *l;
     for (l = bth_table_next(&s->leases, NULL); l; l = bth_table_next(&s->leases, l)) {
         if (l->state != BTH_LEASE_HELD) {
@@ -309,7 +311,6 @@ static void drain(struct bth_state *s, uint64_t owner, int64_t at, struct bth_ac
     }
     revoke_due(s, out);
     bth_pump_all(s, out);
-    s->stirred = true;
 }
 
 void bth_on_cleanup(struct bth_state *s, const struct bth_event *e, struct bth_actions *out) {

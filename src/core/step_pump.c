@@ -306,7 +306,7 @@ static enum bth_why pump_shared(struct bth_state *s, struct bth_ticket *t,
         return BTH_WHY_NONE;
     }
     /* Bytes are given out in a pass only, where the older have had their turn. */
-    if (s->turn != t->scope + 1) {
+    if (s->turn != t->scope + 1 || m->hunger != t->seq) {
         return BTH_WHY_BYTES;
     }
     s->turn = 0;

@@ -16,6 +16,9 @@
 
 enum {
     MAX_MODELS = 6,
+    N_FAMILIES = 2,
+    MAX_OWNERS = 6,
+    MAX_SWEEPS = 16,
     MAX_CLIENTS = 24,
     MAX_USES = 32,
     MAX_OPS = BTH_LOADERS,
@@ -26,16 +29,28 @@ enum {
 enum client_state { ABSENT, WAITING, HOLDING, REVOKED };
 struct client {
     enum client_state state;
-    uint32_t model;
+    uint32_t scope;
+    bool exclusive;
+    uint32_t max_concurrent;
+    uint64_t owner;
     uint64_t id; /* of the ticket, then of the lease */
-    uint64_t gen, order;
+    uint64_t gen;
+    uint64_t order;   /* of asking; 0: from inside his own exclusive */
+    uint64_t granted; /* order of the grant */
     int64_t expires;
+};
+
+/* A clean-up: what was granted until then is gone when its time is over. */
+struct sweep {
+    uint64_t granted;
+    int64_t deadline;
 };
 
 enum use_state { UNUSED, OPENED, ASKED, RUNNING, ENDING, REFUSED };
 struct use {
     enum use_state state;
-    uint64_t id, gen, bytes;
+    uint32_t model;
+    uint64_t id, gen, bytes, owner;
 };
 
 /* What a loader has in hand; a loaded instance is known by its index, which is its handle. */
@@ -63,12 +78,17 @@ enum mutant {
     LOST_WAKEUP,
     OVERBOOKED,
     KEPT_REVOKED,
+    FORGOTTEN_EXCLUSIVE,
+    BARGED,
+    KEPT_LEASE,
+    STUCK_EXCLUSIVE,
     N_MUTANTS
 };
 static const char *const mutant_names[N_MUTANTS] = {
-    "none",        "lost grant",   "double grant",  "leaked byte", "early free",
-    "revived",     "miscounted",   "late time-out", "overtaken",   "grant unloaded",
-    "freed twice", "lost wake-up", "overbooked",    "kept revoked"};
+    "none",        "lost grant",   "double grant",   "leaked byte",  "early free",
+    "revived",     "miscounted",   "late time-out",  "overtaken",    "grant unloaded",
+    "freed twice", "lost wake-up", "overbooked",     "kept revoked", "forgotten exclusive",
+    "barged",      "kept lease",   "stuck exclusive"};
 
 struct world {
     struct bth_state state;
@@ -77,6 +97,8 @@ struct world {
     int64_t now;
     uint64_t size[MAX_MODELS], spare[MAX_MODELS], session[MAX_MODELS];
     struct client clients[MAX_CLIENTS];
+    struct sweep sweeps[MAX_SWEEPS];
+    size_t n_sweeps;
     struct use uses[MAX_USES];
     struct job jobs[MAX_OPS];
     size_t n_jobs;
@@ -86,7 +108,9 @@ struct world {
     uint64_t old_gens[MAX_INSTANCES]; /* generations that have died */
     size_t n_old;
     bool faults;
-    uint64_t unloads; /* one in so many events */
+    uint64_t exclusives; /* one in so many acquires */
+    uint64_t cleanups;   /* one in so many events */
+    uint64_t unloads;    /* one in so many events */
     enum mutant mutant;
     bool spoilt;
     int last_event;
@@ -94,8 +118,8 @@ struct world {
     jmp_buf out;
 };
 
-static uint64_t seen_events[BTH_N_EVENTS], seen_reasons[8], seen_evictions, seen_waits,
-    seen_actions[16];
+static uint64_t seen_events[BTH_N_EVENTS], seen_reasons[BTH_N_REASONS], seen_evictions, seen_waits,
+    seen_inside, seen_exclusives, seen_sweeps, seen_blocked, seen_actions[16];
 
 static void broken(struct world *w, const char *fmt, ...) {
     va_list args;
@@ -177,17 +201,52 @@ static void check_generations(struct world *w) {
     }
 }
 
+static uint32_t family_of(const struct world *w, uint32_t scope) {
+    return scope & BTH_FAMILY ? scope : BTH_FAMILY | w->state.models[scope].family;
+}
+static bool overlap(const struct world *w, uint32_t a, uint32_t b) {
+    return a == b || a == family_of(w, b) || b == family_of(w, a);
+}
+static bool same_owner(uint64_t a, uint64_t b) {
+    return a && a == b;
+}
+static const struct bth_scope *scope_of(const struct world *w, uint32_t scope) {
+    return scope & BTH_FAMILY ? &w->state.families[scope & ~BTH_FAMILY]
+                              : &w->state.models[scope].scope;
+}
+#define EACH_CLIENT(c, w)                                                                          \
+    for (const struct client *c = (w)->clients; c < (w)->clients + MAX_CLIENTS; c++)
+#define EACH_SCOPE(i, w)                                                                           \
+    for (uint32_t i = 0; i < MAX_MODELS + N_FAMILIES; i++)                                         \
+        if (i >= MAX_MODELS || i < (w)->state.n_models)
+static uint32_t nth_scope(uint32_t i) {
+    return i < MAX_MODELS ? i : BTH_FAMILY | (i - MAX_MODELS);
+}
+
 static void check_counts(struct world *w) {
-    uint64_t leases[MAX_MODELS] = {0}, waiting[MAX_MODELS] = {0}, running[MAX_MODELS] = {0};
-    for (size_t i = 0; i < MAX_CLIENTS; i++) {
-        leases[w->clients[i].model] += w->clients[i].state == HOLDING;
-        waiting[w->clients[i].model] += w->clients[i].state == WAITING;
+    uint64_t running[MAX_MODELS] = {0};
+    EACH_SCOPE(i, w) {
+        uint32_t scope = nth_scope(i);
+        uint64_t held = 0, waiting = 0, uses = 0;
+        EACH_CLIENT(c, w) {
+            bool in = c->scope == scope || (c->state && family_of(w, c->scope) == scope);
+            held += in && c->state == HOLDING;
+            waiting += c->scope == scope && c->state == WAITING;
+        }
+        for (size_t k = 0; k < MAX_USES; k++) {
+            uses += w->uses[k].state != UNUSED && overlap(w, w->uses[k].model, scope);
+        }
+        const struct bth_scope *sc = scope_of(w, scope);
+        HOLDS(w, sc->held == held && sc->waiting == waiting && sc->uses == uses,
+              "I12: counts of scope %x: held %u/%llu waiting %u/%llu uses %u/%llu", scope, sc->held,
+              (unsigned long long)held, sc->waiting, (unsigned long long)waiting, sc->uses,
+              (unsigned long long)uses);
     }
     EACH_ROW(struct bth_gen, g, w->state.gens) {
         uint32_t held = 0, uses = 0;
         uint64_t bytes = 0;
-        for (size_t i = 0; i < MAX_CLIENTS; i++) {
-            held += w->clients[i].state == HOLDING && w->clients[i].gen == g->id;
+        EACH_CLIENT(c, w) {
+            held += c->state == HOLDING && c->gen == g->id;
         }
         for (size_t i = 0; i < MAX_USES; i++) {
             const struct use *u = &w->uses[i];
@@ -204,29 +263,113 @@ static void check_counts(struct world *w) {
         HOLDS(w, g->inst != BTH_FREEING || held + uses == 0, "I5: freed with somebody on it");
     }
     for (uint32_t i = 0; i < w->state.n_models; i++) {
-        const struct bth_model *m = &w->state.models[i];
-        HOLDS(w, m->leases == leases[i] && m->waiting == waiting[i] && m->running == running[i],
-              "I12: counts of model %u", i);
+        HOLDS(w, w->state.models[i].running == running[i], "I12: counts of model %u", i);
     }
 }
 
-/* Every client that waits is in the queue, in his order, and not beyond his time. */
-static void check_queue(struct world *w) {
-    uint64_t last = 0, n = 0;
-    for (uint64_t id = w->state.queue.first; id;) {
-        const struct bth_ticket *t = bth_table_get(&w->state.tickets, id);
-        HOLDS(w, t != NULL, "the queue is torn");
-        const struct client *c = &w->clients[(uintptr_t)t->arg - 1];
-        HOLDS(w, c->state == WAITING, "I7: answered and still queued");
-        HOLDS(w, c->order > last, "I8: out of order");
-        last = c->order;
-        n++;
-        id = t->next;
+/* An exclusive is alone with its owner. */
+static void check_exclusives(struct world *w) {
+    EACH_CLIENT(x, w) {
+        if (x->state != HOLDING || !x->exclusive) {
+            continue;
+        }
+        EACH_CLIENT(c, w) {
+            HOLDS(w,
+                  c == x || c->state != HOLDING || !overlap(w, c->scope, x->scope) ||
+                      same_owner(c->owner, x->owner),
+                  "I3: a lease beside an exclusive");
+        }
+        for (size_t i = 0; i < MAX_USES; i++) {
+            const struct use *u = &w->uses[i];
+            HOLDS(w,
+                  u->state == UNUSED || !overlap(w, u->model, x->scope) ||
+                      same_owner(u->owner, x->owner),
+                  "I3: a request beside an exclusive");
+        }
     }
-    for (size_t i = 0; i < MAX_CLIENTS; i++) {
-        n -= w->clients[i].state == WAITING;
+}
+
+/* Must the first of a queue wait for others' leases? From our own books. */
+static bool waits_for_leases(const struct world *w, const struct client *c) {
+    uint32_t held = 0;
+    EACH_CLIENT(o, w) {
+        if (o == c || !overlap(w, o->scope, c->scope)) {
+            continue;
+        }
+        if (o->state == HOLDING) {
+            held += o->scope == c->scope;
+            if (c->exclusive || (o->exclusive && !same_owner(o->owner, c->owner))) {
+                return true;
+            }
+        }
+        if (o->state == WAITING && o->order < c->order && (c->exclusive || o->exclusive)) {
+            return true;
+        }
     }
-    HOLDS(w, n == 0, "I7: waits outside the queue");
+    for (size_t i = 0; c->exclusive && i < MAX_USES; i++) {
+        if (w->uses[i].state != UNUSED && overlap(w, w->uses[i].model, c->scope)) {
+            return true;
+        }
+    }
+    return c->order && c->max_concurrent && !c->exclusive && held >= c->max_concurrent;
+}
+
+/* Every client that waits is in his queue, in his order, and no first one waits for nothing. */
+static void check_queues(struct world *w) {
+    uint64_t n = 0;
+    EACH_SCOPE(i, w) {
+        uint64_t last = 0;
+        for (uint64_t id = scope_of(w, nth_scope(i))->queue.first; id;) {
+            const struct bth_ticket *t = bth_table_get(&w->state.tickets, id);
+            HOLDS(w, t != NULL, "the queue is torn");
+            const struct client *c = &w->clients[(uintptr_t)t->arg - 1];
+            HOLDS(w, c->state == WAITING && c->scope == nth_scope(i), "I7: answered and queued");
+            HOLDS(w, c->order > last || c->order == 0, "I8: out of order");
+            last = c->order;
+            n++;
+            if (t->prev == 0 && t->exclusive) {
+                HOLDS(w, waits_for_leases(w, c), "I9: an exclusive waits for nobody");
+                seen_blocked++;
+            }
+            id = t->next;
+        }
+    }
+    EACH_CLIENT(c, w) {
+        n -= c->state == WAITING;
+    }
+    HOLDS(w, n == 0, "I7: waits outside the queues");
+}
+
+/* What a clean-up found is gone when its time is over. */
+static void check_sweeps(struct world *w) {
+    for (size_t i = 0; i < w->n_sweeps; i++) {
+        EACH_CLIENT(c, w) {
+            HOLDS(w,
+                  c->state != HOLDING || c->granted > w->sweeps[i].granted ||
+                      w->now < w->sweeps[i].deadline,
+                  "a lease has outlived its clean-up");
+        }
+    }
+}
+
+/* The question that berth_wait_available asks, at random, against our own books. */
+static void check_available(struct world *w) {
+    uint32_t scope = nth_scope((uint32_t)rnd(w, MAX_MODELS + N_FAMILIES));
+    uint64_t owner = rnd(w, MAX_OWNERS + 1);
+    uint32_t most = 1 + (uint32_t)rnd(w, 3), others = 0;
+    if (!(scope & BTH_FAMILY) && scope >= w->state.n_models) {
+        return;
+    }
+    bool excluded = false;
+    EACH_CLIENT(c, w) {
+        if ((c->state == HOLDING || c->state == WAITING) && overlap(w, c->scope, scope) &&
+            !same_owner(c->owner, owner)) {
+            excluded |= c->exclusive;
+            others += c->state == HOLDING;
+        }
+    }
+    HOLDS(w, bth_state_is_available(&w->state, scope, owner, most) == (!excluded && others < most),
+          "is_available is wrong");
 }
 
 static bool loads(const struct world *w, uint32_t model, uint32_t device) {
@@ -257,8 +400,8 @@ static uint64_t need_on(const struct world *w, uint32_t model, uint32_t device) 
 static void check_oldest(struct world *w, const struct bth_ticket *t) {
     for (uint32_t i = 0; i < w->state.n_devices; i++) {
         const struct bth_ledger *d = &w->state.devices[i];
-        uint64_t need = need_on(w, t->model, i), room = bth_ledger_room(d);
-        if (need > bth_ledger_limit(d) || loads(w, t->model, i)) {
+        uint64_t need = need_on(w, t->scope, i), room = bth_ledger_room(d);
+        if (need > bth_ledger_limit(d) || loads(w, t->scope, i)) {
             continue;
         }
         HOLDS(w, room < need,
@@ -273,22 +416,37 @@ static void check_oldest(struct world *w, const struct bth_ticket *t) {
 }
 
 static void check_conserving(struct world *w) {
-    bool oldest = w->state.waiting.first == 0;
-    for (uint64_t id = w->state.queue.first; id;) {
-        const struct bth_ticket *t = bth_table_get(&w->state.tickets, id);
-        const struct bth_model *m = &w->state.models[t->model];
+    const struct bth_ticket *oldest = NULL;
+    uint64_t hungry = 0, last = 0;
+    for (uint32_t i = 0; i < w->state.n_models; i++) {
+        const struct bth_model *m = &w->state.models[i];
+        const struct bth_ticket *t = bth_table_get(&w->state.tickets, m->scope.queue.first);
         const struct bth_gen *g = bth_table_get(&w->state.gens, m->open);
-        id = t->next;
+        if (!t || t->exclusive || waits_for_leases(w, &w->clients[(uintptr_t)t->arg - 1])) {
+            HOLDS(w, m->why == (t ? BTH_WHY_LEASE : BTH_WHY_NONE) && !m->hungry, "why");
+            continue;
+        }
         HOLDS(w, !g || g->inst != BTH_READY, "I9: waits for a ready model");
         HOLDS(w, g || w->state.now >= m->retry_at, "I9: waits for a model that has failed");
         if (g) {
-            HOLDS(w, t->why == BTH_WHY_LOADING, "why");
+            HOLDS(w, m->why == BTH_WHY_LOADING, "why");
         } else if (m->est_state != BTH_EST_KNOWN) {
             HOLDS(w, m->est_state == BTH_EST_ASKED, "I9: nobody estimates");
-        } else if (oldest) {
-            check_oldest(w, t);
-            oldest = false;
+        } else {
+            HOLDS(w, m->hungry && m->why == BTH_WHY_BYTES && m->hunger == t->seq, "not hungry");
+            oldest = oldest && oldest->seq <= t->seq ? oldest : t;
+            hungry++;
         }
+    }
+    for (uint32_t i = w->state.hungriest; i; i = w->state.models[i - 1].next) {
+        HOLDS(w, w->state.models[i - 1].hunger >= last, "I8: the hungry are out of order");
+        last = w->state.models[i - 1].hunger;
+        hungry--;
+    }
+    HOLDS(w, hungry == 0, "the list of the hungry");
+    if (oldest && oldest->seq && w->state.waiting.first == 0 &&
+        w->state.gens.used < w->state.gens.capacity) {
+        check_oldest(w, oldest);
     }
     for (size_t i = 0; i < MAX_USES; i++) {
         const struct bth_use_row *u = bth_table_get(&w->state.uses, w->uses[i].id);
@@ -330,8 +488,8 @@ static void check_eviction(struct world *w, uint32_t device) {
     const struct bth_ledger *d = &w->state.devices[device];
     uint64_t coming = bth_ledger_room(d) + d->freeing;
     bool wanted = false;
-    EACH_ROW(struct bth_ticket, t, w->state.tickets) {
-        wanted |= t->why == BTH_WHY_BYTES && need_on(w, t->model, device) <= coming;
+    for (uint32_t i = 0; i < w->state.n_models; i++) {
+        wanted |= w->state.models[i].hungry && need_on(w, i, device) <= coming;
     }
     EACH_ROW(struct bth_use_row, u, w->state.uses) {
         const struct bth_gen *g = bth_table_get(&w->state.gens, u->gen);
@@ -356,7 +514,7 @@ static uint64_t state_hash(const struct bth_state *s) {
         mix(&h, s->models[i].est_state);
         mix(&h, s->models[i].failures);
         mix(&h, s->models[i].served);
-        mix(&h, s->models[i].leases);
+        mix(&h, s->models[i].scope.held);
     }
     EACH_ROW(struct bth_gen, g, s->gens) {
         mix(&h, g->id);

@@ -11,7 +11,8 @@
  * Mutants: the simulator spoils the state or an answer after a step in one known way and expects
  * its own checks to notice, so that a green run means something.
  *
- *   I1 every byte in one class     I2 nothing new while over the budget     I4 grants only of READY
+ *   I1 every byte in one class     I2 nothing new while over the budget
+ *   I3 an exclusive is alone with its owner     I4 grants only of READY
  *   I5 freed once, with nobody on  I6 one load per model and device, one open generation
  *   I7 one answer each, in time    I8 first come, first served    I9 nobody waits without a reason
  *   I10 evictions suffice          I12 counts are right      stale events change nothing
@@ -54,24 +55,53 @@ static bool spoil_answer(struct world *w) {
     return true;
 }
 
+/* The first model whose queue has a shared first ticket that did not come from inside. */
+static struct bth_ticket *first_shared(struct world *w) {
+    for (uint32_t i = 0; i < w->state.n_models; i++) {
+        struct bth_ticket *t =
+            bth_table_get(&w->state.tickets, w->state.models[i].scope.queue.first);
+        if (t && !t->exclusive && t->seq) {
+            return t;
+        }
+    }
+    return NULL;
+}
+
 static bool spoil_queue(struct world *w) {
-    struct bth_ticket *a = bth_table_get(&w->state.tickets, w->state.queue.first);
+    struct bth_ticket *a = first_shared(w);
     struct bth_ticket *b = a ? bth_table_get(&w->state.tickets, a->next) : NULL;
-    if (!b || a->model == b->model) {
+    if (w->mutant == BARGED) {
+        if (a) {
+            a->seq = 0;
+        }
+        return a != NULL;
+    }
+    if (!b || b->exclusive) {
         return false;
     }
-    uint32_t model = a->model;
     void *arg = a->arg;
-    a->model = b->model;
     a->arg = b->arg;
-    b->model = model;
     b->arg = arg;
     return true;
 }
 
+static bool spoil_exclusive(struct world *w) {
+    for (uint32_t i = 0; i < w->state.n_models; i++) {
+        struct bth_scope *scope = &w->state.models[i].scope;
+        struct bth_ticket *t = bth_table_get(&w->state.tickets, scope->queue.first);
+        if (w->mutant == FORGOTTEN_EXCLUSIVE ? scope->exclusive > 0 : t && t->exclusive) {
+            scope->exclusive = 0;
+            scope->uses += w->mutant == STUCK_EXCLUSIVE; /* as if a wake-up had been lost */
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool spoil_gen(struct world *w) {
-    struct bth_gen *g =
-        find_gen(w, w->mutant == OVERBOOKED || w->mutant == LOST_WAKEUP ? BTH_READY : BTH_DRAIN);
+    struct bth_gen *g = find_gen(w, w->mutant == OVERBOOKED    ? BTH_READY
+                                    : w->mutant == LOST_WAKEUP ? BTH_LOADING
+                                                               : BTH_DRAIN);
     if (!g) {
         return false;
     }
@@ -82,15 +112,11 @@ static bool spoil_gen(struct world *w) {
         w->state.devices[g->device].freeing += g->held;
     } else if (w->mutant == REVIVED) {
         g->inst = BTH_READY;
-    } else if (w->mutant == LOST_WAKEUP) { /* as if a newcomer had not been looked at */
-        struct bth_ticket *t = bth_table_get(&w->state.tickets, w->state.queue.first);
-        if (!t) {
+    } else if (w->mutant == LOST_WAKEUP) { /* as if its waiters had not been looked at */
+        if (g->closing || !w->state.models[g->model].scope.waiting) {
             return false;
         }
-        w->state.models[t->model].waiting--;
-        w->clients[(uintptr_t)t->arg - 1].model = g->model;
-        t->model = g->model;
-        w->state.models[t->model].waiting++;
+        g->inst = BTH_READY;
     } else {
         uint64_t more = bth_ledger_room(&w->state.devices[g->device]) + 1;
         g->res += more;
@@ -114,14 +140,20 @@ static bool spoil(struct world *w, const struct bth_event *e) {
     case OVERBOOKED:
         return spoil_gen(w);
     case MISCOUNTED:
-        w->state.models[0].leases++;
+        w->state.models[0].scope.held++;
         return true;
+    case FORGOTTEN_EXCLUSIVE:
+    case STUCK_EXCLUSIVE:
+        return spoil_exclusive(w);
     case OVERTAKEN:
+    case BARGED:
         return spoil_queue(w);
     case KEPT_REVOKED:
+    case KEPT_LEASE:
         for (size_t i = 0; i < w->actions.n && e->kind != BTH_EV_RELEASE; i++) {
-            if (w->actions.items[i].kind == BTH_ACT_USE_CANCEL) {
-                w->actions.items[i].kind = BTH_ACT_QUEUED;
+            if (w->actions.items[i].kind ==
+                (w->mutant == KEPT_LEASE ? BTH_ACT_REVOKED : BTH_ACT_USE_CANCEL)) {
+                w->actions.items[i].kind = BTH_ACT_WORK;
                 return true;
             }
         }
@@ -133,27 +165,67 @@ static bool spoil(struct world *w, const struct bth_event *e) {
 
 /* ---- the driver -----------------------------------------------------------------------------*/
 
+/* He holds it, or all of its family, for himself. */
+static bool is_inside(const struct world *w, const struct client *c) {
+    EACH_CLIENT(o, w) {
+        if (o->state == HOLDING && o->exclusive && same_owner(o->owner, c->owner) &&
+            (o->scope == c->scope || o->scope == family_of(w, c->scope))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* He holds a part of it; shared, of a generation (0: any). */
+static bool holds_part(const struct world *w, const struct client *c, uint64_t gen) {
+    EACH_CLIENT(o, w) {
+        if (o->state == HOLDING && same_owner(o->owner, c->owner) &&
+            overlap(w, o->scope, c->scope) && (gen == 0 || o->gen == gen)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void take_refusal(struct world *w, struct client *c, const struct bth_action *a) {
+    HOLDS(w, a->code < 0 && a->reason != BTH_REASON_NONE, "a refusal without a reason");
+    HOLDS(w, a->reason != BTH_REASON_TIMEOUT || w->now >= c->expires, "timed out too soon");
+    HOLDS(w,
+          a->reason != BTH_REASON_UPGRADE ||
+              (c->exclusive && !is_inside(w, c) && holds_part(w, c, 0)),
+          "refused as an upgrade");
+    seen_reasons[a->reason]++;
+    w->stale_ticket = c->id ? c->id : w->stale_ticket;
+    c->state = ABSENT;
+}
+
 static void take_answer(struct world *w, const struct bth_action *a) {
     struct client *c = &w->clients[(uintptr_t)a->arg - 1];
     HOLDS(w, c->state == WAITING, "I7: a second answer");
     if (a->kind == BTH_ACT_REFUSE) {
-        HOLDS(w, a->code < 0 && a->reason != BTH_REASON_NONE, "a refusal without a reason");
-        HOLDS(w, a->reason != BTH_REASON_TIMEOUT || w->now >= c->expires, "timed out too soon");
-        seen_reasons[a->reason]++;
-        w->stale_ticket = c->id ? c->id : w->stale_ticket;
-        c->state = ABSENT;
+        take_refusal(w, c, a);
         return;
     }
     const struct bth_gen *g = bth_table_get(&w->state.gens, a->gen);
-    HOLDS(w, g && g->inst == BTH_READY && !g->closing && g->model == c->model, "I4: not ready");
-    for (size_t i = 0; i < MAX_CLIENTS; i++) {
-        const struct client *o = &w->clients[i];
-        HOLDS(w, o->state != WAITING || o->model != c->model || o->order >= c->order,
+    bool again = c->exclusive ? is_inside(w, c) : holds_part(w, c, a->gen);
+    if (c->exclusive) {
+        HOLDS(w, a->gen == 0, "an exclusive has a generation");
+        seen_exclusives++;
+    } else {
+        HOLDS(w, g && g->model == c->scope, "I4: another model");
+        HOLDS(w, (g->inst == BTH_READY && !g->closing) || (again && g->inst == BTH_DRAIN),
+              "I4: not ready");
+    }
+    seen_inside += again;
+    HOLDS(w, again || !waits_for_leases(w, c), "I8: granted against the leases or over an older");
+    EACH_CLIENT(o, w) {
+        HOLDS(w, o->state != WAITING || o->scope != c->scope || o->order >= c->order || again,
               "I8: overtaken");
     }
     c->state = HOLDING;
     c->id = a->id;
     c->gen = a->gen;
+    c->granted = ++w->order;
 }
 
 static void take_use(struct world *w, const struct bth_action *a) {
@@ -161,7 +233,9 @@ static void take_use(struct world *w, const struct bth_action *a) {
     switch (a->kind) {
     case BTH_ACT_USE_OPENED:
         HOLDS(w, u->state == UNUSED, "opened twice");
-        *u = (struct use){.state = OPENED, .id = a->id, .gen = a->gen};
+        u->state = OPENED;
+        u->id = a->id;
+        u->gen = a->gen;
         break;
     case BTH_ACT_USE_RUN:
         HOLDS(w, u->state == ASKED, "I7: a use runs that did not ask");
@@ -231,15 +305,19 @@ static void happen(struct world *w, struct bth_event e) {
     check_growth(w, &e);
     check_generations(w);
     check_counts(w);
-    check_queue(w);
+    check_queues(w);
+    check_exclusives(w);
+    check_available(w);
     check_loaders(w);
     check_conserving(w);
     if (e.kind == BTH_EV_USE_BEGIN && w->actions.n == 0) {
         seen_waits++;
     }
+    /* a younger use of another instance may have run on what was to become an older one's */
+    bool asked = e.kind != BTH_EV_UNLOAD && e.kind != BTH_EV_CLEANUP && e.kind != BTH_EV_CLOSE &&
+                 !find_action(w, BTH_ACT_USE_RUN);
     EACH_ROW(struct bth_gen, g, w->state.gens) {
-        if (g->inst == BTH_FREEING && ready[(size_t)(g->id & 0xFFFFFF) % MAX_INSTANCES] &&
-            e.kind != BTH_EV_UNLOAD && e.kind != BTH_EV_CLOSE) {
+        if (asked && g->inst == BTH_FREEING && ready[(size_t)(g->id & 0xFFFFFF) % MAX_INSTANCES]) {
             check_eviction(w, g->device);
         }
     }
@@ -326,14 +404,39 @@ static void do_acquire(struct world *w) {
         return;
     }
     int64_t wait = one_in(w, 8) ? 0 : (int64_t)rnd(w, 3000) * BTH_NS_PER_MS;
-    *c = (struct client){.state = WAITING,
-                         .model = (uint32_t)rnd(w, w->state.n_models),
-                         .order = ++w->order,
+    *c = (struct client){.scope = (uint32_t)rnd(w, w->state.n_models),
+                         .exclusive = one_in(w, w->exclusives),
+                         .max_concurrent = one_in(w, 8) ? 1 + (uint32_t)rnd(w, 3) : 0,
+                         .owner = one_in(w, 3) ? 0 : 1 + rnd(w, MAX_OWNERS),
                          .expires = one_in(w, 6) ? BTH_FOREVER : w->now + wait};
+    if (c->exclusive && one_in(w, 3)) {
+        c->scope = BTH_FAMILY | (uint32_t)rnd(w, N_FAMILIES);
+    }
+    c->order = ++w->order;
+    c->order = is_inside(w, c) ? 0 : c->order;
+    c->state = WAITING;
     happen(w, (struct bth_event){.kind = BTH_EV_ACQUIRE,
-                                 .model = c->model,
+                                 .scope = c->scope,
+                                 .exclusive = c->exclusive,
+                                 .max_concurrent = c->max_concurrent,
+                                 .owner = c->owner,
                                  .expires = c->expires,
                                  .arg = (void *)(uintptr_t)(i + 1)});
+}
+
+static void do_cleanup(struct world *w) {
+    int64_t deadline = w->now + (int64_t)rnd(w, 2000) * BTH_NS_PER_MS;
+    if (w->n_sweeps == MAX_SWEEPS) {
+        return;
+    }
+    w->sweeps[w->n_sweeps++] = (struct sweep){w->order, deadline};
+    seen_sweeps++;
+    uint64_t owner = rnd(w, MAX_OWNERS + 1), before = w->order;
+    happen(w, (struct bth_event){.kind = BTH_EV_CLEANUP, .owner = owner, .expires = deadline});
+    EACH_CLIENT(c, w) {
+        HOLDS(w, c->state != HOLDING || !same_owner(c->owner, owner) || c->granted > before,
+              "the caller's own leases are waited for");
+    }
 }
 
 static void do_release(struct world *w, struct client *c) {
@@ -350,7 +453,8 @@ static void do_release(struct world *w, struct client *c) {
 static void do_use(struct world *w) {
     struct use *u = &w->uses[rnd(w, MAX_USES)];
     const struct client *c = &w->clients[rnd(w, MAX_CLIENTS)];
-    if (u->state == UNUSED && (c->state == HOLDING || c->state == REVOKED)) {
+    if (u->state == UNUSED && (c->state == HOLDING || c->state == REVOKED) && !c->exclusive) {
+        *u = (struct use){.model = c->scope, .owner = c->owner};
         happen(w, (struct bth_event){.kind = BTH_EV_USE_OPEN,
                                      .id = c->id,
                                      .arg = (void *)(uintptr_t)(u - w->uses + 1)});
@@ -416,33 +520,47 @@ static void do_stale(struct world *w) {
     }
 }
 
-/* Time passes; whoever's time has come is told at once, sometimes one tick late. */
+/* Whoever's time has come is told: each by himself, or all by one tick. */
+static void catch_up(struct world *w) {
+    bool due = w->now >= bth_state_next_deadline(&w->state), each = one_in(w, 2);
+    if (w->mutant == LATE_TIMEOUT) {
+        return;
+    }
+    for (size_t i = 0; i < MAX_CLIENTS; i++) {
+        const struct client *c = &w->clients[i];
+        if (c->state == WAITING && w->now >= c->expires) {
+            uint64_t id = each ? c->id : 0;
+            happen(w, (struct bth_event){.kind = BTH_EV_TICK, .id = id});
+        }
+    }
+    if (due) {
+        happen(w, (struct bth_event){.kind = BTH_EV_TICK});
+    }
+}
+
+/* Time passes, sometimes to a deadline exactly. */
 static void do_time(struct world *w) {
     int64_t to = w->now + (int64_t)rnd(w, 300) * BTH_NS_PER_MS;
     to += one_in(w, 12) ? 5 * BTH_NS_PER_S : 0;
     int64_t due = bth_state_next_deadline(&w->state);
-    w->now = due < to && one_in(w, 2) ? BTH_MAX(due, w->now) : to;
-    if (w->now >= due && w->mutant != LATE_TIMEOUT) {
-        happen(w, (struct bth_event){.kind = BTH_EV_TICK});
+    EACH_CLIENT(c, w) {
+        due = c->state == WAITING ? BTH_MIN(due, c->expires) : due;
     }
-    for (size_t i = 0; i < MAX_CLIENTS; i++) {
-        const struct client *c = &w->clients[i];
+    w->now = due < to && one_in(w, 2) ? BTH_MAX(due, w->now) : to;
+    catch_up(w);
+    EACH_CLIENT(c, w) {
         HOLDS(w, c->state != WAITING || w->now < c->expires, "I7: answered too late");
     }
-}
-
-/* The clock moved for another reason than do_time: nobody may be overdue. */
-static void catch_up(struct world *w) {
-    if (w->now >= bth_state_next_deadline(&w->state) && w->mutant != LATE_TIMEOUT) {
-        happen(w, (struct bth_event){.kind = BTH_EV_TICK});
-    }
+    check_sweeps(w);
 }
 
 static void do_something(struct world *w) {
     uint64_t what = rnd(w, 100);
     if (one_in(w, w->unloads)) {
         happen(w, (struct bth_event){.kind = BTH_EV_UNLOAD,
-                                     .model = (uint32_t)rnd(w, w->state.n_models)});
+                                     .scope = (uint32_t)rnd(w, w->state.n_models)});
+    } else if (one_in(w, w->cleanups)) {
+        do_cleanup(w);
     } else if (what < 14) {
         do_acquire(w);
     } else if (what < 34) {
@@ -477,46 +595,76 @@ static void build(struct world *w, uint64_t seed, enum mutant mutant) {
     uint64_t n = 1 + rnd(w, MAX_MODELS);
     for (uint64_t i = 0; i < n; i++) {
         uint32_t index;
-        CHECK_INT(bth_state_add_model(&w->state, NULL, &index), 0);
+        CHECK_INT(bth_state_add_model(&w->state, NULL, (uint32_t)rnd(w, N_FAMILIES), &index), 0);
         w->size[i] = 1 + rnd(w, one_in(w, 8) ? 600 : 150);
         w->spare[i] = rnd(w, 20);
         w->session[i] = rnd(w, 30);
     }
     w->faults = !one_in(w, 4);
+    w->exclusives = one_in(w, 3) ? 3 : one_in(w, 2) ? 8 : 1000000;
+    w->cleanups = one_in(w, 4) ? 80 : 1000000;
     w->unloads = one_in(w, 3) ? 40 : 1000;
     w->now = (int64_t)rnd(w, 1000) * BTH_NS_PER_S;
 }
 
-/* Faults stop, the world closes, clients take their time. */
-static void finish(struct world *w) {
-    w->faults = false;
-    int64_t deadline = w->now + (int64_t)rnd(w, 2000) * BTH_NS_PER_MS;
-    happen(w, (struct bth_event){.kind = BTH_EV_CLOSE, .expires = deadline});
+/* What sched and the loaders do: uses of revoked leases end, one way or another. */
+static void work_on(struct world *w, bool revoked) {
+    struct use *u = &w->uses[rnd(w, MAX_USES)];
+    if (revoked && u->state == OPENED) {
+        u->state = ASKED;
+        happen(w, (struct bth_event){.kind = BTH_EV_USE_BEGIN, .id = u->id, .bytes = 1});
+    } else if (u->state == ENDING || u->state == REFUSED ||
+               (revoked && u->state == RUNNING && w->mutant != KEPT_REVOKED)) {
+        end_use(w, u);
+    }
+    if (one_in(w, 2)) {
+        loader_begin(w);
+    } else if (w->n_jobs) {
+        loader_end(w);
+        catch_up(w);
+    } else {
+        do_time(w);
+    }
+}
+
+/* E1: faults stop, whoever holds a lease ends sooner or later: everybody is answered. */
+static void answer_all(struct world *w) {
+    bool waits = true;
+    for (int i = 0; i < 20000 && waits; i++) {
+        struct client *c = &w->clients[rnd(w, MAX_CLIENTS)];
+        if (c->state == HOLDING || c->state == REVOKED) {
+            do_release(w, c);
+        }
+        struct use *u = &w->uses[rnd(w, MAX_USES)];
+        if (u->state != UNUSED) {
+            end_use(w, u);
+        }
+        work_on(w, false);
+        waits = false;
+        EACH_CLIENT(o, w) {
+            waits |= o->state == WAITING;
+        }
+    }
+    HOLDS(w, !waits, "E1: somebody waits for ever");
+}
+
+/* A clean-up of holders who never let go: it ends, and whoever came meanwhile has not been hurt. */
+static void clean_up_all(struct world *w) {
+    for (int i = 0; i < 4; i++) {
+        do_acquire(w);
+    }
+    uint64_t seq = w->state.last_seq;
+    w->n_sweeps = 0;
+    do_cleanup(w);
+    int64_t deadline = w->sweeps[0].deadline;
     do_acquire(w);
-    for (size_t i = 0; i < MAX_CLIENTS; i++) {
-        HOLDS(w, w->clients[i].state != WAITING, "E2: waits after close");
+    for (int i = 0; i < 4000 && bth_state_outlives(&w->state, seq); i++) {
+        work_on(w, w->now >= deadline);
     }
-    for (int i = 0; i < 4000 && !bth_state_empty(&w->state); i++) {
-        if (w->now >= deadline) { /* as sched does for a revoked lease */
-            struct use *u = &w->uses[rnd(w, MAX_USES)];
-            if (u->state == OPENED) {
-                u->state = ASKED;
-                happen(w, (struct bth_event){.kind = BTH_EV_USE_BEGIN, .id = u->id, .bytes = 1});
-                HOLDS(w, u->state == REFUSED || w->state.revoked == 0, "revoked and it runs");
-            } else if (u->state == ENDING || u->state == REFUSED ||
-                       (u->state == RUNNING && w->mutant != KEPT_REVOKED)) {
-                end_use(w, u);
-            }
-        }
-        if (one_in(w, 2)) {
-            loader_begin(w);
-        } else if (w->n_jobs) {
-            loader_end(w);
-            catch_up(w);
-        } else {
-            do_time(w);
-        }
-    }
+    HOLDS(w, !bth_state_outlives(&w->state, seq), "a clean-up does not end");
+}
+
+static void check_empty(struct world *w) {
     HOLDS(w, bth_state_empty(&w->state), "E2: something is still loaded");
     for (size_t i = 0; i < w->n_instances; i++) {
         HOLDS(w, !w->instances[i].alive, "E2: an instance was forgotten");
@@ -526,6 +674,27 @@ static void finish(struct world *w) {
         HOLDS(w, d->reserved + d->committed + d->freeing == 0 && d->residual == w->residual[i],
               "E2: bytes are missing");
     }
+}
+
+/* The end: everybody is answered, what is left is cleaned up, or the world just closes. */
+static void finish(struct world *w) {
+    w->faults = false;
+    if (one_in(w, 2)) {
+        answer_all(w);
+    }
+    if (one_in(w, 2)) {
+        clean_up_all(w);
+    }
+    int64_t deadline = w->now + (int64_t)rnd(w, 2000) * BTH_NS_PER_MS;
+    happen(w, (struct bth_event){.kind = BTH_EV_CLOSE, .expires = deadline});
+    do_acquire(w);
+    for (size_t i = 0; i < MAX_CLIENTS; i++) {
+        HOLDS(w, w->clients[i].state != WAITING, "E2: waits after close");
+    }
+    for (int i = 0; i < 4000 && !bth_state_empty(&w->state); i++) {
+        work_on(w, w->now >= deadline);
+    }
+    check_empty(w);
     for (size_t i = 0; i < MAX_CLIENTS; i++) {
         do_release(w, &w->clients[i]);
     }
@@ -564,19 +733,25 @@ static void run_mutants(struct world *w) {
 
 static void print_coverage(void) {
     static const char *const events[BTH_N_EVENTS] = {
-        "ACQUIRE",   "CANCEL",    "RELEASE",   "USE_OPEN", "USE_BEGIN", "USE_END", "OP_BEGIN",
-        "ESTIMATED", "LOAD_DONE", "FREE_DONE", "GROW",     "UNLOAD",    "CLOSE",   "TICK"};
-    static const char *const reasons[8] = {"none",      "memory",     "shutdown",    "timeout",
-                                           "cancelled", "impossible", "load_failed", "lost"};
+        "ACQUIRE", "CANCEL",   "RELEASE",   "USE_OPEN",  "USE_BEGIN",
+        "USE_END", "OP_BEGIN", "ESTIMATED", "LOAD_DONE", "FREE_DONE",
+        "GROW",    "UNLOAD",   "CLEANUP",   "CLOSE",     "TICK"};
+    static const char *const reasons[BTH_N_REASONS] = {
+        "none",       "memory",      "shutdown", "timeout", "cancelled",
+        "impossible", "load_failed", "lost",     "revoked", "upgrade"};
     for (size_t i = 0; i < BTH_N_EVENTS; i++) {
         printf("%s %llu%s", events[i], (unsigned long long)seen_events[i],
                i + 1 < BTH_N_EVENTS ? ", " : "\nrefused: ");
         CHECK(seen_events[i] >= 100);
     }
-    for (size_t i = 2; i < 7; i++) {
+    for (size_t i = BTH_REASON_SHUTDOWN; i < BTH_N_REASONS; i++) {
         printf("%s %llu, ", reasons[i], (unsigned long long)seen_reasons[i]);
-        CHECK(seen_reasons[i] >= 100);
+        CHECK(seen_reasons[i] >= 100 || i == BTH_REASON_LOST || i == BTH_REASON_REVOKED);
     }
+    printf("\nexclusives %llu, from inside %llu, clean-ups %llu, exclusives waiting %llu\n",
+           (unsigned long long)seen_exclusives, (unsigned long long)seen_inside,
+           (unsigned long long)seen_sweeps, (unsigned long long)seen_blocked);
+    CHECK(seen_exclusives >= 100 && seen_inside >= 100 && seen_sweeps >= 100);
     printf("evictions %llu, uses that waited %llu, uses cancelled %llu, leases revoked %llu\n",
            (unsigned long long)seen_evictions, (unsigned long long)seen_waits,
            (unsigned long long)seen_actions[BTH_ACT_USE_CANCEL],

@@ -1,7 +1,7 @@
 /*
  * A draining generation is never revived, never freed with somebody on it, always freed in the end;
  * newcomers meanwhile get the next one. The drain returns.
- * src/core/step.c: bth_gen_close, bth_gen_settle, on_use_open, revoke_all; manager.c:
+ * src/core/step.c: bth_gen_close, bth_gen_settle, on_use_open; step_lease.c: revoke_due; manager.c:
  * bth_manager_unload; see README.md.
  */
 #include "monitor.h"

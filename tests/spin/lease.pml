@@ -1,7 +1,7 @@
 /*
  * A ticket gets one answer, whether the grant or the time-out comes first, and a grant that crosses
  * the time-out is not lost: its lease is held by somebody who releases it.
- * src/core/manager.c: wait_for_answer; step.c: expire, on_load_done; see README.md.
+ * src/core/manager_lease.c: wait_for_answer; step_lease.c: bth_on_tick; step.c: on_load_done; see README.md.
  */
 #include "monitor.h"
 
