@@ -188,7 +188,7 @@ int main(int argc, char **argv) {
     for (int i = 0; i < THREADS; i++) {
         pthread_mutex_init(&mutexes[i], NULL);
         snprintf(names[i], sizeof(names[i]), "toy/%d", i);
-        specs[i] = (struct berth_model_spec){names[i], path, NULL};
+        specs[i] = (struct berth_model_spec){.name = names[i], .path = path};
     }
     config.file = "";
     config.models = specs;

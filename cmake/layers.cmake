@@ -82,6 +82,9 @@ function(bth_libberth)
   target_include_directories(berth_shared INTERFACE ${CMAKE_SOURCE_DIR}/include
     ${CMAKE_BINARY_DIR}/generated)
   install(TARGETS berth_shared LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  # in the Python package it lies beside the modules that load it
+  install(PROGRAMS $<TARGET_FILE:berth_shared> DESTINATION berth RENAME libberth.so
+    COMPONENT python EXCLUDE_FROM_ALL)
   install(DIRECTORY include/berth DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
   install(FILES ${CMAKE_BINARY_DIR}/generated/berth/version.h
     DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/berth)

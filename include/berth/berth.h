@@ -38,9 +38,11 @@ struct berth_job;   /* one request under way */
 
 /* A model that could be loaded. */
 struct berth_model_spec {
-    const char *name;  /* "whisper/base": family/name */
-    const char *path;  /* file or directory */
-    const char *alias; /* another name, or NULL */
+    const char *name;   /* "whisper/base": family/name */
+    const char *path;   /* file or directory */
+    const char *alias;  /* another name, or NULL */
+    const char *engine; /* what runs it; NULL: the engine that is called as the family. "toy" stands
+                           in for any family, in tests */
 };
 
 /* All strings are copied by berth_open. */
@@ -133,15 +135,38 @@ struct berth_acquire_options {
 int berth_acquire(struct berth *b, const char *model, const struct berth_acquire_options *options,
                   struct berth_lease **out, struct berth_error *err);
 
-/* An owner that nobody has had in this manager. 0: `b` is not valid, or a daemon's (whose leases have
- * no owners yet). */
+/* A place in the queue for a lease, for callers who have other things to look after while they
+ * wait: signals, an event loop. */
+struct berth_ticket;
+
+/* Asks for a lease as berth_acquire does, without waiting; wait_ms is not looked at. On success
+ * *out must be given back with berth_ticket_free. ENOTFOUND, EFORMAT, EINVAL, ENOMEM and
+ * EUNSUPPORTED (a daemon's models) at once, all else from berth_ticket_wait. A path that is not
+ * known yet is looked into. */
+int berth_acquire_start(struct berth *b, const char *model,
+                        const struct berth_acquire_options *options, struct berth_ticket **out,
+                        struct berth_error *err);
+
+/* Takes the lease once it is granted. May be called again and again: the place in the queue is kept
+ * meanwhile. ETIMEDOUT: not yet. ESTATE: taken already. Else why there is none, as berth_acquire.
+ * May wait. */
+int berth_ticket_wait(struct berth_ticket *ticket, int64_t timeout_ms, struct berth_lease **out,
+                      struct berth_error *err);
+
+/* Leaves the queue, or gives a lease back that was granted and not taken. NULL is allowed. Does not
+ * wait. */
+void berth_ticket_free(struct berth_ticket *ticket);
+
+/* An owner that nobody has had in this manager. 0: `b` is not valid, or a daemon's (whose leases
+ * have no owners yet). */
 uint64_t berth_owner_new(struct berth *b);
 
 /* Waits until a shared lease would be granted for all that others do: they hold fewer than
  * max_concurrent leases on `what` (a model or a family) and neither hold nor wait for an exclusive
  * one; leases of `owner` do not count. Loads nothing. A hint: the next moment may be different, so
  * berth_acquire with max_concurrent is better where it will do. May wait.
- * EINVAL (max_concurrent is 0), ENOTFOUND, ETIMEDOUT, ESHUTDOWN, EUNSUPPORTED (a daemon's models). */
+ * EINVAL (max_concurrent is 0), ENOTFOUND, ETIMEDOUT, ESHUTDOWN, EUNSUPPORTED (a daemon's models).
+ */
 int berth_wait_available(struct berth *b, const char *what, uint64_t owner, uint32_t max_concurrent,
                          int64_t timeout_ms, struct berth_error *err);
 
@@ -276,6 +301,7 @@ struct berth_model_stats {
     uint64_t weights_bytes, workspace_bytes, session_bytes;
     int64_t load_ms; /* the last load */
     int64_t idle_ms; /* since the last use; -1: in use or never used */
+    char engine[16]; /* what runs it */
 };
 
 struct berth_device_stats {

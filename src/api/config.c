@@ -172,6 +172,16 @@ static int path_value(struct parser *p, const char **out) {
     return copy ? 0 : bth_error_nomem(p->err);
 }
 
+/* A scalar kept as it is; whoever uses it says what is wrong with it. */
+static int word_value(struct parser *p, const char **out) {
+    char *text;
+    const int rc = text_value(p, &text);
+    if (rc == 0) {
+        *out = text;
+    }
+    return rc;
+}
+
 static int model_key(struct parser *p, const char *key, void *arg) {
     struct berth_model_spec *m = arg;
     if (strcmp(key, "path") == 0) {
@@ -183,7 +193,8 @@ static int model_key(struct parser *p, const char *key, void *arg) {
         m->alias = rc == 0 ? alias : NULL;
         return rc;
     }
-    return fail(p, "a model has path and alias, not ", key);
+    return strcmp(key, "engine") == 0 ? word_value(p, &m->engine)
+                                      : fail(p, "a model has path, alias and engine, not ", key);
 }
 
 static bool good_name(const char *name) {
@@ -224,16 +235,6 @@ static int cuda_key(struct parser *p, const char *key, void *arg) {
     struct bth_config *c = arg;
     return strcmp(key, "memory") == 0 ? size_value(p, &c->gpu_memory_bytes)
                                       : fail(p, "a GPU has memory, not ", key);
-}
-
-/* A scalar kept as it is; whoever uses it says what is wrong with it. */
-static int word_value(struct parser *p, const char **out) {
-    char *text;
-    const int rc = text_value(p, &text);
-    if (rc == 0) {
-        *out = text;
-    }
-    return rc;
 }
 
 static int devices_key(struct parser *p, const char *key, void *arg) {

@@ -81,6 +81,13 @@ struct berth_job {
 /* Fills a handle with a manager of this process. */
 int bth_local_open(const struct berth_config *given, struct berth *b, struct berth_error *err);
 
+/* What the options say, with the deadline that follows from now on. `options` may be NULL. */
+int bth_read_ask(const struct berth_acquire_options *options, struct bth_ask *out,
+                 struct berth_error *err);
+/* Makes a handle of a granted lease, which runs on one of these (the handle keeps a reference). */
+void bth_lease_bind(struct berth_lease *handle, struct bth_lease *lease,
+                    struct bth_sched *const *scheds);
+
 /* EFORKED in a child of the process that opened the handle. */
 int bth_check_pid(pid_t pid, struct berth_error *err);
 

@@ -9,17 +9,10 @@
 #include <stdio.h>
 #include <unistd.h>
 
-BTH_EXPORT int berth_acquire(struct berth *b, const char *model,
-                             const struct berth_acquire_options *options, struct berth_lease **out,
-                             struct berth_error *err) {
+/* The options of whatever version, as this version's. NULL: the usual ones. */
+static int read_options(const struct berth_acquire_options *options,
+                        struct berth_acquire_options *out, struct berth_error *err) {
     struct berth_acquire_options o = BERTH_ACQUIRE_INIT;
-    if (!b || !model || !out) {
-        return bth_error(err, BERTH_EINVAL, "berth_acquire needs a manager, a model and `out`");
-    }
-    int rc = bth_check_pid(b->pid, err);
-    if (rc < 0) {
-        return rc;
-    }
     if (options && options->struct_size < sizeof(options->struct_size)) {
         return bth_error(err, BERTH_EINVAL, "berth_acquire needs options of BERTH_ACQUIRE_INIT");
     }
@@ -28,6 +21,49 @@ BTH_EXPORT int berth_acquire(struct berth *b, const char *model,
     }
     if (o.mode != BERTH_SHARED && o.mode != BERTH_EXCLUSIVE) {
         return bth_error(err, BERTH_EINVAL, "berth_acquire: mode is BERTH_SHARED or _EXCLUSIVE");
+    }
+    *out = o;
+    return 0;
+}
+
+int bth_read_ask(const struct berth_acquire_options *options, struct bth_ask *out,
+                 struct berth_error *err) {
+    struct berth_acquire_options o = BERTH_ACQUIRE_INIT;
+    int rc = read_options(options, &o, err);
+    if (rc < 0) {
+        return rc;
+    }
+    *out = (struct bth_ask){.tag = o.tag,
+                            .deadline = bth_deadline(bth_now(), o.wait_ms),
+                            .exclusive = o.mode == BERTH_EXCLUSIVE,
+                            .max_concurrent = o.max_concurrent,
+                            .owner = o.owner};
+    return 0;
+}
+
+void bth_lease_bind(struct berth_lease *handle, struct bth_lease *lease,
+                    struct bth_sched *const *scheds) {
+    const int device = bth_lease_device(lease);
+    handle->pid = getpid();
+    handle->world = &bth_local_world;
+    handle->lease = lease;
+    if (device >= 0) { /* an exclusive lease runs nothing */
+        handle->sched = scheds[device];
+        bth_sched_ref(handle->sched);
+    }
+}
+
+BTH_EXPORT int berth_acquire(struct berth *b, const char *model,
+                             const struct berth_acquire_options *options, struct berth_lease **out,
+                             struct berth_error *err) {
+    if (!b || !model || !out) {
+        return bth_error(err, BERTH_EINVAL, "berth_acquire needs a manager, a model and `out`");
+    }
+    struct berth_acquire_options o = BERTH_ACQUIRE_INIT;
+    int rc = bth_check_pid(b->pid, err);
+    rc = rc < 0 ? rc : read_options(options, &o, err);
+    if (rc < 0) {
+        return rc;
     }
     struct berth_lease *lease = bth_calloc(1, sizeof(*lease));
     if (!lease) {

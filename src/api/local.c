@@ -217,16 +217,11 @@ static int close_all(struct berth *b, int64_t deadline, struct berth_error *err)
 
 static int acquire(struct berth *b, const char *model, const struct berth_acquire_options *o,
                    struct berth_lease *out, struct berth_error *err) {
-    const struct bth_ask ask = {.tag = o->tag,
-                                .deadline = bth_deadline(bth_now(), o->wait_ms),
-                                .exclusive = o->mode == BERTH_EXCLUSIVE,
-                                .max_concurrent = o->max_concurrent,
-                                .owner = o->owner};
-    int rc = bth_manager_lease(b->manager, model, &ask, &out->lease, err);
-    const int device = rc < 0 ? -1 : bth_lease_device(out->lease);
-    if (device >= 0) { /* an exclusive lease runs nothing */
-        out->sched = b->scheds[device];
-        bth_sched_ref(out->sched);
+    struct bth_ask ask;
+    int rc = bth_read_ask(o, &ask, err);
+    rc = rc < 0 ? rc : bth_manager_lease(b->manager, model, &ask, &out->lease, err);
+    if (rc == 0) {
+        bth_lease_bind(out, out->lease, b->scheds);
     }
     return rc;
 }

@@ -92,13 +92,20 @@ void bth_manager_leave_unref(struct bth_manager *m) {
     }
 }
 
+void bth_manager_ref(struct bth_manager *m) {
+    core_lock(m);
+    m->refs++;
+    core_unlock(m);
+}
+
+void bth_manager_unref(struct bth_manager *m) {
+    core_lock(m);
+    bth_manager_leave_unref(m);
+}
+
 int bth_manager_count_model(struct bth_manager *m, uint32_t *out) {
     const struct bth_registry *r = &m->registry;
-    uint32_t family = 0;
-    while (r->engines[family] != r->entries[r->n - 1]->ops) {
-        family++;
-    }
-    return bth_state_add_model(&m->state, NULL, family, out);
+    return bth_state_add_model(&m->state, NULL, r->entries[r->n - 1]->family, out);
 }
 
 static int add_models(struct bth_manager *m, const struct bth_manager_config *config,
@@ -139,10 +146,6 @@ int bth_manager_create(const struct bth_manager_config *config, struct bth_manag
     if (config->n_devices < 1 || config->n_devices > BTH_MAX_DEVICES) {
         return bth_error(err, BERTH_EINVAL, "%zu devices: between 1 and %d are possible",
                          config->n_devices, BTH_MAX_DEVICES);
-    }
-    if (config->n_engines > BTH_MAX_FAMILIES) {
-        return bth_error(err, BERTH_EINVAL, "%zu families: at most %d are possible",
-                         config->n_engines, BTH_MAX_FAMILIES);
     }
     struct bth_manager *m = bth_calloc(1, sizeof(*m));
     if (!m) {

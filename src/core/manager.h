@@ -43,6 +43,10 @@ int bth_manager_drain(struct bth_manager *m, int64_t deadline, struct berth_erro
 /* Closes the devices and stops the loaders; drains at once what was not drained. Leases still held
  * stay valid for release only. */
 void bth_manager_destroy(struct bth_manager *m);
+/* Keeps the object, not what it does, beyond its end: for who may have to cancel or release later.
+ */
+void bth_manager_ref(struct bth_manager *m);
+void bth_manager_unref(struct bth_manager *m);
 
 /* A shared lease by name, alias or path (a path of an unknown model registers it as
  * family/last-component). Waits until `deadline`. Errors: see berth_acquire. */
@@ -75,8 +79,7 @@ struct bth_acquire {
 /* ENOTFOUND, ENOMEM. */
 int bth_acquire_start(struct bth_manager *m, const char *name, const char *tag,
                       struct bth_acquire *acquire, struct berth_error *err);
-/* The same with all that can be asked for, but a family: leases of a model only. The deadline is
- * the caller's to watch: he cancels. */
+/* The same with all that can be asked for. The deadline is the caller's to watch: he cancels. */
 int bth_acquire_start_ask(struct bth_manager *m, const char *name, const struct bth_ask *ask,
                           struct bth_acquire *acquire, struct berth_error *err);
 /* No longer wanted: answered with ECANCELLED unless it has been answered already. */
@@ -100,6 +103,9 @@ int bth_manager_cleanup(struct bth_manager *m, uint64_t owner, int64_t deadline,
 /* The engine that serves a name, loaded or not; NULL if unknown (err says what there is). */
 const struct berth_engine_ops *bth_manager_engine(struct bth_manager *m, const char *name,
                                                   struct berth_error *err);
+/* The full name of a name, alias or path, which makes a new path known; valid as long as the
+ * manager. NULL if unknown. Reads files. */
+const char *bth_manager_full_name(struct bth_manager *m, const char *name, struct berth_error *err);
 
 /*
  * A use: one request of a lease on the loaded model, with its bytes reserved.

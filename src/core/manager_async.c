@@ -26,15 +26,15 @@ int bth_acquire_start(struct bth_manager *m, const char *name, const char *tag,
 
 int bth_acquire_start_ask(struct bth_manager *m, const char *name, const struct bth_ask *ask,
                           struct bth_acquire *acquire, struct berth_error *err) {
-    int rc = 0;
+    uint32_t scope;
+    const char *full = NULL;
     core_lock(m);
-    int64_t model = bth_registry_find(&m->registry, name);
-    if (model < 0) {
-        rc = bth_registry_unknown(&m->registry, name, err);
+    int rc = bth_scope_find_locked(m, name, ask->exclusive, &scope, &full, err);
+    if (rc < 0) {
         core_unlock(m);
         return rc;
     }
-    struct bth_lease *lease = bth_lease_create(m, m->registry.entries[model]->name, ask);
+    struct bth_lease *lease = bth_lease_create(m, full, ask);
     if (!lease) {
         core_unlock(m);
         return bth_error_nomem(err);
@@ -43,7 +43,7 @@ int bth_acquire_start_ask(struct bth_manager *m, const char *name, const struct 
     acquire->lease = NULL;
     acquire->ticket = 0;
     lease->async = acquire;
-    const struct bth_event event = bth_ask_event(ask, (uint32_t)model, lease);
+    const struct bth_event event = bth_ask_event(ask, scope, lease);
     bth_manager_step_locked(m, &event);
     if (m->actions.n == 0) { /* no room even for a refusal */
         bth_lease_free(lease);

@@ -63,19 +63,42 @@ const struct berth_engine_ops *bth_manager_engine(struct bth_manager *m, const c
     return bth_manager_resolve(m, name, &model, &entry, err) < 0 ? NULL : entry->ops;
 }
 
-/* A model, or for exclusive leases and questions a family. */
+const char *bth_manager_full_name(struct bth_manager *m, const char *name,
+                                  struct berth_error *err) {
+    uint32_t model;
+    const struct bth_entry *entry = NULL;
+    return bth_manager_resolve(m, name, &model, &entry, err) < 0 ? NULL : entry->name;
+}
+
+int bth_scope_find_locked(struct bth_manager *m, const char *name, bool families, uint32_t *out,
+                          const char **out_name, struct berth_error *err) {
+    const struct bth_registry *r = &m->registry;
+    const int64_t family = families ? bth_registry_find_family(r, name) : -1;
+    if (family >= 0) {
+        *out = BTH_FAMILY | (uint32_t)family;
+        *out_name = r->families[family];
+        return 0;
+    }
+    const int64_t model = bth_registry_find(r, name);
+    if (model < 0) {
+        return bth_registry_unknown(r, name, err);
+    }
+    *out = (uint32_t)model;
+    *out_name = r->entries[model]->name;
+    return 0;
+}
+
+/* A model, a path too, or for exclusive leases and questions a family. */
 static int resolve_scope(struct bth_manager *m, const char *name, bool families, uint32_t *out,
                          const char **out_name, struct berth_error *err) EXCLUDES(core) {
-    const struct bth_registry *r = &m->registry; /* its engines are constant */
-    for (uint32_t i = 0; families && i < r->n_engines; i++) {
-        if (strcmp(r->engines[i]->family, name) == 0) {
-            *out = BTH_FAMILY | i;
-            *out_name = r->engines[i]->family;
-            return 0;
-        }
+    core_lock(m);
+    int rc = bth_scope_find_locked(m, name, families, out, out_name, NULL);
+    core_unlock(m);
+    if (rc == 0) {
+        return 0;
     }
     const struct bth_entry *entry = NULL;
-    int rc = bth_manager_resolve(m, name, out, &entry, err);
+    rc = bth_manager_resolve(m, name, out, &entry, err);
     if (rc == 0) {
         *out_name = entry->name;
     }
@@ -165,7 +188,7 @@ static void wait_for_answer(struct bth_manager *m, const struct bth_event *event
 
 int bth_manager_lease(struct bth_manager *m, const char *name, const struct bth_ask *ask,
                       struct bth_lease **out, struct berth_error *err) {
-    uint32_t scope;
+    uint32_t scope = 0;
     const char *full = NULL;
     int rc = resolve_scope(m, name, ask->exclusive, &scope, &full, err);
     if (rc < 0) {
@@ -226,7 +249,7 @@ uint64_t bth_manager_owner(struct bth_manager *m) {
 
 int bth_manager_wait_available(struct bth_manager *m, const char *name, const struct bth_ask *ask,
                                struct berth_error *err) {
-    uint32_t scope;
+    uint32_t scope = 0;
     const char *full = NULL;
     int rc = resolve_scope(m, name, true, &scope, &full, err);
     if (rc < 0) {
@@ -254,12 +277,13 @@ int bth_manager_wait_available(struct bth_manager *m, const char *name, const st
 }
 
 void bth_manager_usage(struct bth_manager *m, struct berth_usage *out) {
+    *out = (struct berth_usage){0};
     core_lock(m);
-    *out = (struct berth_usage){.n_families = (uint32_t)m->registry.n_engines};
+    out->n_families = m->registry.n_families;
     snprintf(out->device, sizeof(out->device), "%s", m->devices[0]->name);
     for (uint32_t i = 0; i < out->n_families; i++) {
         snprintf(out->families[i].family, sizeof(out->families[i].family), "%s",
-                 m->registry.engines[i]->family);
+                 m->registry.families[i]);
         out->families[i].leases = m->state.families[i].held;
     }
     const struct bth_table *gens = &m->state.gens;

@@ -96,6 +96,10 @@ int bth_manager_count_model(struct bth_manager *m, uint32_t *out) REQUIRES(core)
 int bth_manager_resolve(struct bth_manager *m, const char *name, uint32_t *out,
                         const struct bth_entry **out_entry, struct berth_error *err) EXCLUDES(core);
 
+/* What a name or alias that is known is: a model, or, if they are wanted, a family. ENOTFOUND. */
+int bth_scope_find_locked(struct bth_manager *m, const char *name, bool families, uint32_t *out,
+                          const char **out_name, struct berth_error *err) REQUIRES(core);
+
 /* A lease that is not granted; NULL when out of memory. */
 struct bth_lease *bth_lease_create(struct bth_manager *m, const char *name,
                                    const struct bth_ask *ask);

@@ -58,7 +58,8 @@ static void fill_model_locked(struct bth_manager *m, uint32_t i, struct berth_mo
                                       .idle_ms = -1};
     snprintf(out->name, sizeof(out->name), "%s", e->name);
     snprintf(out->alias, sizeof(out->alias), "%s", e->alias ? e->alias : "");
-    snprintf(out->family, sizeof(out->family), "%s", e->ops->family);
+    snprintf(out->family, sizeof(out->family), "%s", m->registry.families[e->family]);
+    snprintf(out->engine, sizeof(out->engine), "%s", e->ops->family);
     snprintf(out->path, sizeof(out->path), "%s", e->path);
     if (g) {
         snprintf(out->device, sizeof(out->device), "%s", m->devices[g->device]->name);

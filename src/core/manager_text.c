@@ -4,7 +4,7 @@
 #include "core/ledger.h"
 
 static const char *name_of(const struct bth_manager *m, uint32_t scope) REQUIRES(core) {
-    return scope & BTH_FAMILY ? m->registry.engines[scope & ~BTH_FAMILY]->family
+    return scope & BTH_FAMILY ? m->registry.families[scope & ~BTH_FAMILY]
                               : m->registry.entries[scope]->name;
 }
 

@@ -5,6 +5,7 @@
 #include "base/fs.h"
 #include "base/str.h"
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +17,14 @@ int bth_registry_init(struct bth_registry *r, const struct berth_engine_ops *con
                              engines[i]->family, engines[i]->api_version, BERTH_ENGINE_API);
         }
     }
+    if (n_engines > BTH_MAX_FAMILIES) {
+        return bth_error(err, BERTH_EINVAL, "%zu engines: at most %d are possible", n_engines,
+                         BTH_MAX_FAMILIES);
+    }
     *r = (struct bth_registry){.engines = engines, .n_engines = n_engines};
+    for (size_t i = 0; i < n_engines; i++) {
+        snprintf(r->families[r->n_families++], sizeof(r->families[0]), "%s", engines[i]->family);
+    }
     return 0;
 }
 
@@ -123,9 +131,48 @@ static int make_room(struct bth_registry *r, struct berth_error *err) {
     return 0;
 }
 
+/* Bytes of a name before its slash; 0 when that is no family. */
+static size_t family_size(const char *name) {
+    const char *slash = strchr(name, '/');
+    const size_t n = slash && slash[1] ? (size_t)(slash - name) : 0;
+    return n < sizeof(((struct bth_registry *)0)->families[0]) ? n : 0;
+}
+
+static int64_t find_family(const struct bth_registry *r, const char *name, size_t size) {
+    for (uint32_t i = 0; i < r->n_families; i++) {
+        if (strlen(r->families[i]) == size && memcmp(r->families[i], name, size) == 0) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+int64_t bth_registry_find_family(const struct bth_registry *r, const char *name) {
+    return find_family(r, name, strlen(name));
+}
+
+/* The family of a name, a new one if it must be. */
+static int add_family(struct bth_registry *r, const char *name, uint32_t *out,
+                      struct berth_error *err) {
+    const size_t size = family_size(name);
+    int64_t known = find_family(r, name, size);
+    if (known < 0 && r->n_families == BTH_MAX_FAMILIES) {
+        return bth_error(err, BERTH_ETOOLARGE, "model %s: at most %d families can be known", name,
+                         BTH_MAX_FAMILIES);
+    }
+    if (known < 0) {
+        known = r->n_families++;
+        memcpy(r->families[known], name, size);
+    }
+    *out = (uint32_t)known;
+    return 0;
+}
+
 static int add(struct bth_registry *r, const struct berth_model_spec *spec, const char *real,
                const struct berth_engine_ops *ops, struct berth_error *err) {
+    uint32_t family = 0;
     int rc = make_room(r, err);
+    rc = rc < 0 ? rc : add_family(r, spec->name, &family, err);
     if (rc < 0) {
         return rc;
     }
@@ -134,6 +181,7 @@ static int add(struct bth_registry *r, const struct berth_model_spec *spec, cons
         return bth_error_nomem(err);
     }
     memcpy(e->name, spec->name, strlen(spec->name));
+    e->family = family;
     e->ops = ops;
     e->path = bth_strdup(spec->path);
     e->alias = bth_strdup(spec->alias);
@@ -146,25 +194,33 @@ static int add(struct bth_registry *r, const struct berth_model_spec *spec, cons
     return 0;
 }
 
-static const struct berth_engine_ops *engine_of(const struct bth_registry *r, const char *name) {
-    const char *slash = strchr(name, '/');
-    for (size_t i = 0; slash && slash[1] && i < r->n_engines; i++) {
-        const char *family = r->engines[i]->family;
-        if (strlen(family) == (size_t)(slash - name) && memcmp(family, name, strlen(family)) == 0) {
+/* The engine that a specification asks for, else the one called as its family. */
+static const struct berth_engine_ops *engine_of(const struct bth_registry *r,
+                                                const struct berth_model_spec *spec) {
+    const char *engine = spec->engine ? spec->engine : spec->name;
+    const size_t family = family_size(spec->name);
+    const size_t n = spec->engine ? strlen(engine) : family;
+    for (size_t i = 0; family > 0 && i < r->n_engines; i++) {
+        const char *known = r->engines[i]->family;
+        if (strlen(known) == n && memcmp(known, engine, n) == 0) {
             return r->engines[i];
         }
     }
     return NULL;
 }
 
-static int bad_family(const struct bth_registry *r, const char *name, struct berth_error *err) {
+static int bad_family(const struct bth_registry *r, const struct berth_model_spec *spec,
+                      struct berth_error *err) {
     struct bth_str s = {0};
+    const bool engine = spec->engine && family_size(spec->name) > 0;
     for (size_t i = 0; i < r->n_engines; i++) {
-        bth_str_printf(&s, "%s%s/...", i ? ", " : "", r->engines[i]->family);
+        bth_str_printf(&s, "%s%s%s", i ? ", " : "", r->engines[i]->family, engine ? "" : "/...");
     }
     int rc = s.failed ? bth_error_nomem(err)
+             : engine ? bth_error(err, BERTH_EINVAL, "model %s: no engine %.40s; there is %s",
+                                  spec->name, spec->engine, bth_str_text(&s))
                       : bth_error(err, BERTH_EINVAL, "model %s: a name begins with its family: %s",
-                                  name, bth_str_text(&s));
+                                  spec->name, bth_str_text(&s));
     bth_str_finish(&s);
     return rc;
 }
@@ -182,9 +238,9 @@ int bth_registry_add(struct bth_registry *r, const struct berth_model_spec *spec
         (spec->alias && bth_registry_find(r, spec->alias) >= 0)) {
         return bth_error(err, BERTH_EINVAL, "model %s: its name or alias is taken", spec->name);
     }
-    const struct berth_engine_ops *ops = engine_of(r, spec->name);
+    const struct berth_engine_ops *ops = engine_of(r, spec);
     if (!ops) {
-        return bad_family(r, spec->name, err);
+        return bad_family(r, spec, err);
     }
     char *real;
     int rc = real_path(spec->path, &real, err);

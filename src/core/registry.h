@@ -13,8 +13,9 @@
 #include <berth/engine.h>
 
 struct bth_entry {
-    char name[64]; /* "family/name" */
-    char *alias;   /* or NULL */
+    char name[64];   /* "family/name" */
+    uint32_t family; /* index of what stands before the slash */
+    char *alias;     /* or NULL */
     char *path;
     char *real; /* absolute and without links; NULL when that file does not exist */
     const struct berth_engine_ops *ops;
@@ -25,6 +26,8 @@ struct bth_registry {
     size_t n, capacity;
     const struct berth_engine_ops *const *engines; /* [n_engines] */
     size_t n_engines;
+    char families[BTH_MAX_FAMILIES][16]; /* [n_families]: the engines' first */
+    uint32_t n_families;
 };
 
 int bth_registry_init(struct bth_registry *r, const struct berth_engine_ops *const *engines,
@@ -38,6 +41,7 @@ int bth_registry_probe(const struct bth_registry *r, const char *path, char **ou
 
 /* Index of a name, an alias or a path as registered; -1. */
 int64_t bth_registry_find(const struct bth_registry *r, const char *name);
+int64_t bth_registry_find_family(const struct bth_registry *r, const char *name);
 int64_t bth_registry_find_real(const struct bth_registry *r, const char *real);
 
 /* EINVAL (bad or double name, unknown family), ETOOLARGE, ENOMEM. Entry n-1 is the new one. */

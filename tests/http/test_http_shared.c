@@ -70,7 +70,7 @@ static void use_daemon(void) {
 }
 
 static void know(const char *model) {
-    const struct berth_model_spec spec = {"whisper/tiny", model, NULL};
+    const struct berth_model_spec spec = {.name = "whisper/tiny", .path = model};
     struct berth_config config = BERTH_CONFIG_INIT;
     struct berth_error err;
     struct berth *b;

@@ -76,10 +76,10 @@ void http_prepare(struct test_server *t) {
 void http_start(struct test_server *t, const char *whisper) {
     char echo[512], slow[512], broken[512];
     const struct berth_model_spec specs[] = {
-        {"toy/echo", test_dir_path(&t->dir, "echo", echo), "echo"},
-        {"toy/slow", test_dir_path(&t->dir, "slow", slow), NULL},
-        {"toy/broken", test_dir_path(&t->dir, "broken", broken), NULL},
-        {"whisper/tiny", whisper, NULL}};
+        {.name = "toy/echo", .path = test_dir_path(&t->dir, "echo", echo), .alias = "echo"},
+        {.name = "toy/slow", .path = test_dir_path(&t->dir, "slow", slow)},
+        {.name = "toy/broken", .path = test_dir_path(&t->dir, "broken", broken)},
+        {.name = "whisper/tiny", .path = whisper}};
     struct berth_config c = BERTH_CONFIG_INIT;
     struct berth_error err;
     c.file = "";

@@ -29,7 +29,8 @@ static int try_open(struct berth **out, struct berth_error *err) {
     char full[N_MODELS][32];
     for (int i = 0; i < N_MODELS; i++) {
         snprintf(full[i], sizeof(full[i]), "toy/%s", names[i]);
-        specs[i] = (struct berth_model_spec){full[i], paths[i], i == QUICK ? "fast" : NULL};
+        specs[i] = (struct berth_model_spec){
+            .name = full[i], .path = paths[i], .alias = i == QUICK ? "fast" : NULL};
     }
     struct berth_config config = BERTH_CONFIG_INIT;
     config.file = "";
@@ -91,6 +92,15 @@ static void test_open(void) {
     const struct berth_model_spec nameless = {.path = paths[QUICK]};
     c.models = &nameless;
     CHECK_INT(berth_open(&c, &b, &err), BERTH_EINVAL);
+    static const struct berth_model_spec wrong[] = {
+        {.name = "whisper/a", .path = "x", .engine = "hammer"},
+        {.name = "a-family-of-many-letters/a", .path = "x", .engine = "toy"},
+        {.name = "toy", .path = "x", .engine = "toy"}};
+    for (size_t i = 0; i < 3; i++) {
+        c.models = &wrong[i];
+        CHECK_INT(berth_open(&c, &b, &err), BERTH_EINVAL);
+        CHECK(i > 0 || strstr(err.message, "hammer"));
+    }
     c.n_models = 0;
     c.file = "/no/such/file.yaml";
     CHECK(berth_open(&c, &b, &err) < 0);
@@ -116,8 +126,10 @@ static void test_config_file(void) {
     snprintf(path, sizeof(path), "%s/berth.yaml", folder);
     FILE *f = fopen(path, "w");
     CHECK(f);
-    fprintf(f, "models:\n  toy/mine: {path: quick, alias: m}\ndevices:\n  cpu: {memory: 64MiB, "
-               "threads: 1}\n");
+    fprintf(
+        f,
+        "models:\n  toy/mine: {path: quick, alias: m}\n  marian/en-de: {path: quick, engine: toy}\n"
+        "devices:\n  cpu: {memory: 64MiB, threads: 1}\n");
     fclose(f);
     setenv("BERTH_CONFIG", path, 1);
     CHECK_OK(berth_open(NULL, &b, &err), err);
@@ -125,6 +137,12 @@ static void test_config_file(void) {
     struct berth_lease *lease = acquire(b, "m");
     CHECK_STR(berth_lease_model(lease), "toy/mine");
     berth_release(lease);
+    /* an engine that stands in for another family's */
+    struct berth_model_stats m[2];
+    CHECK_INT(berth_models(b, m, sizeof(m[0]), 2), 2);
+    CHECK_STR(m[1].family, "marian");
+    CHECK_STR(m[1].engine, "toy");
+    berth_release(acquire(b, "marian/en-de"));
     struct berth_device_stats d;
     CHECK_INT(berth_devices(b, &d, sizeof(d), 1), 1);
     CHECK_INT(d.budget_bytes, 64 << 20);

@@ -381,14 +381,14 @@ static void *work_on(void *arg) {
 /* ---- all of it ------------------------------------------------------------------------------*/
 
 static struct berth *open_with(uint64_t memory) {
-    struct berth_model_spec specs[1 + N_NAMED] = {{"whisper/good", good, NULL}};
+    struct berth_model_spec specs[1 + N_NAMED] = {{.name = "whisper/good", .path = good}};
     char names[N_NAMED][32];
     struct berth_config config = BERTH_CONFIG_INIT;
     struct berth *b;
     struct berth_error err;
     for (int i = 0; i < N_NAMED; i++) {
         snprintf(names[i], sizeof(names[i]), "whisper/bad%d", i);
-        specs[1 + i] = (struct berth_model_spec){names[i], named[i], NULL};
+        specs[1 + i] = (struct berth_model_spec){.name = names[i], .path = named[i]};
     }
     config.file = "";
     config.models = specs;

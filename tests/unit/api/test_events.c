@@ -17,9 +17,9 @@ static void sleep_ms(long ms) {
 static struct berth *open_toys(void) {
     char quick[512], slow[512], bad[512];
     const struct berth_model_spec specs[] = {
-        {"toy/quick", test_dir_path(&dir, "quick", quick), "q"},
-        {"toy/slow", test_dir_path(&dir, "slow", slow), NULL},
-        {"toy/bad", test_dir_path(&dir, "bad", bad), NULL}};
+        {.name = "toy/quick", .path = test_dir_path(&dir, "quick", quick), .alias = "q"},
+        {.name = "toy/slow", .path = test_dir_path(&dir, "slow", slow)},
+        {.name = "toy/bad", .path = test_dir_path(&dir, "bad", bad)}};
     struct berth_config config = BERTH_CONFIG_INIT;
     struct berth *b;
     struct berth_error err;

@@ -16,7 +16,8 @@ static void sleep_ms(long ms) {
 }
 
 static struct berth *open_both(void) {
-    const struct berth_model_spec specs[] = {{"toy/a", paths[0], NULL}, {"toy/b", paths[1], NULL}};
+    const struct berth_model_spec specs[] = {{.name = "toy/a", .path = paths[0]},
+                                             {.name = "toy/b", .path = paths[1]}};
     struct berth_config config = BERTH_CONFIG_INIT;
     config.file = "";
     config.models = specs;

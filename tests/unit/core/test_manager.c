@@ -65,7 +65,8 @@ static int try_open(struct fixture *f, uint64_t budget, struct berth_error *err)
     for (size_t i = 0; i < BTH_COUNT(names); i++) {
         snprintf(name[i], sizeof(name[i]), "toy/%s", names[i]);
         snprintf(path[i], sizeof(path[i]), "%s", path_of(names[i]));
-        specs[i] = (struct berth_model_spec){name[i], path[i], i == 0 ? "first" : NULL};
+        specs[i] = (struct berth_model_spec){
+            .name = name[i], .path = path[i], .alias = i == 0 ? "first" : NULL};
     }
     fake_device_init(&f->device, "fake");
     f->revoked = 0;

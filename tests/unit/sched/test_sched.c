@@ -76,7 +76,8 @@ static int64_t in_ms(int64_t ms) {
 
 static void open_fixture(struct fixture *f, struct bth_sched_config config) {
     struct berth_error err;
-    const struct berth_model_spec specs[] = {{"toy/a", path_a, NULL}, {"toy/b", path_b, NULL}};
+    const struct berth_model_spec specs[] = {{.name = "toy/a", .path = path_a},
+                                             {.name = "toy/b", .path = path_b}};
     fake_device_init(&f->device, "fake");
     struct berth_device *device = &f->device.base;
     const uint64_t budget = 20 * MB;

@@ -1,0 +1,51 @@
+"""Berth shares speech, translation and language models between all callers of a process.
+
+    from berth import get_model_manager
+
+    with get_model_manager().get_whisper_model_safe() as model:
+        print(model.transcribe("talk.wav")["text"])
+
+docs/python.md of the source tree is the guide.
+"""
+
+from berth._access import Access
+from berth._manager import CleanupReport, ModelManager, TrimReport, get_model_manager
+from berth._native import version
+from berth._whisper import WhisperModel
+from berth.errors import (
+    AudioError,
+    BerthError,
+    DeadlockError,
+    ForkError,
+    InvalidOption,
+    LeaseReleased,
+    LeaseRevoked,
+    LeaseTimeout,
+    NotSupported,
+    OutOfMemory,
+    UnknownModel,
+    UpgradeError,
+)
+
+__version__ = version()
+
+__all__ = [
+    "Access",
+    "AudioError",
+    "BerthError",
+    "CleanupReport",
+    "DeadlockError",
+    "ForkError",
+    "InvalidOption",
+    "LeaseReleased",
+    "LeaseRevoked",
+    "LeaseTimeout",
+    "ModelManager",
+    "NotSupported",
+    "OutOfMemory",
+    "TrimReport",
+    "UnknownModel",
+    "UpgradeError",
+    "WhisperModel",
+    "get_model_manager",
+]
