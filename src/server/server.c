@@ -142,9 +142,9 @@ void bth_server_drain(struct bth_server *s) {
     s->draining = true;
     for (size_t i = 0; i < s->n_doors; i++) {
         if (s->doors[i].daemon) {
-            MHD_quiesce_daemon(s->doors[i].daemon); /* the socket is ours again */
+            MHD_quiesce_daemon(s->doors[i].daemon); /* its thread may still be about to accept */
         }
-        bth_socket_close(&s->doors[i].socket);
+        bth_socket_stop(&s->doors[i].socket);
     }
     bth_conns_cut(s, false);
 }
@@ -181,6 +181,7 @@ void bth_server_destroy(struct bth_server *s) {
         if (s->doors[i].daemon) {
             MHD_stop_daemon(s->doors[i].daemon);
         }
+        bth_socket_close(&s->doors[i].socket);
     }
     bth_desk_stop(s);
     bth_auth_finish(&s->auth);

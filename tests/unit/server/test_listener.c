@@ -41,6 +41,23 @@ static void test_live(void) {
     CHECK(access(address.sun_path, F_OK) < 0);
 }
 
+/* Nobody gets in, and the descriptor is no one else's yet. */
+static void test_stop(const char *on) {
+    struct bth_socket s;
+    struct berth_error err;
+    struct sockaddr_storage a;
+    socklen_t n = sizeof(a);
+    CHECK_INT(bth_socket_open(on, &s, &err), 0);
+    CHECK(getsockname(s.fd, (struct sockaddr *)&a, &n) == 0);
+    const int fd = s.fd, other = socket(a.ss_family, SOCK_STREAM, 0);
+    bth_socket_stop(&s);
+    CHECK(connect(other, (struct sockaddr *)&a, n) < 0);
+    CHECK(fcntl(fd, F_GETFD) >= 0);
+    bth_socket_close(&s);
+    CHECK(fcntl(fd, F_GETFD) < 0);
+    close(other);
+}
+
 /* Its queue is full: connecting would wait. */
 static void test_busy(void) {
     int server = socket(AF_UNIX, SOCK_STREAM, 0), clients[16], n = 0;
@@ -75,6 +92,8 @@ int main(void) {
     snprintf(address.sun_path, sizeof(address.sun_path), "%.90s/s", dir.path);
     snprintf(where, sizeof(where), "unix:%s", address.sun_path);
     test_live();
+    test_stop(where);
+    test_stop("127.0.0.1:0");
     test_busy();
     test_stale();
     test_dir_close(&dir);
