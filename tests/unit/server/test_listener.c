@@ -4,6 +4,7 @@
 #include "lib/files.h"
 #include "lib/test.h"
 #include "server/listener.h"
+#include "server/server.h"
 #include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -86,6 +87,22 @@ static void test_stale(void) {
     bth_socket_close(&s);
 }
 
+/* Sockets that are passed on are the server's, also when it cannot be made. */
+static void test_passed_on(void) {
+    struct berth_error err;
+    struct bth_server *server;
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    const struct bth_server_config config = {
+        .sockets = &fd, .n_sockets = 1, .key_file = "/no/such/file"};
+    CHECK(fd >= 0 && bth_server_create(&config, &server, &err) < 0);
+    CHECK(fcntl(fd, F_GETFD) < 0);
+    fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    bth_alloc_fail_at(1);
+    CHECK_INT(bth_server_create(&config, &server, &err), BERTH_ENOMEM);
+    bth_alloc_fail_at(0);
+    CHECK(fcntl(fd, F_GETFD) < 0);
+}
+
 int main(void) {
     int64_t live = bth_alloc_live();
     test_dir_open(&dir);
@@ -96,6 +113,7 @@ int main(void) {
     test_stop("127.0.0.1:0");
     test_busy();
     test_stale();
+    test_passed_on();
     test_dir_close(&dir);
     CHECK_INT(bth_alloc_live(), live);
     return 0;
