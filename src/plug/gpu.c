@@ -17,9 +17,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { PROBE_LIMIT_MS = 30000, PROBE_OUTPUT = 1 << 16, MAX_GPUS = 64 };
+enum { PROBE_LIMIT_MS = 30000, KILL_LIMIT_MS = 2000, PROBE_OUTPUT = 1 << 16, MAX_GPUS = 64 };
 
 /* Where this code was loaded from: the folder of libberth, or of the program it is linked into. */
 static char *own_folder(void) {
@@ -102,6 +103,19 @@ static int spawn_probe(const char *probe, const char *module, int out_fd, pid_t 
     return rc;
 }
 
+/* False: it has not ended by then. In the depths of a driver that hangs nothing ends a process, not
+ * even SIGKILL, and its output may have been closed before. */
+static bool wait_probe(pid_t pid, int *status, int64_t deadline) {
+    *status = 0;
+    while (waitpid(pid, status, WNOHANG) == 0) {
+        if (bth_now() >= deadline) {
+            return false;
+        }
+        nanosleep(&(struct timespec){.tv_nsec = 2 * BTH_NS_PER_MS}, NULL);
+    }
+    return true;
+}
+
 static int run_probe(const char *probe, const char *module, struct bth_str *out,
                      struct berth_error *err) {
     int fds[2];
@@ -115,15 +129,13 @@ static int run_probe(const char *probe, const char *module, struct bth_str *out,
         close(fds[0]);
         return bth_error(err, BERTH_EUNSUPPORTED, "GPU probe: %s", strerror(rc));
     }
-    bool ended = read_until(fds[0], out, bth_now() + PROBE_LIMIT_MS * BTH_NS_PER_MS);
+    int status;
+    const int64_t deadline = bth_now() + PROBE_LIMIT_MS * BTH_NS_PER_MS;
+    bool ended = read_until(fds[0], out, deadline) && wait_probe(pid, &status, deadline);
     close(fds[0]);
     if (!ended) {
-        kill(pid, SIGKILL);
-    }
-    int status = 0;
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-    }
-    if (!ended) {
+        kill(pid, SIGKILL); /* one that does not die is left behind */
+        wait_probe(pid, &status, bth_now() + KILL_LIMIT_MS * BTH_NS_PER_MS);
         return bth_error(err, BERTH_EUNSUPPORTED,
                          "the GPU driver did not answer within %d s; it may hang: try nvidia-smi",
                          PROBE_LIMIT_MS / 1000);

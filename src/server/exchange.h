@@ -23,7 +23,7 @@ struct bth_exchange {
     struct bth_conn *conn;
     struct MHD_Connection *mhd;
     const struct bth_route *route;
-    const char *rest; /* of the path, behind a route that takes one: in `path` */
+    const char *rest; /* of the path, behind a route that takes one: libmicrohttpd's, for `run` */
     char id[BTH_ID_BYTES];
     char caller[BTH_CALLER_BYTES];
     char path[BTH_PATH_BYTES];

@@ -90,6 +90,7 @@ static enum MHD_Result send_answer(struct bth_exchange *x) {
     if (x->streaming) {
         r = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, read_stream, x, NULL);
     } else {
+        bth_body_finish(&x->body);
         bth_exchange_leave(x); /* who has the answer finds the place free */
         r = MHD_create_response_from_buffer(x->out.size, (void *)bth_str_text(&x->out),
                                             MHD_RESPMEM_PERSISTENT);

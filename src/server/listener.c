@@ -177,7 +177,7 @@ int bth_socket_open(const char *where, struct bth_socket *out, struct berth_erro
 }
 
 int bth_socket_adopt(int fd, struct bth_socket *out, struct berth_error *err) {
-    struct bth_socket s = {.fd = fd};
+    struct bth_socket s = {.fd = fd, .shared = true};
     int listens = 0;
     socklen_t n = sizeof(listens);
     int rc = 0;
@@ -194,14 +194,21 @@ int bth_socket_adopt(int fd, struct bth_socket *out, struct berth_error *err) {
     return 0;
 }
 
-void bth_socket_close(struct bth_socket *s) {
-    if (s->fd >= 0) {
-        close(s->fd);
+void bth_socket_stop(struct bth_socket *s) {
+    if (s->fd >= 0 && !s->shared) {
+        shutdown(s->fd, SHUT_RDWR);
     }
     if (s->path) {
         unlink(s->path);
     }
     bth_free(s->path);
     s->path = NULL;
+}
+
+void bth_socket_close(struct bth_socket *s) {
+    bth_socket_stop(s);
+    if (s->fd >= 0) {
+        close(s->fd);
+    }
     s->fd = -1;
 }

@@ -17,12 +17,16 @@ struct bth_socket {
     bool loopback;     /* or an address of this machine alone */
     char address[128]; /* with the port that it got; "unix:PATH" */
     char *path;        /* to be removed in the end, or NULL */
+    bool shared;       /* somebody else has it open, and goes on listening */
 };
 
 /* EINVAL (not understood), EBUSY (somebody listens there), EIO, ENOMEM. */
 int bth_socket_open(const char *where, struct bth_socket *out, struct berth_error *err);
 /* One that is open and listens already; `fd` is the socket's from now on, after a failure too. */
 int bth_socket_adopt(int fd, struct bth_socket *out, struct berth_error *err);
+/* Nobody can connect any more, but for a shared one; the descriptor stays, as a thread may look at
+ * it still. */
+void bth_socket_stop(struct bth_socket *s);
 /* What describes it stays. */
 void bth_socket_close(struct bth_socket *s);
 

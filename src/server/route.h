@@ -15,7 +15,7 @@
 struct bth_exchange;
 
 enum bth_body_kind {
-    BTH_BODY_NONE, /* 413 when there is one */
+    BTH_BODY_NONE, /* 400 when there is one */
     BTH_BODY_JSON, /* a small object, in memory */
     BTH_BODY_FORM, /* multipart/form-data: x->form, its file in x->body */
     BTH_BODY_RAW   /* x->body */

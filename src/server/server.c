@@ -62,10 +62,9 @@ static int add_door(struct bth_server *s, int fd, const char *where, struct bert
 }
 
 /* All sockets, then all threads: nobody is served by half a server. The passed ones are ours in any
- * case. */
-static int open_doors(struct bth_server *s, const struct bth_server_config *c,
+ * case, also after an error `rc` before this. */
+static int open_doors(struct bth_server *s, const struct bth_server_config *c, int rc,
                       struct berth_error *err) {
-    int rc = 0;
     for (size_t i = 0; i < c->n_sockets; i++) {
         if (rc < 0) {
             close(c->sockets[i]);
@@ -94,6 +93,9 @@ int bth_server_create(const struct bth_server_config *config, struct bth_server 
                       struct berth_error *err) {
     struct bth_server *s = bth_calloc(1, sizeof(*s));
     if (!s) {
+        for (size_t i = 0; i < config->n_sockets; i++) {
+            close(config->sockets[i]);
+        }
         return bth_error_nomem(err);
     }
     init(s, config);
@@ -102,7 +104,7 @@ int bth_server_create(const struct bth_server_config *config, struct bth_server 
     s->auth.n_hosts = config->n_hosts;
     s->auth.origins = config->origins;
     s->auth.n_origins = config->n_origins;
-    rc = rc < 0 ? rc : open_doors(s, config, err);
+    rc = open_doors(s, config, rc, err);
     if (rc < 0) {
         bth_server_destroy(s);
         return rc;
@@ -142,9 +144,9 @@ void bth_server_drain(struct bth_server *s) {
     s->draining = true;
     for (size_t i = 0; i < s->n_doors; i++) {
         if (s->doors[i].daemon) {
-            MHD_quiesce_daemon(s->doors[i].daemon); /* the socket is ours again */
+            MHD_quiesce_daemon(s->doors[i].daemon); /* its thread may still be about to accept */
         }
-        bth_socket_close(&s->doors[i].socket);
+        bth_socket_stop(&s->doors[i].socket);
     }
     bth_conns_cut(s, false);
 }
@@ -181,6 +183,7 @@ void bth_server_destroy(struct bth_server *s) {
         if (s->doors[i].daemon) {
             MHD_stop_daemon(s->doors[i].daemon);
         }
+        bth_socket_close(&s->doors[i].socket);
     }
     bth_desk_stop(s);
     bth_auth_finish(&s->auth);

@@ -124,8 +124,11 @@ static int map(struct bth_cuda_device *d, struct bth_cuda_buffer *b, size_t i,
         trim(d);
         made = d->driver.create(&c->memory, d->granularity, &prop, 0);
     }
-    if (made != CUDA_SUCCESS) {
+    if (made == CUDA_ERROR_OUT_OF_MEMORY) {
         return bth_error(err, BERTH_ENOMEM, "%s: out of GPU memory", d->base.name);
+    }
+    if (made != CUDA_SUCCESS) { /* trying again would not help */
+        return bth_error(err, BERTH_EDEVICE, "%s: cannot make memory", d->base.name);
     }
     if (d->driver.map(chunk_at(d, b, i), d->granularity, 0, c->memory, 0) != CUDA_SUCCESS) {
         d->driver.release(c->memory);
