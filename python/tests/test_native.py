@@ -21,6 +21,7 @@ STRUCTS = {
     "berth_segment": n.Segment,
     "berth_transcript": n.Transcript,
     "berth_item": n.Item,
+    "berth_config": n.Config,
     "berth_acquire_options": n.AcquireOptions,
     "berth_model_stats": n.ModelStats,
     "berth_usage": n.Usage,

@@ -11,15 +11,19 @@ import threading
 from berth import _native as n
 from berth import _owner
 from berth._names import FAMILIES, Model, Target, family_of
-from berth.errors import DeadlockError, UnknownModel
+from berth.errors import DeadlockError, NotSupported, UnknownModel
 
 
 class Core:
     """The open handle, the models there are, the leases of this process."""
 
     def __init__(self) -> None:
+        server = os.environ.get("BERTH_SERVER") or "auto"
+        if server not in ("auto", "none"):
+            raise NotSupported(f"BERTH_SERVER={server}: leases of a daemon are not built yet")
         err, handle = n.Error(), c.c_void_p()
-        n.check(n.lib.berth_open(None, c.byref(handle), c.byref(err)), err)
+        config = n.Config(struct_size=c.sizeof(n.Config), server=b"none")
+        n.check(n.lib.berth_open(c.byref(config), c.byref(handle), c.byref(err)), err)
         self.handle = handle
         self._dropped: queue.SimpleQueue[tuple[c.c_void_p, _owner.Hold]] = queue.SimpleQueue()
         self._lock = threading.Lock()

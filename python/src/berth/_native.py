@@ -90,6 +90,21 @@ class Item(c.Structure):
     ]
 
 
+class Config(c.Structure):
+    _fields_ = [
+        ("struct_size", c.c_uint32),
+        ("file", c.c_char_p),
+        ("models", c.c_void_p),
+        ("n_models", c.c_size_t),
+        ("cpu_memory_bytes", c.c_uint64),
+        ("threads", c.c_int),
+        ("device", c.c_char_p),
+        ("precision", c.c_char_p),
+        ("gpu_memory_bytes", c.c_uint64),
+        ("server", c.c_char_p),
+    ]
+
+
 class AcquireOptions(c.Structure):
     _fields_ = [
         ("struct_size", c.c_uint32),
@@ -157,7 +172,7 @@ _BYTES = c.POINTER(c.c_uint64)
 _FUNCTIONS: dict[str, tuple[object, list[object]]] = {
     "berth_version": (c.c_char_p, []),
     "berth_error_name": (c.c_char_p, [c.c_int]),
-    "berth_open": (c.c_int, [c.c_void_p, _OUT, _ERR]),
+    "berth_open": (c.c_int, [c.POINTER(Config), _OUT, _ERR]),
     "berth_owner_new": (c.c_uint64, [c.c_void_p]),
     "berth_acquire_start": (
         c.c_int,
