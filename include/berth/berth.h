@@ -57,9 +57,9 @@ struct berth_config {
     const char *device; /* "cpu", "cuda" (the first usable GPU), "cuda:N", a GPU's UUID, "auto" (a
                            GPU if one is usable, else the CPU); NULL: BERTH_DEVICE, else the file's,
                            else "cpu" */
-    const char
-        *precision; /* "exact": f32 throughout; "fast": products in bf16 (GPUs only); NULL:
-                       BERTH_PRECISION, else the file's, else exact on a CPU and fast on a GPU */
+    /* "exact": f32 throughout; "fast": products of 16-bit inputs with f32 sums (GPUs only); NULL:
+     * BERTH_PRECISION, else the file's, else exact on a CPU and fast on a GPU */
+    const char *precision;
     uint64_t gpu_memory_bytes; /* budget of a GPU; 0: the file's, else 90 % of what is free */
     const char *server;        /* whose models: see below */
 };

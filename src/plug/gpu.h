@@ -22,7 +22,7 @@ struct bth_gpu {
  * or a probe that failed, with the reason. May take seconds. */
 int bth_gpu_list(struct bth_gpu *out, int n, struct berth_error *err);
 
-/* Opens a GPU by "cuda:N", "cuda" (the first usable) or UUID; `fast`: products in bf16, else exact
+/* Opens a GPU by "cuda:N", "cuda" (the first usable) or UUID; `fast`: products of 16 bits, else exact
  * f32. ENOTFOUND, EUNSUPPORTED, EDEVICE, ENOMEM. */
 int bth_gpu_open(const char *which, bool fast, struct berth_device **out, struct berth_error *err);
 

@@ -24,7 +24,7 @@ struct bth_cuda_info {
 /* How many GPUs there are; at most n are written. EUNSUPPORTED: no driver, or one too old. */
 int berth_cuda_list(struct bth_cuda_info *out, int n, struct berth_error *err);
 
-/* Opens GPU `ordinal`; `fast`: products in bf16, else exact f32. ENOTFOUND (no such GPU, or no
+/* Opens GPU `ordinal`; `fast`: products of 16 bits, else exact f32. ENOTFOUND (no such GPU, or no
  * driver), EUNSUPPORTED (too old), EDEVICE, ENOMEM. */
 int berth_cuda_open(int ordinal, bool fast, struct berth_device **out, struct berth_error *err);
 
