@@ -150,7 +150,9 @@ INTERRUPTED = {
 def test_control_c(what):
     program = run_program(
         f"""
-        import threading, berth
+        import signal, threading, berth
+        # a job in the background of a shell begins with SIGINT ignored
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         manager = berth.get_model_manager()
         def hold():
             with manager.get_whisper_model_safe():

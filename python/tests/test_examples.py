@@ -86,7 +86,7 @@ def service() -> Iterator[str]:
                 time.sleep(0.1)
             yield url
         finally:
-            server.send_signal(signal.SIGINT)
+            server.send_signal(signal.SIGTERM)
             server.wait(30)
 
 
