@@ -48,12 +48,8 @@ void bth_manager_destroy(struct bth_manager *m);
 void bth_manager_ref(struct bth_manager *m);
 void bth_manager_unref(struct bth_manager *m);
 
-/* A shared lease by name, alias or path (a path of an unknown model registers it as
- * family/last-component). Waits until `deadline`. Errors: see berth_acquire. */
-int bth_manager_acquire(struct bth_manager *m, const char *name, const char *tag, int64_t deadline,
-                        struct bth_lease **out, struct berth_error *err);
-/* The same with all that can be asked for; see struct berth_acquire_options. An exclusive lease may
- * be on a family. EUPGRADE as well. */
+/* What a caller asks for; see struct berth_acquire_options. Zero: a shared lease, without a limit.
+ */
 struct bth_ask {
     const char *tag;
     int64_t deadline; /* zero is long ago: nothing is waited for or loaded */
@@ -61,6 +57,9 @@ struct bth_ask {
     uint32_t max_concurrent;
     uint64_t owner;
 };
+/* A lease by name, alias or path (a path of an unknown model registers it as
+ * family/last-component); an exclusive one may be on a family. Waits until the deadline. Errors:
+ * see berth_acquire. */
 int bth_manager_lease(struct bth_manager *m, const char *name, const struct bth_ask *ask,
                       struct bth_lease **out, struct berth_error *err);
 /*

@@ -212,12 +212,6 @@ int bth_manager_lease(struct bth_manager *m, const char *name, const struct bth_
     return 0;
 }
 
-int bth_manager_acquire(struct bth_manager *m, const char *name, const char *tag, int64_t deadline,
-                        struct bth_lease **out, struct berth_error *err) {
-    const struct bth_ask ask = {.tag = tag, .deadline = deadline};
-    return bth_manager_lease(m, name, &ask, out, err);
-}
-
 void bth_lease_release(struct bth_lease *lease) {
     if (!lease) {
         return;

@@ -5,6 +5,7 @@
 #include "base/sync.h"
 #include "core/manager.h"
 #include "lib/fake_device.h"
+#include "lib/lease.h"
 #include "lib/test.h"
 #include "toy/toy.h"
 #include <pthread.h>
@@ -107,7 +108,7 @@ static int64_t in_ms(int64_t ms) {
 static struct bth_lease *acquire(struct fixture *f, const char *name) {
     struct berth_error err;
     struct bth_lease *lease;
-    CHECK_OK(bth_manager_acquire(f->m, name, "test", in_ms(10000), &lease, &err), err);
+    CHECK_OK(test_acquire(f->m, name, "test", in_ms(10000), &lease, &err), err);
     return lease;
 }
 
@@ -202,13 +203,13 @@ static void test_times_out(void) {
     struct bth_lease *lease = NULL;
     open_with(&f, 20 * MB);
     int64_t begin = bth_now();
-    CHECK_INT(bth_manager_acquire(f.m, "toy/slow", NULL, in_ms(20), &lease, &err), BERTH_ETIMEDOUT);
+    CHECK_INT(test_acquire(f.m, "toy/slow", NULL, in_ms(20), &lease, &err), BERTH_ETIMEDOUT);
     CHECK(!lease && bth_now() - begin < 250 * BTH_NS_PER_MS);
-    CHECK_INT(bth_manager_acquire(f.m, "toy/a", NULL, 0, &lease, &err), BERTH_ETIMEDOUT);
+    CHECK_INT(test_acquire(f.m, "toy/a", NULL, 0, &lease, &err), BERTH_ETIMEDOUT);
     CHECK_INT(stats_of(&f, "toy/a").state, BERTH_MODEL_ABSENT); /* not waiting starts nothing */
     bth_lease_release(acquire(&f, "toy/slow"));                 /* the load has gone on */
     CHECK_INT(stats_of(&f, "toy/slow").loads, 1);
-    CHECK_OK(bth_manager_acquire(f.m, "toy/slow", NULL, 0, &lease, &err), err);
+    CHECK_OK(test_acquire(f.m, "toy/slow", NULL, 0, &lease, &err), err);
     bth_lease_release(lease);
     close_clean(&f);
 }
@@ -217,7 +218,7 @@ static void *expect_failure(void *arg) {
     struct fixture *f = arg;
     struct berth_error err;
     struct bth_lease *lease;
-    CHECK_INT(bth_manager_acquire(f->m, "toy/bad", NULL, in_ms(5000), &lease, &err), BERTH_EFORMAT);
+    CHECK_INT(test_acquire(f->m, "toy/bad", NULL, in_ms(5000), &lease, &err), BERTH_EFORMAT);
     CHECK(strstr(err.message, "toy/bad") && strstr(err.message, "next try in"));
     return NULL;
 }
@@ -235,8 +236,7 @@ static void test_failed_load(void) {
     write_model("bad", "");
     bth_lease_release(acquire(&f, "toy/bad"));
     write_model("bad", "load_fail = EFORMAT\n");
-    CHECK_INT(bth_manager_acquire(f.m, "toy/none", NULL, in_ms(100), &lease, &err),
-              BERTH_ENOTFOUND);
+    CHECK_INT(test_acquire(f.m, "toy/none", NULL, in_ms(100), &lease, &err), BERTH_ENOTFOUND);
     CHECK(strstr(err.message, "toy/slow"));
     close_clean(&f);
 }
@@ -269,10 +269,10 @@ static void test_budget(void) {
     struct berth_error err;
     struct bth_lease *lease, *a;
     open_with(&f, 7 * MB); /* one of a and b at a time */
-    CHECK_INT(bth_manager_acquire(f.m, "toy/huge", NULL, in_ms(5000), &lease, &err), BERTH_EBUDGET);
+    CHECK_INT(test_acquire(f.m, "toy/huge", NULL, in_ms(5000), &lease, &err), BERTH_EBUDGET);
     CHECK(strstr(err.message, "900.0 MB"));
     a = acquire(&f, "toy/a");
-    CHECK_INT(bth_manager_acquire(f.m, "toy/b", NULL, in_ms(50), &lease, &err), BERTH_ETIMEDOUT);
+    CHECK_INT(test_acquire(f.m, "toy/b", NULL, in_ms(50), &lease, &err), BERTH_ETIMEDOUT);
     CHECK(strstr(err.message, "toy/a") && strstr(err.message, ": test)"));
     bth_lease_release(a);
     lease = acquire(&f, "toy/b"); /* evicts a */
@@ -324,8 +324,7 @@ static void *wait_for_slow(void *arg) {
     struct fixture *f = arg;
     struct berth_error err;
     struct bth_lease *lease;
-    CHECK_INT(bth_manager_acquire(f->m, "toy/slow", NULL, BTH_FOREVER, &lease, &err),
-              BERTH_ESHUTDOWN);
+    CHECK_INT(test_acquire(f->m, "toy/slow", NULL, BTH_FOREVER, &lease, &err), BERTH_ESHUTDOWN);
     return NULL;
 }
 
@@ -349,7 +348,7 @@ static void test_hanging_load(void) {
             sleep_ms(1);
         }
         if (i == 0) {
-            CHECK_OK(bth_manager_acquire(f.m, "toy/a", NULL, in_ms(5000), &lease, &err), err);
+            CHECK_OK(test_acquire(f.m, "toy/a", NULL, in_ms(5000), &lease, &err), err);
         }
     }
     /* two at once are what there is, but what is short goes on */
@@ -360,8 +359,8 @@ static void test_hanging_load(void) {
     bth_lease_release(lease);
     CHECK_OK(bth_manager_unload(f.m, "toy/a", in_ms(5000), &err), err);
     CHECK_INT(stats_of(&f, "toy/a").state, BERTH_MODEL_ABSENT);
-    CHECK_INT(bth_manager_acquire(f.m, "toy/bad", NULL, in_ms(50), &lease, &err), BERTH_ETIMEDOUT);
-    CHECK_INT(bth_manager_acquire(f.m, "toy/huge", NULL, in_ms(5000), &lease, &err), BERTH_EBUDGET);
+    CHECK_INT(test_acquire(f.m, "toy/bad", NULL, in_ms(50), &lease, &err), BERTH_ETIMEDOUT);
+    CHECK_INT(test_acquire(f.m, "toy/huge", NULL, in_ms(5000), &lease, &err), BERTH_EBUDGET);
     CHECK_INT(stats_of(&f, "toy/hang1").state, BERTH_MODEL_LOADING);
     gate_open = true;
     pthread_join(hang[0], NULL);
@@ -413,7 +412,7 @@ static void try_all(struct fixture *f) {
     static const char *const names[] = {"toy/a", "sub/a", "first"};
     for (size_t i = 0; i < BTH_COUNT(names); i++) {
         const char *name = i == 1 ? path_of(names[i]) : names[i];
-        int rc = bth_manager_acquire(f->m, name, "x", in_ms(10000), &lease, &err);
+        int rc = test_acquire(f->m, name, "x", in_ms(10000), &lease, &err);
         CHECK(rc == 0 || rc == BERTH_ENOMEM || rc == BERTH_ENOTFOUND);
         if (rc < 0) {
             continue;
@@ -456,8 +455,8 @@ static void *crowd(void *arg) {
     for (int i = 0; i < 60; i++) {
         struct bth_lease *lease;
         const char *name = names[test_rand(&rng) % 3];
-        int rc = bth_manager_acquire(f->m, name, NULL, in_ms((int64_t)(test_rand(&rng) % 30)),
-                                     &lease, &err);
+        int rc =
+            test_acquire(f->m, name, NULL, in_ms((int64_t)(test_rand(&rng) % 30)), &lease, &err);
         if (test_rand(&rng) % 8 == 0) {
             bth_manager_unload(f->m, name, in_ms(1), &err);
         }

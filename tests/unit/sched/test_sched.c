@@ -5,6 +5,7 @@
 #include "base/sync.h"
 #include "core/manager.h"
 #include "lib/fake_device.h"
+#include "lib/lease.h"
 #include "lib/test.h"
 #include "sched/sched.h"
 #include "toy/toy.h"
@@ -90,8 +91,8 @@ static void open_fixture(struct fixture *f, struct bth_sched_config config) {
                                           .n_models = 2};
     CHECK_OK(bth_manager_create(&mc, &f->m, &err), err);
     CHECK_OK(bth_sched_create(&config, &f->s, &err), err);
-    CHECK_OK(bth_manager_acquire(f->m, "toy/a", "t", in_ms(5000), &f->lease, &err), err);
-    CHECK_OK(bth_manager_acquire(f->m, "toy/b", "t", in_ms(5000), &f->other, &err), err);
+    CHECK_OK(test_acquire(f->m, "toy/a", "t", in_ms(5000), &f->lease, &err), err);
+    CHECK_OK(test_acquire(f->m, "toy/b", "t", in_ms(5000), &f->other, &err), err);
 }
 
 static void close_fixture(struct fixture *f) {
