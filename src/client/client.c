@@ -146,10 +146,6 @@ int bth_client_close(struct bth_client *c, int64_t deadline, struct berth_error 
                : 0;
 }
 
-const char *bth_client_address(const struct bth_client *c) {
-    return c->address;
-}
-
 /* ---- leases ----------------------------------------------------------------------------------*/
 
 int bth_client_acquire(struct bth_client *c, const char *model, int64_t wait_ms,

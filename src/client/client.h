@@ -37,8 +37,6 @@ int bth_client_open(const char *address, int64_t timeout_ms, struct bth_client *
                     struct berth_error *err);
 /* As berth_close: waits, cancels, ends the thread. The daemon's models stay loaded. */
 int bth_client_close(struct bth_client *c, int64_t deadline, struct berth_error *err);
-/* As it was given. */
-const char *bth_client_address(const struct bth_client *c);
 
 /* ---- questions: they wait, up to timeout_ms (negative: no limit) ----
  * ELOST (nobody answers, or the answer broke off), ETIMEDOUT, what the daemon says, EIO (an answer
