@@ -276,7 +276,7 @@ void whisper_next(struct berth_session *session, struct berth_want *out) {
     const struct whisper_session *s = (const struct whisper_session *)session;
     const struct whisper_model *m = whisper_session_model(s);
     const struct whisper_window *w = &s->window;
-    int left = w->n_initial - 1 - w->prefilled, rows = 0;
+    int rows = 0;
     *out = (struct berth_want){.rows = 1};
     switch (s->phase) {
     case PHASE_LISTEN:
@@ -293,7 +293,7 @@ void whisper_next(struct berth_session *session, struct berth_want *out) {
         break;
     case PHASE_PREFILL:
         out->stage = WHISPER_PREFILL;
-        out->rows = (uint32_t)(left < m->prefill_rows ? left : m->prefill_rows);
+        out->rows = (uint32_t)whisper_prefill_rows(s);
         out->max_rows = (uint32_t)m->prefill_rows;
         break;
     case PHASE_STEP:

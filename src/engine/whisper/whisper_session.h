@@ -124,8 +124,9 @@ int whisper_settle(struct berth_batch *batch, struct berth_error *err);
 void whisper_fail(struct whisper_session *s, int rc);
 void whisper_listened(struct whisper_session *s);                     /* the mel is complete */
 void whisper_detected(struct whisper_session *s, const float *probs); /* [vocab] */
-size_t whisper_chunk(const struct whisper_model *m); /* samples that a host turn takes in */
-void whisper_encoded(struct whisper_session *s);     /* a piece has run */
+int whisper_prefill_rows(const struct whisper_session *s); /* of the prompt, in its next turn */
+size_t whisper_chunk(const struct whisper_model *m);       /* samples that a host turn takes in */
+void whisper_encoded(struct whisper_session *s);           /* a piece has run */
 void whisper_window_done(struct whisper_session *s);
 void whisper_drop_pages(struct whisper_session *s);
 

@@ -255,7 +255,7 @@ static uint32_t take_step(struct whisper_session *s, const struct berth_pick_out
     return n;
 }
 
-static int prefill_rows(const struct whisper_session *s) {
+int whisper_prefill_rows(const struct whisper_session *s) {
     int left = s->window.n_initial - 1 - s->window.prefilled;
     int most = whisper_session_model(s)->prefill_rows;
     return left < most ? left : most;
@@ -264,7 +264,7 @@ static int prefill_rows(const struct whisper_session *s) {
 /* Where the start of transcript lies in the chunk, the silence probability is read. */
 static int add_prefill_rows(struct turn *t, struct whisper_session *s) {
     const struct whisper_window *w = &s->window;
-    const int end = w->prefilled + prefill_rows(s);
+    const int end = w->prefilled + whisper_prefill_rows(s);
     int rc = need_pages(s, end - 1);
     for (int j = w->prefilled; rc == 0 && j < end; j++) {
         add_row(t, s, &s->rows[0], w->initial[j], j);
@@ -278,7 +278,7 @@ static int add_prefill_rows(struct turn *t, struct whisper_session *s) {
 
 static uint32_t take_prefill(struct whisper_session *s, const struct berth_pick_out *picks) {
     struct whisper_window *w = &s->window;
-    const int end = w->prefilled + prefill_rows(s);
+    const int end = w->prefilled + whisper_prefill_rows(s);
     const bool probed = w->sot >= w->prefilled && w->sot < end;
     if (probed) {
         w->no_speech_prob = (double)picks->probe_prob;
