@@ -29,7 +29,8 @@ function(bth_layer name folder)
   file(MAKE_DIRECTORY ${BTH_INC}/${name}/layer)
   file(CREATE_LINK ${CMAKE_SOURCE_DIR}/${folder} ${BTH_INC}/${name}/layer/${name} SYMBOLIC)
   bth_stage_public(${name} ${L_PUBLIC})
-  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${folder}/*.c)
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${folder}/*.c
+       ${CMAKE_SOURCE_DIR}/${folder}/*.cc)
   list(FILTER sources EXCLUDE REGEX "/compute/cuda/") # a module of its own: cmake/cuda.cmake
   if(NOT sources)
     file(WRITE ${CMAKE_BINARY_DIR}/generated/${name}_empty.c "typedef int bth_empty_layer;\n")

@@ -13,6 +13,7 @@ if(BERTH_WERROR)
 endif()
 # nvcc takes none of these
 add_compile_options("$<$<COMPILE_LANGUAGE:C>:${warnings};-ffp-contract=off;-fno-math-errno>")
+add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Werror;-fvisibility=hidden>")
 if(CMAKE_C_COMPILER_ID MATCHES Clang)
   # the lock order of base/sync.h, compiled
   add_compile_options($<$<COMPILE_LANGUAGE:C>:-Wthread-safety> $<$<COMPILE_LANGUAGE:C>:-Wthread-safety-beta>)
@@ -43,4 +44,14 @@ pkg_check_modules(pcre2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(zlib REQUIRED IMPORTED_TARGET zlib)
 pkg_check_modules(curl REQUIRED IMPORTED_TARGET libcurl>=7.85) # protocols by name
 pkg_check_modules(microhttpd REQUIRED IMPORTED_TARGET libmicrohttpd)
+pkg_check_modules(msgpack REQUIRED IMPORTED_TARGET msgpack)
+pkg_check_modules(libzip REQUIRED IMPORTED_TARGET libzip)
+pkg_check_modules(utf8proc REQUIRED IMPORTED_TARGET libutf8proc)
 pkg_check_modules(yaml REQUIRED IMPORTED_TARGET yaml-0.1)
+# C++ libraries, each behind one file with a C interface: src/text/*.cc
+find_library(CLD2 cld2 REQUIRED)
+find_library(SENTENCEPIECE sentencepiece REQUIRED)
+add_library(PkgConfig::cld2 INTERFACE IMPORTED)
+target_link_libraries(PkgConfig::cld2 INTERFACE ${CLD2})
+add_library(PkgConfig::sentencepiece INTERFACE IMPORTED)
+target_link_libraries(PkgConfig::sentencepiece INTERFACE ${SENTENCEPIECE})

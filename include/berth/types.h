@@ -99,6 +99,77 @@ struct berth_transcript {
     const char *language_name; /* "english" */
 };
 
+/* One candidate for a sentence. */
+struct berth_hypothesis {
+    const char *text;
+    double score; /* sum of the tokens' log-probabilities / length ^ length_penalty: as it ranks */
+    const int32_t *tokens; /* [n_tokens] target ids, the end token included, the start token not */
+    const float *logprobs; /* [n_tokens], or NULL: {"token_scores", "true"} was not asked for */
+    size_t n_tokens;
+};
+
+/* One sentence of a translated text. Its spans leave out the white space around it, which goes into
+ * the result byte for byte. */
+struct berth_sentence {
+    size_t source_begin, source_end; /* bytes of the input */
+    size_t target_begin, target_end; /* bytes of berth_translation.text */
+    const int32_t *tokens;           /* [n_tokens] source ids, the end token included */
+    size_t n_tokens;
+    const struct berth_hypothesis *hypotheses; /* best first; [0] is in the text */
+    size_t n_hypotheses;    /* 0: passed through as it is (nothing to translate) */
+    const float *alignment; /* [hypotheses[0].n_tokens, n_tokens] f32, or NULL: not asked for */
+    bool cached;            /* from the cache of texts */
+    bool repeats;           /* the repetition guard has found a loop and cut it */
+};
+
+/* What MarianMT gives: with BERTH_ITEM_PARTIAL the sentences that are ready, in order, and text
+ * NULL; with BERTH_ITEM_FINAL everything. */
+struct berth_translation {
+    const char *source, *target; /* languages: "en", "pt" */
+    const char *text;
+    const char *const *alternatives; /* [n_alternatives] other whole texts, best first */
+    size_t n_alternatives;
+    const struct berth_sentence *sentences;
+    size_t n_sentences;
+};
+
+/* One token of a document, spaCy's attributes under spaCy's names. Strings are never NULL; one that
+ * no component has set is "". */
+struct berth_token {
+    const char *text;      /* without the space after it */
+    uint32_t begin, end;   /* bytes of berth_doc.text */
+    uint32_t idx, idx_end; /* code points */
+    bool space;            /* a space follows: it belongs to no token */
+    uint32_t flags;        /* bit n: spaCy's flag n (1 IS_ALPHA .. 18 IS_CURRENCY) */
+    const char *norm, *lower, *shape, *prefix, *suffix;
+    const char *tag, *pos, *morph, *lemma, *dep;
+    int32_t head;      /* index of the head; the token itself for a root or without a parse */
+    int8_t sent_start; /* 1 begins a sentence, -1 does not, 0 not known */
+    uint8_t ent_iob;   /* 0 not set, 1 I, 2 O, 3 B */
+    const char *ent_type, *ent_id, *ent_kb_id;
+};
+
+/* Tokens [begin, end). */
+struct berth_span {
+    uint32_t begin, end;
+    const char *label, *id, *kb_id;
+};
+
+/* What a spaCy pipeline gives. */
+struct berth_doc {
+    const char *text;
+    const char *language; /* "en" */
+    const struct berth_token *tokens;
+    size_t n_tokens;
+    const struct berth_span *ents, *sents, *noun_chunks;
+    size_t n_ents, n_sents, n_noun_chunks;
+    const char *components; /* that have run, in order: "tok2vec,tagger,parser" */
+    const float *tensor;    /* [n_tokens, tensor_width] f32, or NULL: not asked for */
+    size_t tensor_width;
+    const float *vectors; /* [n_tokens, vector_width] f32, or NULL: not asked for, or none */
+    size_t vector_width;
+};
+
 enum berth_item_kind {
     BERTH_ITEM_PROGRESS = 1, /* `done` of `total` */
     BERTH_ITEM_PARTIAL,      /* the newest part of the result */
@@ -106,12 +177,15 @@ enum berth_item_kind {
 };
 
 /* One thing that a request has produced. The payload depends on the family: `transcript` for
- * whisper, `text` for toy. Immutable; everything it points to lives and dies with it. */
+ * whisper, `translation` for marian, `doc` for spacy, `text` for toy. Immutable; everything it
+ * points to lives and dies with it. */
 struct berth_item {
     enum berth_item_kind kind;
     double done, total; /* work units of the family (whisper: seconds of audio) */
     const struct berth_transcript *transcript;
     const char *text;
+    const struct berth_translation *translation;
+    const struct berth_doc *doc;
 };
 
 /* Frees an item and all it points to. NULL is allowed. Any thread, once. */
