@@ -102,8 +102,9 @@ struct berth_weight {
 
 /* ---- ops ------------------------------------------------------------------------------------*/
 /* Rows beyond the live count of a program are not computed and their outputs undefined. f32
- * unless said otherwise. Outputs may not overlap inputs except where said. A result row depends on
- * its own inputs alone: the same bits at every position, in every company, with every team size. */
+ * unless said otherwise; "narrow" is f32 or the device's `narrow`, as the engine likes. Outputs may
+ * not overlap inputs except where said. A result row depends on its own inputs alone: the same bits
+ * at every position, in every company, with every team size. */
 
 enum berth_activation {
     BERTH_ACT_NONE,
@@ -121,7 +122,8 @@ struct berth_op_embed {
     float scale;
 };
 
-/* y = (x - mean) / sqrt(var + eps) * gamma + beta over the columns; gamma, beta: [1, d]. */
+/* y = (x - mean) / sqrt(var + eps) * gamma + beta over the columns; gamma, beta: [1, d].
+ * y: narrow. */
 struct berth_op_layer_norm {
     struct berth_tensor x, gamma, beta, y;
     float eps;
@@ -130,7 +132,7 @@ struct berth_op_layer_norm {
 /* y = act(x W^T + bias) * scale(+ residual). x: [rows, k]; y, residual: [rows, n] (residual may be
  * y itself); bias: [1, n] or buffer NULL; residual buffer NULL: none.
  * `scale` multiplies columns [0, scale_cols) after bias and act (Whisper's query scale); 0: none.
- */
+ * With `many` x and y are narrow (y only without a residual). */
 struct berth_op_linear {
     struct berth_tensor x, bias, residual, y;
     const struct berth_weight *w;
@@ -144,7 +146,8 @@ struct berth_op_linear {
 /* Convolution of width 3, padding 1, over time, then activation, then + add:
  * y[g, t, :] = act(sum_j x[g, t*stride + j - 1, :] Wj^T + bias) + add[t, :]
  * x: `groups` groups of t_in rows [t_in, c_in] (zero outside); w: packed [n, 3 * c_in], column
- * j * c_in + c; y: groups of t_out rows; add: [t_out, n] or none. */
+ * j * c_in + c; y: groups of t_out rows; add: [t_out, n] or none. x, y: narrow (y only without
+ * add). */
 struct berth_op_conv3 {
     struct berth_tensor x, bias, add, y;
     const struct berth_weight *w;
@@ -154,8 +157,8 @@ struct berth_op_conv3 {
 
 /* Full attention inside a group (encoder): for each group g, head h and query row i in
  * [q0, q0 + nq): y[g, i - q0, h*dh..] = softmax(q_i . K_h) V_h over the group's t rows. Queries are
- * already scaled. q, k, v: groups of t rows in head layout (head_cols = dh); y: [groups * nq,
- * h*dh]. */
+ * already scaled. q, k, v: groups of t rows in head layout (head_cols = dh), narrow, of one dtype;
+ * y: [groups * nq, h*dh], narrow. */
 struct berth_op_attend_full {
     struct berth_tensor q, k, v, y;
     int64_t groups, t, heads, head_dim, q0, nq;
@@ -163,9 +166,11 @@ struct berth_op_attend_full {
 
 /* A paged store of keys and values. Page p of layer l holds, for each head, `page_rows` rows of
  * head_dim: element (p, head, row, c) at p*page_stride + offset + head*page_rows*head_dim +
- * row*head_dim + c, keys at key_offset, values at value_offset. The buffer is one region. */
+ * row*head_dim + c, keys at key_offset, values at value_offset. The buffer is one region.
+ * dtype: f32 or the device's `narrow`; strides and offsets count its elements. */
 struct berth_kv {
     struct berth_buffer *buffer;
+    enum berth_dtype dtype;
     int64_t page_stride, page_rows, heads, head_dim;
     int64_t key_offset, value_offset;
 };
@@ -288,6 +293,8 @@ struct berth_device {
     int max_windows;      /* encoder windows worth batching in one turn (CPU: 1) */
     double turn_flops;    /* operations of one window that make a turn of about 20 ms: engines cut
                              what is longer, so that others get their turn */
+    enum berth_dtype narrow; /* what engines may keep between the ops of whole windows, and keys and
+                                values, in: f16 where products take 16 bits anyway, else f32 */
 };
 
 /* Every member is required. `device` is the one that the objects were made on. */

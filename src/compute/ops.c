@@ -62,7 +62,7 @@ void bth_op_embed(struct bth_builder *b, int live, const struct berth_op_embed *
 void bth_op_layer_norm(struct bth_builder *b, int live, const struct berth_op_layer_norm *op) {
     struct bth_check c = bth_check_begin(b, live, "layer_norm");
     const struct berth_tensor *y = &op->y;
-    bth_check_tensor(&c, "y", y, BERTH_F32, y->rows, y->cols, BTH_PLACE_GROUPS);
+    bth_check_narrow(&c, "y", y, y->rows, y->cols, BTH_PLACE_GROUPS);
     bth_check_tensor(&c, "x", &op->x, BERTH_F32, y->rows, y->cols, BTH_PLACE_GROUPS);
     bth_check_tensor(&c, "gamma", &op->gamma, BERTH_F32, 1, y->cols, BTH_PLACE_ROWS);
     bth_check_tensor(&c, "beta", &op->beta, BERTH_F32, 1, y->cols, BTH_PLACE_ROWS);
@@ -74,11 +74,24 @@ static bool same_place(const struct berth_tensor *a, const struct berth_tensor *
     return a->buffer == b->buffer && a->offset == b->offset && a->row_stride == b->row_stride;
 }
 
+/* Its own rows and columns; f32, or narrow where that is allowed. */
+static void may_be_narrow(struct bth_check *c, const char *name, const struct berth_tensor *t,
+                          bool allowed) {
+    if (allowed) {
+        bth_check_narrow(c, name, t, t->rows, t->cols, BTH_PLACE_ANY);
+    } else {
+        bth_check_tensor(c, name, t, BERTH_F32, t->rows, t->cols, BTH_PLACE_ANY);
+    }
+}
+
 void bth_op_linear(struct bth_builder *b, int live, const struct berth_op_linear *op) {
     struct bth_check c = bth_check_begin(b, live, "linear");
     const struct berth_tensor *x = &op->x, *y = &op->y;
-    bth_check_tensor(&c, "y", y, BERTH_F32, y->rows, y->cols, BTH_PLACE_ANY);
-    bth_check_tensor(&c, "x", x, BERTH_F32, y->rows, x->cols, BTH_PLACE_ANY);
+    may_be_narrow(&c, "y", y, op->many && !op->residual.buffer);
+    may_be_narrow(&c, "x", x, op->many);
+    if (x->rows != y->rows) {
+        bth_check_fail(&c, "x", "rows", x->rows, y->rows);
+    }
     bth_check_weight(&c, op->w, y->cols, x->cols);
     bth_check_optional(&c, "bias", &op->bias, 1, y->cols, BTH_PLACE_ROWS);
     bth_check_optional(&c, "residual", &op->residual, y->rows, y->cols, BTH_PLACE_ANY);
@@ -102,9 +115,13 @@ void bth_op_conv3(struct bth_builder *b, int live, const struct berth_op_conv3 *
     } else if (op->t_out != (op->t_in - 1) / op->stride + 1) {
         bth_check_fail(&c, "y", "t_out", op->t_out, (op->t_in - 1) / op->stride + 1);
     }
-    bth_check_tensor(&c, "y", y, BERTH_F32, bth_check_product(op->groups, op->t_out), n,
-                     BTH_PLACE_ANY);
-    bth_check_tensor(&c, "x", x, BERTH_F32, bth_check_product(op->groups, op->t_in), x->cols,
+    if (op->add.buffer) {
+        bth_check_tensor(&c, "y", y, BERTH_F32, bth_check_product(op->groups, op->t_out), n,
+                         BTH_PLACE_ANY);
+    } else {
+        bth_check_narrow(&c, "y", y, bth_check_product(op->groups, op->t_out), n, BTH_PLACE_ANY);
+    }
+    bth_check_narrow(&c, "x", x, bth_check_product(op->groups, op->t_in), x->cols,
                      BTH_PLACE_GROUPS);
     bth_check_weight(&c, op->w, n, bth_check_product(3, x->cols));
     bth_check_optional(&c, "bias", &op->bias, 1, n, BTH_PLACE_ROWS);
@@ -117,8 +134,11 @@ void bth_op_conv3(struct bth_builder *b, int live, const struct berth_op_conv3 *
 /* q, k or v: heads side by side, the rows of a group one row_stride apart. */
 static void check_attended(struct bth_check *c, const char *name, const struct berth_tensor *t,
                            const struct berth_op_attend_full *op) {
-    bth_check_tensor(c, name, t, BERTH_F32, bth_check_product(op->groups, op->t),
+    bth_check_narrow(c, name, t, bth_check_product(op->groups, op->t),
                      bth_check_product(op->heads, op->head_dim), BTH_PLACE_ANY);
+    if (t->dtype != op->q.dtype) {
+        bth_check_fail(c, name, "dtype", t->dtype, op->q.dtype);
+    }
     if (t->head_cols != op->head_dim) {
         bth_check_fail(c, name, "head_cols", t->head_cols, op->head_dim);
     }
@@ -133,7 +153,7 @@ void bth_op_attend_full(struct bth_builder *b, int live, const struct berth_op_a
     if (op->q0 < 0 || op->nq < 1 || op->t < op->nq || op->q0 > op->t - op->nq) {
         bth_check_fail(&c, "q", "within its rows, q0", op->q0, op->t);
     }
-    bth_check_tensor(&c, "y", &op->y, BERTH_F32, bth_check_product(op->groups, op->nq),
+    bth_check_narrow(&c, "y", &op->y, bth_check_product(op->groups, op->nq),
                      bth_check_product(op->heads, op->head_dim), BTH_PLACE_ANY);
     check_attended(&c, "q", &op->q, op);
     check_attended(&c, "k", &op->k, op);

@@ -56,9 +56,22 @@ struct view {
     __host__ __device__ float *f32() const {
         return (float *)data;
     }
+    __host__ __device__ __half *f16() const {
+        return (__half *)data;
+    }
+    /* Element i (row + col) of a tensor that may be narrow. f16 saturates. */
+    __device__ void put(int64_t i, float v) const {
+        if (dtype == BERTH_F16) {
+            f16()[i] = __float2half_rn(fminf(fmaxf(v, -65504.0f), 65504.0f));
+        } else {
+            f32()[i] = v;
+        }
+    }
     /* One element of a table that may be stored in 16 bits. */
     __device__ float at(int64_t r, int64_t c) const {
-        int64_t i = row(r) + col(c);
+        return element(row(r) + col(c));
+    }
+    __device__ float element(int64_t i) const {
         switch (dtype) {
         case BERTH_F16:
             return __half2float(((const __half *)data)[i]);
