@@ -219,8 +219,8 @@ static int add_frame(struct bth_mel *m, const float *x, struct berth_error *err)
         for (int k = 0; k < t->count[b]; k++) {
             sum += w[k] * p[k];
         }
-        row[b] = log10f(fmaxf(sum, 1e-10F));
-        m->max = fmaxf(m->max, row[b]);
+        row[b] = log10f(sum > 1e-10F ? sum : 1e-10F);
+        m->max = row[b] > m->max ? row[b] : m->max;
     }
     m->n_frames++;
     return 0;
@@ -300,8 +300,7 @@ void bth_mel_window(const struct bth_mel *m, int64_t seek, int64_t n, bool padde
         uint64_t frame = (uint64_t)(seek + t);
         if (t < rows && frame < m->n_frames) {
             const float *row = row_of(m, frame);
-            for (size_t b = 0; b < n_mels;
-                 b++) { /* no fmaxf: it would not become one instruction */
+            for (size_t b = 0; b < n_mels; b++) { /* fmaxf would be a call, not an instruction */
                 out[b] = ((row[b] > floor ? row[b] : floor) + 4.0F) / 4.0F;
             }
         } else {

@@ -89,29 +89,45 @@ struct rows16 {
     float max[2], sum[2], o[TILES][4];
 };
 
-/* Scores of 64 keys, of which `left` are there, become weights as A of the next product. */
-static __device__ void soften(rows16 &r, float s[TILES][4], int64_t left, uint32_t p[4][4],
-                              int lane) {
+static __device__ float power_of_two(float x) {
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+
+/* Keys from `left` on are none. */
+static __device__ void mask(float s[TILES][4], int64_t left, int lane) {
+#pragma unroll
+    for (int i = 0; i < TILES * 4; i++) {
+        if (i / 4 * 8 + lane % 4 * 2 + i % 2 >= left) {
+            s[i / 4][i % 4] = -CUDART_INF_F;
+        }
+    }
+}
+
+/* Scores of 64 keys become weights as A of the next product. */
+static __device__ void soften(rows16 &r, float s[TILES][4], uint32_t p[4][4]) {
+    const float log2e = 1.44269504088896f;
     float most[2] = {r.max[0], r.max[1]}, sum[2] = {};
 #pragma unroll
     for (int i = 0; i < TILES * 4; i++) {
-        float &v = s[i / 4][i % 4];
-        v = i / 4 * 8 + lane % 4 * 2 + i % 2 < left ? v : -CUDART_INF_F;
-        most[i % 4 / 2] = fmaxf(most[i % 4 / 2], v);
+        most[i % 4 / 2] = fmaxf(most[i % 4 / 2], s[i / 4][i % 4]);
     }
 #pragma unroll
     for (int e = 0; e < 2; e++) {
         most[e] = fmaxf(most[e], __shfl_xor_sync(~0u, most[e], 1));
         most[e] = fmaxf(most[e], __shfl_xor_sync(~0u, most[e], 2));
     }
+    const float base[2] = {most[0] * log2e, most[1] * log2e};
 #pragma unroll
     for (int i = 0; i < TILES * 4; i++) {
-        s[i / 4][i % 4] = __expf(s[i / 4][i % 4] - most[i % 4 / 2]);
-        sum[i % 4 / 2] += s[i / 4][i % 4];
+        float &v = s[i / 4][i % 4];
+        v = power_of_two(fmaf(v, log2e, -base[i % 4 / 2]));
+        sum[i % 4 / 2] += v;
     }
 #pragma unroll
     for (int e = 0; e < 2; e++) {
-        const float scale = __expf(r.max[e] - most[e]);
+        const float scale = power_of_two(fmaf(r.max[e], log2e, -base[e]));
         r.sum[e] = r.sum[e] * scale + sum[e];
         r.max[e] = most[e];
 #pragma unroll
@@ -123,7 +139,8 @@ static __device__ void soften(rows16 &r, float s[TILES][4], int64_t left, uint32
 #pragma unroll
     for (int i = 0; i < 16; i++) { /* C of two tiles of keys is A of 16 deep */
         const float *v = &s[i / 4 * 2 + i % 4 / 2][i % 2 * 2];
-        p[i / 4][i % 4] = narrow2(v[0], v[1]);
+        const __half2 both = __floats2half2_rn(v[0], v[1]); /* at most 1 */
+        p[i / 4][i % 4] = *(const uint32_t *)&both;
     }
 }
 
@@ -166,7 +183,10 @@ static __global__ void __launch_bounds__(THREADS)
         }
         end_group();
         score(s, a, here, lane);
-        soften(r, s, t - k0, p, lane);
+        if (t - k0 < BKEY) {
+            mask(s, t - k0, lane);
+        }
+        soften(r, s, p);
         gather(r.o, p, here + TILE_BYTES, lane);
     }
 #pragma unroll

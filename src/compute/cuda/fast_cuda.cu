@@ -206,6 +206,99 @@ static __device__ void fill_stage(uint32_t stage, const Side &x, const typename 
     }
 }
 
+/* Outputs of a block in shared memory, f32; rows lie so that eight lanes' stores do not meet. */
+enum { OUT_STRIDE = BN + 8 };
+static_assert(BM * OUT_STRIDE * 4 <= STAGES * STAGE_BYTES, "the ring has room for the outputs");
+
+/* erf(x) within 2e-7 (Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.26), at a
+ * third of erff's cost. */
+static __device__ float quick_erf(float x) {
+    const float a = fabsf(x), t = __fdividef(1.0f, fmaf(0.3275911f, a, 1.0f));
+    float p = fmaf(1.061405429f, t, -1.453152027f);
+    p = fmaf(p, t, 1.421413741f);
+    p = fmaf(p, t, -0.284496736f);
+    p = fmaf(p, t, 0.254829592f);
+    return copysignf(fmaf(-p * t, __expf(-a * a), 1.0f), x);
+}
+
+/* Four neighbouring columns of a lane, the same in every row. */
+struct four {
+    float bias[4], scale[4];
+    int64_t y, residual; /* where the first is in a row */
+    int have;            /* of them there are */
+    bool whole;          /* they lie side by side, aligned, in y and in the residual */
+};
+
+static __device__ four choose_four(const epilogue &out, int64_t c, int64_t n) {
+    four f = {};
+    f.have = (int)min((int64_t)4, max((int64_t)0, n - c));
+    if (!f.have) {
+        return f;
+    }
+    for (int i = 0; i < f.have; i++) {
+        f.bias[i] = out.bias ? out.bias[c + i] : 0.0f;
+        f.scale[i] = c + i < out.scale_cols ? out.scale : 1.0f;
+    }
+    f.y = out.y.col(c);
+    f.residual = out.residual.data ? out.residual.col(c) : 0;
+    f.whole =
+        f.have == 4 && out.y.fours(f.y) && (!out.residual.data || out.residual.fours(f.residual));
+    return f;
+}
+
+/* A row's four columns leave. */
+static __device__ void write_four(const epilogue &out, const four &f, int64_t r, int64_t c,
+                                  const float v[4]) {
+    const int64_t y = out.y.row(r), residual = out.residual.data ? out.residual.row(r) : 0;
+    if (!f.whole) {
+        for (int i = 0; i < f.have; i++) {
+            const float more =
+                out.residual.data ? out.residual.f32()[residual + out.residual.col(c + i)] : 0.0f;
+            out.y.put(y + out.y.col(c + i), v[i] + more);
+        }
+        return;
+    }
+    if (out.y.dtype == BERTH_F16) {
+        *(uint2 *)(out.y.f16() + y + f.y) = make_uint2(narrow2(v[0], v[1]), narrow2(v[2], v[3]));
+        return;
+    }
+    float4 more = make_float4(0, 0, 0, 0);
+    if (out.residual.data) {
+        more = *(const float4 *)(out.residual.f32() + residual + f.residual);
+    }
+    *(float4 *)(out.y.f32() + y + f.y) =
+        make_float4(v[0] + more.x, v[1] + more.y, v[2] + more.z, v[3] + more.w);
+}
+
+/* A warp writes every eighth row of a block's outputs, a lane four columns of it. */
+static __device__ void write_rows(const float *tile, int64_t r0, int64_t c0, int64_t m, int64_t n,
+                                  const epilogue &out) {
+    const int lane = threadIdx.x % 32;
+    const int64_t c = c0 + lane * 4;
+    const four f = choose_four(out, c, n);
+#pragma unroll 4
+    for (int i = threadIdx.x / 32; i < BM; i += MANY_THREADS / 32) {
+        if (r0 + i >= m || !f.have) {
+            return;
+        }
+        const float4 sums = *(const float4 *)(tile + i * OUT_STRIDE + lane * 4);
+        float v[4] = {sums.x, sums.y, sums.z, sums.w};
+#pragma unroll
+        for (int j = 0; j < 4; j++) {
+            v[j] += f.bias[j];
+            if (out.act == BERTH_ACT_GELU) {
+                v[j] = 0.5f * v[j] * (1.0f + quick_erf(v[j] * 0.70710678118654752f));
+            } else if (out.act == BERTH_ACT_RELU) {
+                v[j] = fmaxf(v[j], 0.0f);
+            } else if (out.act == BERTH_ACT_SWISH) {
+                v[j] = __fdividef(v[j], 1.0f + __expf(-v[j]));
+            }
+            v[j] *= f.scale[j];
+        }
+        write_four(out, f, r0 + i, c, v);
+    }
+}
+
 template <class Side>
 static __global__ void __launch_bounds__(MANY_THREADS, 2)
     product_tiles(Side x, int64_t m, const __half *__restrict__ w, int64_t n, int k, epilogue out,
@@ -250,30 +343,27 @@ static __global__ void __launch_bounds__(MANY_THREADS, 2)
         end_group();
     }
     sums.end();
+    wait_groups<0>();
+    __syncthreads(); /* the ring is free: the sums go through it to be written by whole rows */
+    float *tile = (float *)(memory + (ring - (uint32_t)__cvta_generic_to_shared(memory)));
 #pragma unroll
     for (int i = 0; i < many_sums::ROWS; i++) {
-        const int64_t r = r0 + many_sums::row(i);
-        if (r >= m) {
-            continue;
-        }
-        const int64_t y_row = out.y.row(r),
-                      residual_row = out.residual.data ? out.residual.row(r) : 0;
 #pragma unroll
         for (int j = 0; j < many_sums::PAIRS; j++) {
-            const int64_t c = c0 + many_sums::column(j);
-            if (c < n) {
-                out.store2(residual_row, y_row, c, sums.pair(i, j)[0], sums.pair(i, j)[1]);
-            }
+            const float *v = sums.pair(i, j);
+            *(float2 *)(tile + many_sums::row(i) * OUT_STRIDE + many_sums::column(j)) =
+                make_float2(v[0], v[1]);
         }
     }
+    __syncthreads();
+    write_rows(tile, r0, c0, m, n, out);
 }
 
 template <class Side>
 static bool run_many(cudaStream_t s, const Side &x, int64_t m, const struct bth_cuda_weight *w,
                      const epilogue &out, bound live, int64_t rows_per_count) {
     const int64_t n = w->base.n;
-    const bool even = n % 2 == 0 && out.y.head_cols % 2 == 0 && out.residual.head_cols % 2 == 0;
-    if (w->base.k % 8 != 0 || !even) {
+    if (w->base.k % 8 != 0) {
         return false;
     }
     dim3 grid((unsigned)((n + BN - 1) / BN), (unsigned)((m + BM - 1) / BM));

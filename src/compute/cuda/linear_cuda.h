@@ -37,24 +37,6 @@ struct epilogue {
         }
         y.put(y.row(r) + y.col(c), v);
     }
-    /* Columns c and c + 1 (c is even, heads have an even number) of the rows that begin at
-     * residual_row and y_row. */
-    __device__ void store2(int64_t residual_row, int64_t y_row, int64_t c, float a, float b) const {
-        a = finish(c, a);
-        b = finish(c + 1, b);
-        if (residual.data) {
-            const float *from = residual.f32() + residual_row + residual.col(c);
-            a += from[0];
-            b += from[1];
-        }
-        const int64_t to = y_row + y.col(c);
-        if (y.dtype == BERTH_F16 && (uintptr_t)(y.f16() + to) % 4 == 0) {
-            *(uint32_t *)(y.f16() + to) = narrow2(a, b);
-        } else {
-            y.put(to, a);
-            y.put(to + 1, b);
-        }
-    }
 };
 
 /* Whether rows can be read 16 bytes at a time. */
