@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/item.h"
 #include "client/event_doc.h"
+#include "client/event_translation.h"
 #include <jansson.h>
 #include <math.h>
 #include <string.h>
@@ -181,6 +182,10 @@ static int read_item(const json_t *line, struct bth_event *out, struct berth_err
     int rc = r.nomem ? bth_error_nomem(err) : r.damaged ? damaged(err, r.damaged) : 0;
     if (rc == 0 && doc) {
         rc = bth_event_doc(doc, bth_item_arena(item), &item->doc, err);
+    }
+    const json_t *translation = json_object_get(line, "translation");
+    if (rc == 0 && translation) {
+        rc = bth_event_translation(translation, bth_item_arena(item), &item->translation, err);
     }
     if (rc < 0) {
         berth_item_free(item);

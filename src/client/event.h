@@ -3,7 +3,7 @@
  *
  *     {"event":"progress","done":x,"total":y}
  *     {"event":"item","partial":bool,"done":x,"total":y,"transcript":{...} | "text":"..."
- *      | "doc":{...}} (event_doc.h)
+ *      | "doc":{...} (event_doc.h) | "translation":{...} (event_translation.h)}
  *     {"event":"error","code":"EAUDIO","message":"..."}
  *
  * Numbers come with 17 digits, so every double is the one that was sent; null is NaN, "inf" and
