@@ -96,7 +96,7 @@ static void over(struct bth_exchange *x) {
     }
 }
 
-static void fail(struct bth_exchange *x, const struct berth_error *err) {
+void bth_work_fail(struct bth_exchange *x, const struct berth_error *err) {
     struct bth_work *w = &x->work;
     bth_histogram_add(&x->server->metrics.duration, bth_now() - x->began);
     give_back(x);
@@ -141,6 +141,13 @@ void bth_work_end_stream(struct bth_exchange *x) {
     over(x);
 }
 
+void bth_work_answer(struct bth_exchange *x, struct bth_str *text) {
+    bth_histogram_add(&x->server->metrics.duration, bth_now() - x->began);
+    give_back(x);
+    bth_answer_json(x, text);
+    over(x);
+}
+
 static void finish(struct bth_exchange *x, const struct berth_item *item) {
     struct bth_work *w = &x->work;
     struct bth_str text = {0};
@@ -174,7 +181,7 @@ static void take_results(struct bth_exchange *x) {
             return; /* nothing yet: a note will come */
         }
         if (rc < 0) {
-            fail(x, &err);
+            bth_work_fail(x, &err);
         } else if (item->kind == BERTH_ITEM_FINAL) {
             finish(x, item);
         } else if (w->reply->part) {
@@ -203,24 +210,36 @@ void bth_work_job_event(void *exchange) {
     bth_desk_note(exchange, BTH_DESK_JOB);
 }
 
+static void acquire(struct bth_exchange *x) {
+    struct bth_work *w = &x->work;
+    struct berth_error err = {0};
+    w->state = BTH_WORK_LEASE;
+    w->acquire = (struct bth_acquire){.answered = lease_answered};
+    if (bth_acquire_start(x->server->berth->manager, w->model, x->caller, &w->acquire, &err) < 0) {
+        bth_work_fail(x, &err);
+    }
+}
+
+void bth_work_again(struct bth_exchange *x) {
+    bth_lease_release(x->work.lease);
+    x->work.lease = NULL;
+    acquire(x);
+}
+
 static void begin(struct bth_exchange *x) {
     struct bth_work *w = &x->work;
     struct bth_manager *m = x->server->berth->manager;
-    struct berth_error err = {0};
-    int rc;
     w->began = bth_now();
     w->deadline = bth_deadline(w->began, w->wait_ms);
     w->beat_at = w->reply ? w->began + w->reply->beat_ms * BTH_NS_PER_MS : BTH_FOREVER;
-    if (w->kind == BTH_WORK_UNLOAD) {
-        w->state = BTH_WORK_UNLOADING;
-        rc = bth_manager_unload_start(m, w->model, &w->mark, &err);
-    } else {
-        w->state = BTH_WORK_LEASE;
-        w->acquire.answered = lease_answered;
-        rc = bth_acquire_start(m, w->model, x->caller, &w->acquire, &err);
+    if (w->kind != BTH_WORK_UNLOAD) {
+        acquire(x);
+        return;
     }
-    if (rc < 0) {
-        fail(x, &err);
+    struct berth_error err = {0};
+    w->state = BTH_WORK_UNLOADING;
+    if (bth_manager_unload_start(m, w->model, &w->mark, &err) < 0) {
+        bth_work_fail(x, &err);
     }
 }
 
@@ -249,7 +268,7 @@ static void submit(struct bth_exchange *x) {
         return;
     }
     if (bth_sched_submit(w->sched, w->lease, &w->request, &w->job, &err) < 0) {
-        fail(x, &err);
+        bth_work_fail(x, &err);
         return;
     }
     w->state = BTH_WORK_JOB;
@@ -260,14 +279,14 @@ static void submit(struct bth_exchange *x) {
 static void leased(struct bth_exchange *x) {
     struct bth_work *w = &x->work;
     if (w->lease_rc < 0) {
-        fail(x, &w->lease_error);
+        bth_work_fail(x, &w->lease_error);
         return;
     }
     w->lease = w->acquire.lease;
     if (w->cancelled) { /* granted at the last moment */
         struct berth_error err;
         bth_error(&err, BERTH_ESHUTDOWN, "the server is shutting down: try again later");
-        fail(x, &err);
+        bth_work_fail(x, &err);
     } else if (w->kind == BTH_WORK_LOAD) {
         answer_model(x);
     } else {
@@ -317,7 +336,7 @@ static void cancel_work(struct bth_exchange *x) {
     } else if (w->state == BTH_WORK_UNLOADING) {
         struct berth_error err;
         bth_error(&err, BERTH_ESHUTDOWN, "the server is shutting down; the unload goes on");
-        fail(x, &err);
+        bth_work_fail(x, &err);
     }
 }
 
@@ -327,7 +346,7 @@ static void time_is_up(struct bth_exchange *x) {
         struct berth_error err;
         bth_error(&err, BERTH_ETIMEDOUT,
                   "%s: still in use, unloads when its last lease and request have ended", w->model);
-        fail(x, &err);
+        bth_work_fail(x, &err);
     } else if (w->state == BTH_WORK_LEASE && !w->cancelled) {
         struct berth_error err;
         bth_acquire_cancel(&w->acquire);
@@ -338,7 +357,7 @@ static void time_is_up(struct bth_exchange *x) {
                   "%s: not loaded yet when the time was up; try again or wait "
                   "longer",
                   w->model);
-        fail(x, &err);
+        bth_work_fail(x, &err);
     }
 }
 

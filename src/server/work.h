@@ -2,6 +2,7 @@
  * server/work.h - what the desk does for an exchange: acquire, submit, take results, answer.
  *
  *     NONE > LEASE > JOB > OVER        a request on a model (bth_work_run)
+ *     NONE > LEASE > JOB > LEASE > JOB > OVER        on two, one after the other
  *     NONE > LEASE > OVER              a load
  *     NONE > UNLOAD > OVER             an unload
  *
@@ -72,6 +73,11 @@ void bth_work_finish(struct bth_work *w);
 void bth_work_write(struct bth_exchange *x, struct bth_str *text);
 /* A stream ends as it should. */
 void bth_work_end_stream(struct bth_exchange *x);
+/* The whole answer, as JSON; an error if text->failed. `text` is left empty. */
+void bth_work_answer(struct bth_exchange *x, struct bth_str *text);
+void bth_work_fail(struct bth_exchange *x, const struct berth_error *err);
+/* The texts, which are others now, on work.model, which is another now. */
+void bth_work_again(struct bth_exchange *x);
 /* A job has something to take: any thread, with the job's lock held. */
 void bth_work_job_event(void *exchange);
 
