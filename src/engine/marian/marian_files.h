@@ -45,6 +45,8 @@ enum marian_int8 {
 
 enum { MARIAN_MAX_LAYERS = 64, MARIAN_MAX_BAD_WORDS = 64, MARIAN_MAX_BAD_IDS = 256 };
 
+#define MARIAN_ID_OF_VOCAB (-2)
+
 enum marian_early_stopping { MARIAN_STOP_FALSE, MARIAN_STOP_TRUE, MARIAN_STOP_NEVER };
 
 /* Checked against the tensors: every dimension below is that of a weight. */
@@ -61,7 +63,8 @@ struct marian_config {
     float ln_eps;
     float embedding_scale; /* of encoder and decoder; 1 for none, sqrt(d) mostly */
     enum marian_pos_kind pos_kind;
-    int64_t max_positions; /* rows of the stored table, or the length the model was made for */
+    int64_t max_positions; /* rows of the stored table, or the length the model was made for;
+                              0: none said */
     enum marian_int8 int8;
 
     /* vocabularies: rows of the embeddings */
@@ -70,12 +73,12 @@ struct marian_config {
     bool tied_embeddings; /* source and target embedding are one tensor */
     bool tied_output;     /* target embedding and output matrix are one tensor */
 
-    /* ids; -1: there is none */
+    /* ids; -1: there is none; MARIAN_ID_OF_VOCAB until marian_vocab_open has put them in */
     int32_t eos, pad, unk, bos;
     int32_t source_eos;   /* of the source vocabulary; -1: none is appended (CTranslate2) */
     int32_t source_bos;   /* put before the source; mostly -1 */
     int32_t start;        /* first decoder input; -1 where start_from_zero */
-    bool start_from_zero; /* step 0 takes a zero embedding (a pad row of zeros counts) */
+    bool start_from_zero; /* step 0 takes a zero embedding */
     int32_t forced_eos;   /* at max_length - 1, HF; else -1 */
     int32_t forced_bos;   /* first token that is produced, HF; else -1 */
     bool suppress_unk;    /* Marian without allow-unk */
@@ -120,14 +123,23 @@ struct marian_tensor {
     void *owned; /* what marian_tensor_release frees; data points into it */
 };
 
+/* How the files spell special tokens; "": there is none. */
+#define MARIAN_TOKEN_BYTES 64
+struct marian_tokens {
+    char unk[MARIAN_TOKEN_BYTES], eos[MARIAN_TOKEN_BYTES], pad[MARIAN_TOKEN_BYTES],
+        bos[MARIAN_TOKEN_BYTES], start[MARIAN_TOKEN_BYTES];
+};
+
 struct marian_files {
     enum marian_format format;
     char *dir;
     struct marian_config config;
+    struct marian_tokens tokens;
     struct bth_source *source;
     char *paths[3]; /* source vocabulary, target vocabulary, shortlist; NULL: none. See _vocab.h */
     uint64_t parameters;
     uint32_t ct2_revision;
+    bool torch; /* HF: from pytorch_model.bin */
 };
 
 /* Opens a directory or a weights file; reads configuration and names, no weights. On failure `f` is

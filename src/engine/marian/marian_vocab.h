@@ -16,8 +16,10 @@
 
 struct marian_vocab;
 
-int marian_vocab_open(const struct marian_files *f, struct marian_vocab **out,
-                      struct berth_error *err); /* EFORMAT, ENOTFOUND, EIO, ETOOLARGE, ENOMEM */
+/* Reads the vocabularies that f names and puts the ids that f->config leaves to them
+ * (MARIAN_ID_OF_VOCAB) into it; more ids than the embeddings have rows are EFORMAT. ENOTFOUND, EIO,
+ * ETOOLARGE, ENOMEM. */
+int marian_vocab_open(struct marian_files *f, struct marian_vocab **out, struct berth_error *err);
 void marian_vocab_close(struct marian_vocab *v);
 
 int32_t marian_vocab_source_size(const struct marian_vocab *v); /* ids are [0, size) */
