@@ -11,6 +11,7 @@
 #include "server/exchange.h"
 #include "server/json_text.h"
 #include "server/reply.h"
+#include "server/reply_doc.h"
 #include <math.h>
 
 static void open_object(struct bth_str *out) {
@@ -102,6 +103,9 @@ static void put_item(struct bth_str *out, const struct berth_item *item, bool pa
     }
     if (item->text) {
         bth_json_put_string(out, "text", item->text);
+    }
+    if (item->doc) {
+        bth_reply_doc(out, item->doc);
     }
     bth_str_puts(out, "}\n");
 }

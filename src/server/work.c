@@ -58,6 +58,12 @@ int bth_work_model(struct bth_exchange *x, const char *name,
 static void release(struct bth_work *w) {
     bth_job_free(w->job);
     w->job = NULL;
+    bth_many_destroy(w->many);
+    w->many = NULL;
+    if (w->held) {
+        w->release(w->held);
+        w->held = NULL;
+    }
     if (w->lease) {
         if (w->sched) {
             bth_sched_cancel(w->sched, w->lease);
@@ -120,13 +126,19 @@ static void drop(struct bth_exchange *x) {
 
 /* ---- results ---------------------------------------------------------------------------------*/
 
-static void write_stream(struct bth_exchange *x, struct bth_str *text) {
+void bth_work_write(struct bth_exchange *x, struct bth_str *text) {
     struct bth_work *w = &x->work;
     if (!x->streaming) {
         bth_stream_begin(x, w->reply->type);
     }
     bth_stream_write(x, text);
     w->beat_at = bth_now() + w->reply->beat_ms * BTH_NS_PER_MS;
+}
+
+void bth_work_end_stream(struct bth_exchange *x) {
+    give_back(x);
+    bth_stream_end(x);
+    over(x);
 }
 
 static void finish(struct bth_exchange *x, const struct berth_item *item) {
@@ -136,7 +148,7 @@ static void finish(struct bth_exchange *x, const struct berth_item *item) {
     w->reply->final(&text, item, w->at);
     give_back(x);
     if (x->streaming) {
-        write_stream(x, &text);
+        bth_work_write(x, &text);
         bth_stream_end(x);
     } else if (text.failed) {
         struct berth_error err;
@@ -168,7 +180,7 @@ static void take_results(struct bth_exchange *x) {
         } else if (w->reply->part) {
             struct bth_str text = {0};
             w->reply->part(&text, item, &w->at);
-            write_stream(x, &text);
+            bth_work_write(x, &text);
             bth_str_finish(&text);
         }
         berth_item_free(item);
@@ -187,9 +199,8 @@ static void lease_answered(struct bth_acquire *acquire, int rc, const struct ber
     bth_desk_note(x, BTH_DESK_LEASE); /* publishes the two above */
 }
 
-/* Any thread, with the job's lock held. */
-static void job_event(void *arg) {
-    bth_desk_note(arg, BTH_DESK_JOB);
+void bth_work_job_event(void *exchange) {
+    bth_desk_note(exchange, BTH_DESK_JOB);
 }
 
 static void begin(struct bth_exchange *x) {
@@ -232,13 +243,18 @@ static void submit(struct bth_exchange *x) {
         w->request.deadline_ms = BTH_MAX(1, (w->deadline - bth_now()) / BTH_NS_PER_MS);
     }
     w->sched = b->scheds[bth_lease_device(w->lease)];
+    if (w->many) {
+        w->state = BTH_WORK_JOB;
+        bth_many_go(x);
+        return;
+    }
     if (bth_sched_submit(w->sched, w->lease, &w->request, &w->job, &err) < 0) {
         fail(x, &err);
         return;
     }
     w->state = BTH_WORK_JOB;
     bth_body_finish(&x->body); /* the job has its copy */
-    bth_job_on_event(w->job, job_event, x);
+    bth_job_on_event(w->job, bth_work_job_event, x);
 }
 
 static void leased(struct bth_exchange *x) {
@@ -281,14 +297,20 @@ void bth_work_note(struct bth_exchange *x, unsigned notes) {
         drop(x);
     }
     if ((notes & (BTH_DESK_JOB | BTH_DESK_ROOM)) && w->state == BTH_WORK_JOB) {
-        take_results(x);
+        if (w->many) {
+            bth_many_go(x);
+        } else {
+            take_results(x);
+        }
     }
 }
 
 static void cancel_work(struct bth_exchange *x) {
     struct bth_work *w = &x->work;
     w->cancelled = true;
-    if (w->state == BTH_WORK_JOB) {
+    if (w->state == BTH_WORK_JOB && w->many) {
+        bth_many_cancel(w->many);
+    } else if (w->state == BTH_WORK_JOB) {
         bth_job_cancel(w->job);
     } else if (w->state == BTH_WORK_LEASE) {
         bth_acquire_cancel(&w->acquire);
@@ -323,7 +345,13 @@ static void time_is_up(struct bth_exchange *x) {
 /* For those who look from outside, and for the next beat. */
 static void note_progress(struct bth_exchange *x) {
     double done, total;
-    bth_job_progress(x->work.job, &done, &total);
+    const struct bth_many *m = x->work.many;
+    if (m) {
+        done = (double)m->answered;
+        total = (double)m->n;
+    } else {
+        bth_job_progress(x->work.job, &done, &total);
+    }
     server_lock(x->server);
     x->done = done;
     x->total = total;
@@ -334,7 +362,7 @@ static void beat(struct bth_exchange *x) {
     struct bth_work *w = &x->work;
     struct bth_str text = {0};
     w->reply->beat(&text, x->done, x->total);
-    write_stream(x, &text);
+    bth_work_write(x, &text);
     bth_str_finish(&text);
 }
 

@@ -26,7 +26,7 @@
 
 struct bth_html;
 
-/* `html` is not copied: it must stay as long as *out. ETOOLARGE (4 GiB), ENOMEM. */
+/* `html` is not copied: it must stay as long as *out. ETOOLARGE (2 GiB), ENOMEM. */
 int bth_html_open(const char *html, size_t n, struct bth_html **out, struct berth_error *err);
 /* NUL-terminated; it lives with h. Lines are separated by one "\n". */
 const char *bth_html_plain(const struct bth_html *h, size_t *out_n);
