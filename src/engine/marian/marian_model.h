@@ -67,13 +67,13 @@ struct marian_inputs {
     size_t words;
 };
 
-struct marian_shortlist;
+struct bth_shortlist;
 
 struct marian_model {
     struct berth_model base; /* first */
     struct marian_config config;
     struct marian_vocab *vocab;
-    struct marian_shortlist *shortlist; /* NULL: none */
+    struct bth_shortlist *shortlist; /* NULL: none */
     char source[32], target[32];        /* languages; "" where not known */
     bool eights;                        /* products of i8 */
     int64_t source_most, target_most;   /* ids of a sentence; rows of the position table */
