@@ -4,6 +4,7 @@
 #include "lib/test.h"
 #include <dirent.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <unistd.h>
 
 enum { MOST = 512 };
