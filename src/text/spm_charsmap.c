@@ -8,7 +8,7 @@
 #include <string.h>
 
 /* The library has room for so many prefixes of one place in a text. */
-enum { MAX_PREFIXES = 32, MAX_REPLACEMENT = 64, BLOCK = 256 };
+enum { MAX_PREFIXES = 32, MAX_REPLACEMENT = 64, BLOCK = 256, MAX_DEPTH = 256, OPEN = 255 };
 
 struct trie {
     const unsigned char *units;
@@ -17,11 +17,16 @@ struct trie {
     size_t texts_size;
 };
 
-/* Nodes still to be looked at, and how many values lie above each. */
+/* A walk in depth: branches share their ends, so what was seen is not walked again, and what is met
+ * on its own way down is a cycle. */
+struct step {
+    uint32_t node, base;
+    uint32_t next; /* label of the child to look at */
+};
 struct walk {
-    uint32_t *nodes;
-    unsigned char *depth; /* [n units]; 0: not seen, else values above, plus 1 */
+    struct step *steps; /* [MAX_DEPTH] the way down */
     size_t n;
+    unsigned char *below; /* [n units] 0: not seen; OPEN: on the way; else values below, plus 1 */
 };
 
 static uint32_t unit(const struct trie *t, uint32_t i) {
@@ -51,36 +56,52 @@ static int check_value(const struct trie *t, uint32_t at, struct berth_error *er
     return 0;
 }
 
-/* A node: its value, and its children, none of which was seen before. */
-static int visit(const struct trie *t, struct walk *w, uint32_t node, struct berth_error *err) {
+/* Goes down to a node. */
+static int enter(const struct trie *t, struct walk *w, uint32_t node, struct berth_error *err) {
     uint32_t u = unit(t, node);
     uint32_t base = node ^ ((u >> 10) << ((u & 0x200U) >> 6));
-    unsigned depth = w->depth[node];
     if (base >= t->n) {
         return damaged(err, "a branch leads outside");
     }
-    if (u & 0x100U) {
-        int rc = check_value(t, base, err);
-        if (rc < 0) {
-            return rc;
-        }
-        depth++;
+    if (w->n == MAX_DEPTH) {
+        return damaged(err, "a sequence is too long");
     }
-    if (depth > MAX_PREFIXES) {
-        return damaged(err, "too many prefixes");
-    }
+    w->steps[w->n++] = (struct step){node, base, 0};
+    w->below[node] = OPEN;
+    return u & 0x100U ? check_value(t, base, err) : 0;
+}
+
+/* Comes back from a node, all of whose children were seen. */
+static int leave(const struct trie *t, struct walk *w, struct berth_error *err) {
+    const struct step *s = &w->steps[--w->n];
+    unsigned most = 1;
     for (uint32_t c = 0; c < BLOCK; c++) {
-        uint32_t child = base ^ c;
-        if (label(unit(t, child)) != c) {
-            continue;
+        uint32_t child = s->base ^ c;
+        if (label(unit(t, child)) == c && w->below[child] > most) {
+            most = w->below[child];
         }
-        if (w->depth[child]) {
-            return damaged(err, "a cycle");
-        }
-        w->depth[child] = (unsigned char)depth;
-        w->nodes[w->n++] = child;
     }
-    return 0;
+    most += (unit(t, s->node) & 0x100U) != 0;
+    w->below[s->node] = (unsigned char)most;
+    return most > MAX_PREFIXES ? damaged(err, "too many prefixes") : 0;
+}
+
+static int walk_all(const struct trie *t, struct walk *w, struct berth_error *err) {
+    int rc = enter(t, w, 0, err);
+    while (rc == 0 && w->n > 0) {
+        struct step *s = &w->steps[w->n - 1];
+        uint32_t c = s->next++, child = s->base ^ c;
+        if (c == BLOCK) {
+            rc = leave(t, w, err);
+        } else if (label(unit(t, child)) == c) {
+            if (w->below[child] == OPEN) {
+                rc = damaged(err, "a cycle");
+            } else if (!w->below[child]) {
+                rc = enter(t, w, child, err);
+            }
+        }
+    }
+    return rc;
 }
 
 int bth_spm_check_charsmap(const unsigned char *data, size_t size, struct berth_error *err) {
@@ -95,16 +116,10 @@ int bth_spm_check_charsmap(const unsigned char *data, size_t size, struct berth_
                      .n = (uint32_t)(bytes / 4),
                      .texts = (const char *)data + 4 + bytes,
                      .texts_size = size - 4 - bytes};
-    struct walk w = {bth_calloc(t.n, sizeof(uint32_t)), bth_calloc(t.n, 1), 0};
-    int rc = w.nodes && w.depth ? 0 : bth_error_nomem(err);
-    if (rc == 0) {
-        w.depth[0] = 1;
-        w.nodes[w.n++] = 0;
-    }
-    for (size_t i = 0; rc == 0 && i < w.n; i++) { /* each unit gets in once at most */
-        rc = visit(&t, &w, w.nodes[i], err);
-    }
-    bth_free(w.nodes);
-    bth_free(w.depth);
+    struct walk w = {.steps = bth_calloc(MAX_DEPTH, sizeof(struct step)),
+                     .below = bth_calloc(t.n, 1)};
+    int rc = w.steps && w.below ? walk_all(&t, &w, err) : bth_error_nomem(err);
+    bth_free(w.steps);
+    bth_free(w.below);
     return rc;
 }

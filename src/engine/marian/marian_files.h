@@ -103,7 +103,7 @@ struct marian_config {
     int32_t alignment_head;  /* -1: the mean of all */
 
     /* text */
-    bool clean_up_spaces; /* clean_up_tokenization_spaces; true where an HF file is silent */
+    bool clean_up_spaces; /* clean_up_tokenization_spaces; false where the files are silent */
     int32_t max_source;   /* ids of a source with eos: tokenizer's model_max_length, or 0 */
 };
 

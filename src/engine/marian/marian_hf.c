@@ -129,7 +129,7 @@ static int read_tokenizer(struct marian_files *f, struct berth_error *err) {
     if (rc < 0) {
         return rc;
     }
-    c->clean_up_spaces = marian_json_bool(o, "clean_up_tokenization_spaces", true);
+    c->clean_up_spaces = marian_json_bool(o, "clean_up_tokenization_spaces", false);
     int64_t length = marian_json_int(o, "model_max_length", 512);
     c->max_source = length > 0 && length <= 1 << 20 ? (int32_t)length : 0;
     copy_token(o, "unk_token", "<unk>", f->tokens.unk);

@@ -191,6 +191,7 @@ static int read_search(struct marian_files *f, const struct marian_yaml *y,
     c->eos = c->unk = c->source_eos = MARIAN_ID_OF_VOCAB;
     c->pad = c->bos = c->start = c->source_bos = c->forced_eos = c->forced_bos = -1;
     c->start_from_zero = true;
+    f->tokens = (struct marian_tokens){.unk = "<unk>", .eos = "</s>"};
     return 0;
 }
 

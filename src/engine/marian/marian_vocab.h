@@ -2,8 +2,9 @@
  * engine/marian/marian_vocab.h - text <-> token ids of a Marian model.
  *
  * Three kinds, chosen by the files: Hugging Face (pieces of source.spm looked up in vocab.json),
- * Bergamot (the ids of vocab.spm themselves; Marian's .npz beside .spm and .yml vocabularies as
- * Hugging Face), CTranslate2 (token lists; text by the .spm beside them, if there is one).
+ * Bergamot (the ids of vocab.spm themselves), token lists of Marian and CTranslate2 (as Hugging
+ * Face with source.spm and target.spm or sentencepiece.model beside them; without these, tokens are
+ * what blanks part).
  *
  * Immutable after open: any thread, any number at once. Text in and out is UTF-8 bytes; what is
  * ill-formed in the input counts as U+FFFD.
@@ -46,8 +47,7 @@ enum {
 };
 
 /* Source ids of one text with what the model wants around them (eos; a bos if config says so).
- * *out is bth_alloc'ed and the caller's. EINVAL: the text has 1 MiB or more, or the vocabulary
- * knows no text (token lists alone); ENOMEM. */
+ * *out is bth_alloc'ed and the caller's. ETOOLARGE: the text has over 1 MiB. ENOMEM. */
 int marian_vocab_encode(const struct marian_vocab *v, const char *text, size_t n, int flags,
                         struct marian_token **out, size_t *out_n, struct berth_error *err);
 /* The same for text in the target language, of target ids (forced prefixes, scoring). */
@@ -60,7 +60,7 @@ enum {
 };
 /* Appends the text of target ids. With `out_ends` [n] the offset in the appended text (counted from
  * its own start) where each id's part ends: ascending; parts of special ids that are skipped are
- * empty. Ids out of range count as unk. EINVAL: no text; ENOMEM. */
+ * empty. Ids out of range count as unk. ENOMEM. */
 int marian_vocab_decode(const struct marian_vocab *v, const int32_t *ids, size_t n, int flags,
                         struct bth_str *out, uint32_t *out_ends, struct berth_error *err);
 
