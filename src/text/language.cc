@@ -5,6 +5,7 @@
 #include <exception>
 
 #include <cld2/public/compact_lang_det.h>
+#include <cld2/public/encodings.h>
 
 namespace {
 
@@ -35,24 +36,36 @@ const char *modern(const char *code) {
     return code;
 }
 
-int guess(const char *text, size_t n, bool html, bth_language_guess *out) {
+/* One run of cld2. *out_reliable: it would bet on the first. */
+int run(const char *text, size_t n, bool html, int flags, bth_language_guess *out,
+        bool *out_reliable) {
     CLD2::Language languages[BTH_MAX_GUESSES];
-    int percents[BTH_MAX_GUESSES], bytes = 0, valid = 0;
-    bool reliable = false;
+    const CLD2::CLDHints hints = {nullptr, nullptr, CLD2::UNKNOWN_ENCODING, CLD2::UNKNOWN_LANGUAGE};
+    double scores[BTH_MAX_GUESSES];
+    int percents[BTH_MAX_GUESSES], bytes = 0, valid = 0, found = 0;
     const int size = static_cast<int>(n);
-    CLD2::DetectLanguageCheckUTF8(text, size, !html, &reliable, &valid);
-    if (valid < size) {
-        return 0;
-    }
-    CLD2::ExtDetectLanguageSummary(text, size, !html, languages, percents, &bytes, &reliable);
-    int found = 0;
-    for (int i = 0; i < BTH_MAX_GUESSES; i++) {
+    CLD2::ExtDetectLanguageSummaryCheckUTF8(text, size, !html, &hints, flags, languages, percents,
+                                            scores, nullptr, &bytes, out_reliable, &valid);
+    for (int i = 0; i < BTH_MAX_GUESSES && valid == size; i++) {
         if (languages[i] == CLD2::UNKNOWN_LANGUAGE || percents[i] <= 0) {
             continue;
         }
         bth_language_guess *g = &out[found++];
         std::snprintf(g->code, sizeof(g->code), "%s", modern(CLD2::LanguageCode(languages[i])));
-        g->confidence = reliable ? percents[i] : percents[i] / 2.0;
+        g->confidence = percents[i];
+    }
+    return found;
+}
+
+int guess(const char *text, size_t n, bool html, bth_language_guess *out) {
+    bool reliable = false;
+    int found = run(text, n, html, 0, out, &reliable);
+    const bool forced = found == 0;
+    if (forced) { /* a few words: an answer all the same */
+        found = run(text, n, html, CLD2::kCLDFlagBestEffort, out, &reliable);
+    }
+    for (int i = 0; i < found; i++) {
+        out[i].confidence /= forced ? 4 : reliable ? 1 : 2;
     }
     return found;
 }

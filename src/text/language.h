@@ -1,8 +1,8 @@
 /*
  * text/language.h - in which language a text is written.
  *
- * By cld2, which knows about 80 languages by the sequences of their letters. A few words are enough
- * for many, one is not. Pure: any thread.
+ * By cld2, which knows about 80 languages by the sequences of their letters. A sentence is enough
+ * for most; of a word or two it is a guess. Pure: any thread.
  */
 #ifndef BTH_LANGUAGE_H
 #define BTH_LANGUAGE_H
@@ -17,7 +17,8 @@ extern "C" {
 
 struct bth_language_guess {
     char code[16];     /* "en", "pt", "zh-Hant" */
-    double confidence; /* 0 to 100: the share of the text, less where cld2 is not sure */
+    double confidence; /* 0 to 100: the share of the text; a half where cld2 is not sure, a quarter
+                          of it for a few words */
 };
 
 enum { BTH_MAX_GUESSES = 3 };

@@ -26,6 +26,8 @@ int main(void) {
        "\xD0\xBF\xD0\xBE\xD0\xB5\xD0\xB7"
        "\xD0\xB4\xD0\xBE\xD0\xB2? \xD0\xAF \xD0\xBD\xD0\xB5 \xD0\xB7\xD0\xBD\xD0\xB0\xD1\x8E.",
        "ru");
+    CHECK_INT(bth_language_detect("I love you.", 11, false, g, &err), 1); /* a guess */
+    CHECK(g[0].confidence > 0 && g[0].confidence <= 25);
     CHECK_INT(bth_language_detect("", 0, false, g, &err), 0);
     CHECK_INT(bth_language_detect("12 34 +-", 8, false, g, &err), 0);
     CHECK_INT(bth_language_detect("\xFF\xFE\xFD this is not UTF-8", 22, false, g, &err), 0);
