@@ -114,12 +114,26 @@ enum berth_activation {
 };
 
 /* y[r, :] = table[ids[r], :] * scale + positions[pos[r], :]
- * ids, pos: [rows] i32 as [1, rows] tensors; table: a weight [*, d], the same that makes the logits
- * where both are one; positions: f32, f16 or bf16 [*, d]. */
+ * ids, pos: [rows] i32 as [1, rows] tensors, an id < 0 is a row of zeros; table: a weight [*, d],
+ * the same that makes the logits where both are one, or NULL: then `rows`, the same as a dense
+ * tensor f32, f16, bf16 or i8, which select takes too; positions: f32, f16 or bf16 [*, d].
+ * A table of i8 is first multiplied by `unit`, rounded, as if it had been stored as f32. */
 struct berth_op_embed {
-    struct berth_tensor ids, pos, positions, y;
+    struct berth_tensor ids, pos, positions, y, rows;
     const struct berth_weight *table;
-    float scale;
+    float scale, unit;
+};
+
+/* How f32 rows meet a weight of i8. Each row is quantised, i = nearest even of x * alpha, within
+ * [-127, 127], and sums of products are exact integers:
+ *     alpha > 0:  acc = sum (i + 127) w      y = float(acc) * unit[n] + bias[n]
+ *     alpha = 0:  a row's own alpha = 127 / max |x| (0 for zeros), acc = sum i w
+ *                                            y = float(acc) * (unit[n] / alpha) + bias[n]
+ * with float(acc) to nearest, the product and the sum rounded apart. The 127 lets a device take
+ * unsigned bytes; who uses it has put what it adds into the bias. */
+struct berth_eights {
+    float alpha;
+    struct berth_tensor unit; /* [1, n] f32; buffer NULL: the weight is not i8 */
 };
 
 /* y = (x - mean) / sqrt(var + eps) * gamma + beta over the columns; gamma, beta: [1, d].
@@ -141,6 +155,26 @@ struct berth_op_linear {
     float scale;
     bool many; /* the stage works on whole windows, rows in the hundreds: where bits would depend on
                   the kernel it is chosen by this, so a stage must always say the same */
+    struct berth_eights eights; /* for a weight of i8: x W^T + bias is as said there */
+};
+
+/* Products with chosen rows of a matrix: y[r, i] = x[r] . w[id] + bias[id], id = ids[list[r], i],
+ * for i < count[r]; other columns of y are undefined. w: dense [*, k] f32 or i8; ids: [*, most]
+ * i32; list, count: [1, rows] i32; bias: [1, *]; y: [rows, most]. A product of f32 is 16 lanes
+ * (columns l, l + 16 ...), summed as a tree: l with l + 8, then + 4, + 2, + 1. */
+struct berth_op_select {
+    struct berth_tensor x, w, ids, list, count, bias, y;
+    struct berth_eights eights; /* for w of i8 */
+};
+
+/* A step of the simple recurrent unit: with f = 1 / (1 + exp(-gate)) and c = state[from[r]],
+ *     state[to[r]] = f c + (1 - f) x      y = max(state[to[r]], 0) + residual
+ * State s is d floats at offset + s * stride of the buffer; from < 0: zeros; nobody's `to` is
+ * another's `from` or `to`. from, to: [1, rows] i32; the others [rows, d]. */
+struct berth_op_ssru {
+    struct berth_tensor x, gate, residual, from, to, y;
+    struct berth_buffer *state;
+    int64_t stride, offset;
 };
 
 /* Convolution of width 3, padding 1, over time, then activation, then + add:
@@ -185,8 +219,8 @@ struct berth_op_kv_store {
 /* Attention of single rows over their own pages: y[r, h*dh..] = softmax(q_r . K) V over the first
  * len[r] positions. q, y: [rows, heads*dh] (q scaled already); len: [1, rows] i32. With page_rows
  * = 1500 and one page a row this is Whisper's cross attention. Rows that name the same pages may
- * share the reads. `scores` [rows * heads, page_rows] or none: the products before the softmax
- * (one page only; for alignment). */
+ * share the reads. `scores` [rows * heads, pages * page_rows] or none: the products before the
+ * softmax (for alignment). */
 struct berth_op_attend_paged {
     struct berth_tensor q, table, len, y, scores;
     struct berth_kv kv;
@@ -244,6 +278,30 @@ struct berth_op_pick {
     struct berth_tensor logits, in, out, mask, all_probs;
 };
 
+/* The most likely ids of a row, for searches. */
+enum { BERTH_TOP = 32, BERTH_TOP_FORBID = 8 };
+
+/* What `top` is told about one row; [rows] of these bytes in a device tensor. */
+struct berth_top_in {
+    int32_t n;                        /* columns of the row that count */
+    int32_t k;                        /* how many ids are wanted, at most BERTH_TOP */
+    int32_t forbid[BERTH_TOP_FORBID]; /* ids that are out, -1: none */
+    int32_t all; /* log-probabilities are over all ids, not over those that are left */
+};
+
+/* And what it answers: k ids, most likely first, smaller ids first on ties; -1 where fewer are
+ * left. */
+struct berth_top_out {
+    int32_t id[BERTH_TOP];
+    float logprob[BERTH_TOP];
+};
+
+/* logprob = z - logsumexp(z), in f64 from f32 sums in fixed panels of 1,024 ids. NaN counts as
+ * -inf. logits: [rows, V], in: [rows, sizeof / 4] u32, out likewise. */
+struct berth_op_top {
+    struct berth_tensor logits, in, out;
+};
+
 enum berth_op_kind {
     BERTH_OP_EMBED,
     BERTH_OP_LAYER_NORM,
@@ -254,9 +312,12 @@ enum berth_op_kind {
     BERTH_OP_ATTEND_PAGED,
     BERTH_OP_KV_COPY,
     BERTH_OP_GATHER,
-    BERTH_OP_PICK
+    BERTH_OP_PICK,
+    BERTH_OP_SELECT,
+    BERTH_OP_SSRU,
+    BERTH_OP_TOP
 };
-#define BERTH_N_OPS 10
+#define BERTH_N_OPS 13
 
 /* An op and which of the program's live counts bounds its rows (rows of `y`; for grouped ops the
  * number of groups). */
@@ -274,6 +335,9 @@ struct berth_op {
         struct berth_op_kv_copy kv_copy;
         struct berth_op_gather gather;
         struct berth_op_pick pick;
+        struct berth_op_select select;
+        struct berth_op_ssru ssru;
+        struct berth_op_top top;
     } u;
 };
 
@@ -291,6 +355,7 @@ struct berth_device {
     size_t total_bytes;   /* of memory; the budget is core's */
     size_t free_bytes;    /* of them when it was opened; 0: not known */
     int max_windows;      /* encoder windows worth batching in one turn (CPU: 1) */
+    bool fast; /* it has products of i8, and precision fast lets engines use them */
     double turn_flops;    /* operations of one window that make a turn of about 20 ms: engines cut
                              what is longer, so that others get their turn */
     enum berth_dtype narrow; /* what engines may keep between the ops of whole windows, and keys and
@@ -325,7 +390,8 @@ struct berth_backend_ops {
     int (*write)(struct berth_buffer *b, size_t offset, const void *from, size_t bytes);
     int (*read)(struct berth_buffer *b, size_t offset, void *to, size_t bytes);
 
-    /* Packs rows of [n, k] f32, f16 or bf16 (host, row-major, dense, any alignment) for linear. */
+    /* Packs rows of [n, k] f32, f16, bf16 or i8 (host, row-major, dense, any alignment) for linear
+     * and embed. EUNSUPPORTED: this device has no products of such. */
     int (*weight_create)(struct berth_device *device, struct berth_reservation *r,
                          enum berth_dtype dtype, int64_t n, int64_t k, const void *rows,
                          struct berth_weight **out, struct berth_error *err);

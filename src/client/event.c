@@ -3,6 +3,8 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/item.h"
+#include "client/event_doc.h"
+#include "client/event_translation.h"
 #include <jansson.h>
 #include <math.h>
 #include <string.h>
@@ -176,9 +178,18 @@ static int read_item(const json_t *line, struct bth_event *out, struct berth_err
     if (json_object_get(line, "text")) {
         item->text = string(&r, line, "text");
     }
-    if (r.damaged || r.nomem) {
+    const json_t *doc = json_object_get(line, "doc");
+    int rc = r.nomem ? bth_error_nomem(err) : r.damaged ? damaged(err, r.damaged) : 0;
+    if (rc == 0 && doc) {
+        rc = bth_event_doc(doc, bth_item_arena(item), &item->doc, err);
+    }
+    const json_t *translation = json_object_get(line, "translation");
+    if (rc == 0 && translation) {
+        rc = bth_event_translation(translation, bth_item_arena(item), &item->translation, err);
+    }
+    if (rc < 0) {
         berth_item_free(item);
-        return r.nomem ? bth_error_nomem(err) : damaged(err, r.damaged);
+        return rc;
     }
     *out = (struct bth_event){
         .kind = BTH_EVENT_ITEM, .done = item->done, .total = item->total, .item = item};

@@ -2,7 +2,8 @@
  * client/event.h - what the daemon says while it works: JSON lines back into items and errors.
  *
  *     {"event":"progress","done":x,"total":y}
- *     {"event":"item","partial":bool,"done":x,"total":y,"transcript":{...} | "text":"..."}
+ *     {"event":"item","partial":bool,"done":x,"total":y,"transcript":{...} | "text":"..."
+ *      | "doc":{...} (event_doc.h) | "translation":{...} (event_translation.h)}
  *     {"event":"error","code":"EAUDIO","message":"..."}
  *
  * Numbers come with 17 digits, so every double is the one that was sent; null is NaN, "inf" and

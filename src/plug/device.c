@@ -11,12 +11,12 @@ enum { MAX_GPUS = 64 };
 
 static int open_cpu(const struct bth_device_wish *wish, struct berth_device **out,
                     struct berth_error *err) {
-    if (wish->precision && strcmp(wish->precision, "exact") != 0) {
-        return bth_error(err, BERTH_EUNSUPPORTED,
-                         "precision '%s' needs a GPU: the CPU computes exactly", wish->precision);
-    }
     const struct bth_cpu_config config = {.threads = wish->threads, .cap = BTH_CPU_AVX512};
-    return bth_cpu_open(&config, out, err);
+    int rc = bth_cpu_open(&config, out, err);
+    if (rc == 0) {
+        (*out)->fast = wish->precision && strcmp(wish->precision, "fast") == 0;
+    }
+    return rc;
 }
 
 static bool names_gpu(const char *name) {

@@ -93,7 +93,13 @@ static void answer_with(struct bth_exchange *x, int status, const char *message,
     if (status == 429 || status == 503) {
         x->retry_after_s = retry_after(x);
     }
-    put_error(&text, status, message, code, param);
+    if (x->route && x->route->libre) {
+        bth_str_putc(&text, '{');
+        bth_json_put_string(&text, "error", message);
+        bth_str_putc(&text, '}');
+    } else {
+        put_error(&text, status, message, code, param);
+    }
     bth_str_putc(&text, '\n');
     if (text.failed) { /* the status says enough */
         bth_str_finish(&text);

@@ -139,7 +139,7 @@ static bool key(struct bth_exchange *x, const struct head *h) {
     const char *name = bth_auth_check(&s->auth, h->authorization);
     set_caller(x, h, name);
     if (s->auth.n_keys == 0 || name || x->conn->door->socket.local ||
-        (x->route && x->route->open)) {
+        (x->route && (x->route->open || (x->route->libre && !h->authorization)))) {
         return true;
     }
     bth_count(&s->metrics.refused_key);

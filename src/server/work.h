@@ -2,6 +2,7 @@
  * server/work.h - what the desk does for an exchange: acquire, submit, take results, answer.
  *
  *     NONE > LEASE > JOB > OVER        a request on a model (bth_work_run)
+ *     NONE > LEASE > JOB > LEASE > JOB > OVER        on two, one after the other
  *     NONE > LEASE > OVER              a load
  *     NONE > UNLOAD > OVER             an unload
  *
@@ -14,6 +15,7 @@
 #include "core/manager.h"
 #include "server/form.h"
 #include "server/reply.h"
+#include "server/work_many.h"
 
 struct bth_exchange;
 struct bth_job;
@@ -34,6 +36,9 @@ struct bth_work {
     struct berth_request request;
     struct berth_option options[BTH_FORM_FIELDS + 4];
     const struct bth_reply_ops *reply;
+    struct bth_many *many; /* several texts in place of request.input, or NULL; owned */
+    void *held;            /* what input points into, for release(held); or NULL */
+    void (*release)(void *held);
     int64_t wait_ms; /* for the lease and the result, or the unload; negative: no limit */
 
     /* the desk's */
@@ -61,5 +66,19 @@ void bth_work_begin(struct bth_exchange *x);
 void bth_work_note(struct bth_exchange *x, unsigned notes);
 void bth_work_tick(struct bth_exchange *x, int64_t now, bool cancel);
 void bth_work_finish(struct bth_work *w);
+
+/* ---- for work_many.c ---- */
+
+/* A piece of a streamed answer; `text` is left empty. */
+void bth_work_write(struct bth_exchange *x, struct bth_str *text);
+/* A stream ends as it should. */
+void bth_work_end_stream(struct bth_exchange *x);
+/* The whole answer, as JSON; an error if text->failed. `text` is left empty. */
+void bth_work_answer(struct bth_exchange *x, struct bth_str *text);
+void bth_work_fail(struct bth_exchange *x, const struct berth_error *err);
+/* The texts, which are others now, on work.model, which is another now. */
+void bth_work_again(struct bth_exchange *x);
+/* A job has something to take: any thread, with the job's lock held. */
+void bth_work_job_event(void *exchange);
 
 #endif

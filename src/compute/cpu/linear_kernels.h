@@ -340,8 +340,7 @@ static struct product product_of(const struct bth_cpu_weight *w) {
     };
 }
 
-static void op_linear(const struct bth_cpu_turn *t) {
-    const struct berth_op_linear *op = &t->op->u.linear;
+static struct product linear_product(const struct berth_op_linear *op) {
     struct product p = product_of((const struct bth_cpu_weight *)op->w);
     p.in.x = view_of(&op->x);
     p.in.run = op->x.head_cols ? op->x.head_cols : p.k;
@@ -354,7 +353,7 @@ static void op_linear(const struct bth_cpu_turn *t) {
         .scale_cols = op->scale_cols,
         .scale = op->scale,
     };
-    product_run(&p, t, t->rows);
+    return p;
 }
 
 static void op_conv3(const struct bth_cpu_turn *t) {

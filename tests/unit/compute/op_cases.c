@@ -9,7 +9,7 @@
 
 static const char *const kind_names[BERTH_N_OPS] = {
     "embed",    "layer_norm",   "linear",  "conv3",  "attend_full",
-    "kv_store", "attend_paged", "kv_copy", "gather", "pick"};
+    "kv_store", "attend_paged", "kv_copy", "gather", "pick", "select", "ssru", "top"};
 
 enum { GROUP_ROWS = 3, MAX_BUFFERS = 48, GUARD = 13 };
 
@@ -61,6 +61,13 @@ static int32_t *ints(struct bench *b, int what, int64_t n, int64_t below) {
 static const void *narrowed(struct bench *b, enum berth_dtype dtype, const float *f, int64_t n) {
     if (dtype == BERTH_F32) {
         return f;
+    }
+    if (dtype == BERTH_I8) {
+        int8_t *bytes = block(b, (size_t)n);
+        for (int64_t i = 0; i < n; i++) {
+            bytes[i] = (int8_t)(f[i] * 127);
+        }
+        return bytes;
     }
     uint16_t *h = block(b, (size_t)n * sizeof(*h));
     for (int64_t i = 0; i < n; i++) {
@@ -249,28 +256,52 @@ static void run(struct bench *b, struct bth_builder *builder, int64_t live) {
 
 enum { LIVE = 2 }; /* which live count bounds the op */
 
+/* How products with bytes are done: with one alpha, or each row with its own. */
+static struct berth_eights eights(struct bench *b, int what, int64_t n) {
+    struct berth_eights e = {.alpha = b->c->seed % 2 ? 60.0f : 0.0f};
+    if (b->c->dtype == BERTH_I8) {
+        e.unit = vector(b, what, n);
+    } else {
+        e.alpha = 0;
+    }
+    return e;
+}
+
 /* ---- the ops ---------------------------------------------------------------------------------*/
 
 static enum op_placing rows_only(enum op_placing p) {
     return p == OP_HEADS ? OP_STRIDED : p == OP_BOTH ? OP_GROUPS : p;
 }
 
-static struct berth_tensor stored_table(struct bench *b, int what, int64_t rows, int64_t cols) {
-    const void *data = narrowed(b, b->c->dtype, floats(b, what, rows * cols, 1), rows * cols);
-    return bth_tensor(buffer(b, data, (size_t)(rows * cols) * bth_dtype_bytes(b->c->dtype)),
-                      b->c->dtype, 0, rows, cols);
+static struct berth_tensor stored_table(struct bench *b, int what, int64_t rows, int64_t cols,
+                                        enum berth_dtype dtype) {
+    const void *data = narrowed(b, dtype, floats(b, what, rows * cols, 1), rows * cols);
+    return bth_tensor(buffer(b, data, (size_t)(rows * cols) * bth_dtype_bytes(dtype)), dtype, 0,
+                      rows, cols);
 }
 
 static void run_embed(struct bench *b, struct bth_builder *w, int64_t first, int64_t n, void *out) {
     const struct op_case *c = b->c;
     const int64_t m = capacity(b, n), ids = 70; /* three panels, the last not full */
-    make_weight(b, 2, ids, c->n);
-    const struct berth_op_embed op = {.ids = list(b, ints(b, 0, c->rows, ids) + first, m, n),
-                                      .pos = list(b, ints(b, 1, c->rows, 9) + first, m, n),
-                                      .table = b->weight,
-                                      .positions = stored_table(b, 3, 9, c->n),
-                                      .y = tensor(b, rows_only(c->placing), m, c->n, 1, 0, NULL, 0),
-                                      .scale = 1.7f};
+    int32_t *id = ints(b, 0, c->rows, ids);
+    struct berth_op_embed op = {.pos = list(b, ints(b, 1, c->rows, 9) + first, m, n),
+                                .positions = stored_table(b, 3, 9, c->n, BERTH_F32),
+                                .y = tensor(b, rows_only(c->placing), m, c->n, 1, 0, NULL, 0),
+                                .scale = 1.7f,
+                                .unit = 0.3f};
+    for (int64_t r = 3; r < c->rows; r += 4) {
+        id[r] = -1;
+    }
+    op.ids = list(b, id + first, m, n);
+    if (c->residual) {
+        op.rows = stored_table(b, 2, ids, c->n, c->dtype);
+    } else {
+        make_weight(b, 2, ids, c->n);
+        op.table = b->weight;
+    }
+    if (c->dtype != BERTH_I8) {
+        op.positions = stored_table(b, 3, 9, c->n, c->dtype);
+    }
     bth_op_embed(w, LIVE, &op);
     run(b, w, n);
     fetch(b, &op.y, n, out, c->n);
@@ -300,6 +331,7 @@ static void run_linear(struct bench *b, struct bth_builder *w, int64_t first, in
     struct berth_op_linear op = {
         .w = b->weight, .act = c->act, .scale_cols = c->n / 3, .many = c->many};
     op.scale = 0.125f;
+    op.eights = eights(b, 4, c->n);
     /* inputs in heads need columns that divide; one head is as good as any */
     op.x = tensor(c->many ? narrow(b) : b, c->placing, m, c->k, 1, c->k % 4 ? c->k : c->k / 4,
                   floats(b, 1, c->rows * c->k, 1) + first * c->k, n);
@@ -444,22 +476,21 @@ static void run_attend_paged(struct bench *b, struct bth_builder *w, int64_t fir
         .len = list(b, len + first, m, n),
         .y = tensor(b, c->placing, m, c->n, 1, c->n / c->heads, NULL, 0),
         .kv = pages(b, n_pages, floats(b, 2, n_pages * page_floats(c), 2))};
-    const int64_t per_row = c->heads * c->page_rows;
+    const int64_t positions = c->pages * c->page_rows, per_row = c->heads * positions;
     const int64_t stride = c->n + (c->residual ? per_row : 0);
     if (c->residual) {
-        op.scores =
-            tensor(b, rows_only(c->placing), m * c->heads, c->page_rows, c->heads, 0, NULL, 0);
+        op.scores = tensor(b, rows_only(c->placing), m * c->heads, positions, c->heads, 0, NULL, 0);
     }
     bth_op_attend_paged(w, LIVE, &op);
     run(b, w, n);
     fetch(b, &op.y, n, out, stride);
     if (c->residual) {
         float *scores = block(b, (size_t)(n * per_row) * sizeof(*scores));
-        fetch(b, &op.scores, n * c->heads, scores, c->page_rows);
+        fetch(b, &op.scores, n * c->heads, scores, positions);
         for (int64_t r = 0; r < n; r++) {
             for (int64_t i = 0; i < per_row; i++) { /* beyond len they are nobody's */
                 ((float *)out)[r * stride + c->n + i] =
-                    i % c->page_rows < len[first + r] ? scores[r * per_row + i] : 0.0f;
+                    i % positions < len[first + r] ? scores[r * per_row + i] : 0.0f;
             }
         }
     }
@@ -580,13 +611,119 @@ static void run_pick(struct bench *b, struct bth_builder *w, int64_t first, int6
     }
 }
 
+/* Ids of one list in ascending order, of the other in reverse; some rows want few. */
+static void run_select(struct bench *b, struct bth_builder *w, int64_t first, int64_t n,
+                       void *out) {
+    const struct op_case *c = b->c;
+    const int64_t m = capacity(b, n), vocab = 90, lists = 2;
+    int32_t *ids = block(b, (size_t)(lists * c->n) * sizeof(*ids));
+    int32_t *count = ints(b, 1, c->rows, c->n);
+    for (int64_t i = 0; i < c->n; i++) {
+        ids[i] = (int32_t)(i * vocab / c->n);
+        ids[c->n + i] = (int32_t)(vocab - 1 - i % vocab);
+    }
+    for (int64_t r = 0; r < c->rows; r++) {
+        count[r] = r % 3 ? (int32_t)c->n : count[r];
+    }
+    struct berth_op_select op = {
+        .x = tensor(b, rows_only(c->placing), m, c->k, 1, 0,
+                    floats(b, 0, c->rows * c->k, 1) + first * c->k, n),
+        .w = stored_table(b, 2, vocab, c->k, c->dtype),
+        .ids = table(b, ids, lists, c->n, lists),
+        .list = list(b, ints(b, 3, c->rows, lists) + first, m, n),
+        .count = list(b, count + first, m, n),
+        .y = tensor(b, rows_only(c->placing), m, c->n, 1, 0, NULL, 0),
+        .eights = eights(b, 5, vocab)};
+    if (c->bias) {
+        op.bias = vector(b, 4, vocab);
+    }
+    bth_op_select(w, LIVE, &op);
+    run(b, w, n);
+    fetch(b, &op.y, n, out, c->n);
+    for (int64_t r = 0; r < n; r++) { /* what is beyond the count is nobody's */
+        for (int64_t i = count[first + r]; i < c->n; i++) {
+            ((float *)out)[r * c->n + i] = 0;
+        }
+    }
+}
+
+/* State r goes to state 2 rows - 1 - r; every third row begins from nothing. */
+static void run_ssru(struct bench *b, struct bth_builder *w, int64_t first, int64_t n, void *out) {
+    const struct op_case *c = b->c;
+    const int64_t m = capacity(b, n), states = 2 * c->rows, stride = c->n + 3;
+    int32_t *from = block(b, (size_t)c->rows * sizeof(*from)),
+            *to = block(b, (size_t)c->rows * sizeof(*to));
+    float *data = floats(b, 0, states * stride, 2);
+    for (int64_t r = 0; r < c->rows; r++) {
+        from[r] = r % 3 == 1 ? -1 : (int32_t)r;
+        to[r] = (int32_t)(states - 1 - r);
+    }
+    struct berth_op_ssru op = {
+        .x = tensor(b, rows_only(c->placing), m, c->n, 1, 0,
+                    floats(b, 1, c->rows * c->n, 1) + first * c->n, n),
+        .gate = tensor(b, OP_STRIDED, m, c->n, 1, 0,
+                       floats(b, 2, c->rows * c->n, 9) + first * c->n, n),
+        .residual = tensor(b, OP_STRIDED, m, c->n, 1, 0,
+                           floats(b, 3, c->rows * c->n, 1) + first * c->n, n),
+        .from = list(b, from + first, m, n),
+        .to = list(b, to + first, m, n),
+        .y = tensor(b, rows_only(c->placing), m, c->n, 1, 0, NULL, 0),
+        .state = buffer(b, data, (size_t)(states * stride) * sizeof(*data)),
+        .stride = stride,
+        .offset = 2};
+    bth_op_ssru(w, LIVE, &op);
+    run(b, w, n);
+    fetch(b, &op.y, n, out, 2 * c->n);
+    float *after = block(b, op.state->bytes);
+    CHECK_INT(b->device->ops->read(op.state, 0, after, op.state->bytes), 0);
+    for (int64_t s = 0; s < states; s++) {
+        const int64_t r = states - 1 - s - first;
+        const bool written = r >= 0 && r < n;
+        for (int64_t i = 0; i < stride; i++) {
+            const bool inside = written && i >= 2 && i < 2 + c->n;
+            if (inside) {
+                ((float *)out)[r * 2 * c->n + c->n + i - 2] = after[s * stride + i];
+            } else {
+                CHECK(memcmp(&after[s * stride + i], &data[s * stride + i], sizeof(*data)) == 0);
+            }
+        }
+    }
+}
+
+static void run_top(struct bench *b, struct bth_builder *w, int64_t first, int64_t n, void *out) {
+    const struct op_case *c = b->c;
+    const int64_t m = capacity(b, n), v = c->n;
+    enum { IN = sizeof(struct berth_top_in) / 4, OUT = sizeof(struct berth_top_out) / 4 };
+    struct berth_top_in *in = block(b, (size_t)m * sizeof(*in));
+    memset(in, 0x7F, (size_t)m * sizeof(*in));
+    for (int64_t i = 0; i < n; i++) {
+        const int32_t r = (int32_t)(first + i);
+        static const int32_t ks[] = {1, 2, 8, 12, BERTH_TOP};
+        in[i] = (struct berth_top_in){.n = r % 4 == 3 ? (int32_t)(v / 2 + 1) : (int32_t)v,
+                                      .k = ks[r % 5],
+                                      .all = r % 2};
+        for (int32_t j = 0; j < BERTH_TOP_FORBID; j++) {
+            in[i].forbid[j] = j % 2 ? (int32_t)((r * 7 + j) % v) : -1;
+        }
+    }
+    struct berth_op_top op = {
+        .logits = tensor(b, rows_only(c->placing), m, v, 1, 0, pick_logits(b) + first * v, n),
+        .in = bth_tensor(buffer(b, in, (size_t)m * sizeof(*in)), BERTH_U32, 0, m, IN)};
+    op.out = tensor(b, OP_STRIDED, m, OUT, 1, 0, NULL, 0);
+    op.out.dtype = BERTH_U32;
+    bth_op_top(w, LIVE, &op);
+    run(b, w, n);
+    fetch(b, &op.out, n, out, OUT);
+}
+
 typedef void run_fn(struct bench *, struct bth_builder *, int64_t, int64_t, void *);
 
 void op_case_run(const struct op_case *c, struct berth_device *device, int64_t first, int64_t n,
                  void *out) {
     static run_fn *const runs[BERTH_N_OPS] = {
         run_embed,    run_layer_norm,   run_linear,  run_conv3,  run_attend_full,
-        run_kv_store, run_attend_paged, run_kv_copy, run_gather, run_pick};
+        run_kv_store, run_attend_paged, run_kv_copy, run_gather, run_pick,
+        run_select,   run_ssru,         run_top};
     struct bench b = {.c = c, .device = device};
     struct bth_builder builder;
     bth_reservation_init(&b.bytes, BERTH_BYTES_WORKSPACE, SIZE_MAX / 2);
@@ -615,13 +752,19 @@ size_t op_case_row_bytes(const struct op_case *c) {
         floats = c->pages * page_floats(c);
         break;
     case BERTH_OP_ATTEND_PAGED:
-        floats = c->n + (c->residual ? c->heads * c->page_rows : 0);
+        floats = c->n + (c->residual ? c->heads * c->pages * c->page_rows : 0);
         break;
     case BERTH_OP_KV_COPY:
         floats = page_floats(c);
         break;
     case BERTH_OP_PICK:
         floats = (int64_t)sizeof(struct berth_pick_out) / 4 + (c->residual ? c->n : 0);
+        break;
+    case BERTH_OP_SSRU:
+        floats = 2 * c->n;
+        break;
+    case BERTH_OP_TOP:
+        floats = sizeof(struct berth_top_out) / 4;
         break;
     default:
         break;
@@ -636,8 +779,11 @@ static bool close_to(float a, float b, double tolerance) {
            fabs((double)a - (double)b) <= tolerance * (1 + fabs((double)b));
 }
 
-/* Word i of a row of pick: an id, not a number. */
+/* Word i of a row of pick or top: an id, not a number. */
 static bool is_id(const struct op_case *c, size_t i) {
+    if (c->kind == BERTH_OP_TOP) {
+        return i < BERTH_TOP;
+    }
     return c->kind == BERTH_OP_PICK && (i == offsetof(struct berth_pick_out, id) / 4 ||
                                         i == offsetof(struct berth_pick_out, top_id) / 4 ||
                                         i == offsetof(struct berth_pick_out, top_id) / 4 + 1);
@@ -689,6 +835,7 @@ static struct op_case random_case(enum berth_op_kind kind, int i, unsigned long 
         c.n = ONE_OF(&s, 1, 31, 32, 70, 96, 300);
         c.heads = c.n % 2 ? 1 : 2;
         c.act = (enum berth_activation)(i % 4);
+        c.dtype = i % 5 == 1 ? BERTH_I8 : c.dtype;
         break;
     case BERTH_OP_CONV3:
         c.rows = ONE_OF(&s, 1, 2, 4);
@@ -712,16 +859,27 @@ static struct op_case random_case(enum berth_op_kind kind, int i, unsigned long 
         c.rows = ONE_OF(&s, 1, 5, 9, 33);
         c.heads = ONE_OF(&s, 1, 2, 3);
         c.n = c.heads * ONE_OF(&s, 1, 20, 64);
-        c.pages = c.residual ? 1 : ONE_OF(&s, 1, 2, 5);
-        c.page_rows = c.residual ? ONE_OF(&s, 30, 300) : ONE_OF(&s, 1, 7, 16, 50);
+        c.pages = ONE_OF(&s, 1, 2, 5);
+        c.page_rows = c.residual && c.pages == 1 ? ONE_OF(&s, 30, 300) : ONE_OF(&s, 1, 7, 16, 50);
         c.near = kind == BERTH_OP_ATTEND_PAGED;
         break;
     case BERTH_OP_EMBED:
+        c.dtype = i % 4 == 3 ? BERTH_I8 : c.dtype;
+        break;
     case BERTH_OP_GATHER:
         break;
     case BERTH_OP_PICK:
+    case BERTH_OP_TOP:
         c.rows = ONE_OF(&s, 1, 7, 17);
         c.n = ONE_OF(&s, 33, 64, 1024, 1025, 2500);
+        c.near = true;
+        break;
+    case BERTH_OP_SELECT:
+        c.dtype = i % 2 ? BERTH_I8 : BERTH_F32;
+        c.k = ONE_OF(&s, 1, 4, 37, 64, 100, 256);
+        c.near = c.dtype == BERTH_F32;
+        break;
+    case BERTH_OP_SSRU:
         c.near = true;
         break;
     }
