@@ -37,6 +37,10 @@ const struct spacy_lexeme *spacy_vocab_lexeme(const struct spacy_vocab *v, struc
  * loading only. */
 const struct spacy_lexeme *spacy_vocab_keep(struct spacy_vocab *v, const char *text, size_t n);
 
+/* Takes the pattern that LIKE_URL asks last, NULL for none: the tokenizer's url_match. While
+ * loading only, before any lexeme is made. */
+void spacy_vocab_take_url(struct spacy_vocab *v, struct spacy_pattern *url);
+
 /* Lexemes held now, for tests of the bound. */
 size_t spacy_vocab_cached(const struct spacy_vocab *v);
 
