@@ -48,8 +48,8 @@ static int load(struct spacy_vocab *v, struct spacy_package *p, const char *lang
     if (!v->lang || !v->strings || !v->cache) {
         return bth_error_nomem(err);
     }
-    int rc = load_lookups(v, p, err);
-    rc = rc < 0 ? rc : spacy_vectors_load(p, &v->vectors, err);
+    int rc = p ? load_lookups(v, p, err) : 0;
+    rc = rc < 0 || !p ? rc : spacy_vectors_load(p, &v->vectors, err);
     rc = rc < 0 ? rc : spacy_words_open(lang, &v->words, err);
     v->rules = (struct spacy_lexeme_rules){
         .words = v->words,

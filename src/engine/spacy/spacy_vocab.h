@@ -12,8 +12,9 @@
 
 struct spacy_vocab;
 
-/* vocab/ of a package, in the language of its config. The strings of vocab/strings.json are left
- * out, see spacy_vocab_load_strings. EFORMAT, EIO, ENOMEM. */
+/* vocab/ of a package, in the language of its config; p may be NULL: a language without tables. The
+ * strings of vocab/strings.json are left out, see spacy_vocab_load_strings. EFORMAT, EIO, ENOMEM.
+ */
 int spacy_vocab_load(struct spacy_package *p, const char *lang, struct spacy_vocab **out,
                      struct berth_error *err);
 void spacy_vocab_destroy(struct spacy_vocab *v); /* NULL is allowed */
