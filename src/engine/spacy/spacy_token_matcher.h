@@ -17,7 +17,7 @@
 
 /* Positions of all patterns of a matcher, repetitions counted out: more is refused. */
 #define SPACY_MATCHER_LIMIT 1000000
-/* Partial matches alive at one token, and matches of one document. */
+/* Partial matches alive at one token, and matches of one document: more is refused. */
 #define SPACY_MATCHER_STATES 1000000
 
 struct spacy_token_matcher;
@@ -39,8 +39,9 @@ void spacy_token_matcher_destroy(struct spacy_token_matcher *m); /* NULL is allo
 int spacy_token_matcher_add(struct spacy_token_matcher *m, uint32_t key, const json_t *pattern,
                             struct berth_error *err);
 
-/* All matches, without duplicates of (key, begin, end), in the order in which spaCy's Matcher finds
- * them. *out is appended to. ETOOLARGE: more than SPACY_MATCHER_STATES at once; ENOMEM. */
+/* All matches, without duplicates, by key, begin and end. *out is a zeroed one, and to be finished
+ * on failure too. ETOOLARGE: more than SPACY_MATCHER_STATES of them or at once, or a text that the
+ * patterns would take for ever on; ENOMEM. */
 int spacy_token_matcher_run(const struct spacy_token_matcher *m, const struct spacy_doc *doc,
                             struct spacy_matches *out, struct berth_error *err);
 void spacy_matches_finish(struct spacy_matches *m); /* a zeroed one is allowed */
