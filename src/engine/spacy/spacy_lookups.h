@@ -10,6 +10,7 @@
 
 #include "format/packed.h"
 #include "spacy/spacy_package.h"
+#include "spacy/spacy_strings.h"
 
 struct spacy_lookups;
 struct spacy_table;
