@@ -20,10 +20,15 @@ struct spacy_lexeme_rules {
     const struct spacy_pattern *url;     /* what LIKE_URL asks last; may be NULL */
 };
 
-/* Makes the lexeme of text[0, n), valid UTF-8, in an arena: its memory is the arena's. NULL: out of
- * memory. Any thread, an arena each. */
+/* Makes the lexeme of text[0, n), valid UTF-8 and n > 0, in an arena: its memory is the arena's.
+ * NULL: out of memory. Any thread, an arena each. */
 struct spacy_lexeme *spacy_lexeme_make(const struct spacy_lexeme_rules *rules,
                                        struct bth_arena *arena, const char *text, size_t n);
+
+/* The bytes that a lexeme takes with its texts, and a copy in as many bytes, aligned for any type.
+ */
+size_t spacy_lexeme_size(const struct spacy_lexeme *lex);
+void spacy_lexeme_copy(void *to, const struct spacy_lexeme *lex);
 
 /* The text of an attribute of a lexeme: ORTH 65, LOWER 66, NORM 67, SHAPE 68; PREFIX 69 and
  * SUFFIX 70 too. bytes[0, *out_n); NULL: another attribute. */

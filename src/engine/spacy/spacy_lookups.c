@@ -93,6 +93,20 @@ static int build(struct spacy_lookups *l, struct berth_error *err) {
     return rc;
 }
 
+/* From the mapping to the heap: a file that shrinks later must not kill who looks something up. */
+static int keep(struct spacy_file *f, struct berth_error *err) {
+    if (f->heap) {
+        return 0;
+    }
+    void *copy = bth_memdup(f->data, f->size);
+    if (!copy) {
+        return bth_error_nomem(err);
+    }
+    bth_map_close(&f->map);
+    f->data = f->heap = copy;
+    return 0;
+}
+
 int spacy_lookups_open(struct spacy_file *file, struct spacy_lookups **out,
                        struct berth_error *err) {
     struct spacy_lookups *l = bth_calloc(1, sizeof(*l));
@@ -102,7 +116,8 @@ int spacy_lookups_open(struct spacy_file *file, struct spacy_lookups **out,
     }
     l->file = *file;
     *file = (struct spacy_file){0};
-    int rc = build(l, err);
+    int rc = keep(&l->file, err);
+    rc = rc < 0 ? rc : build(l, err);
     if (rc < 0) {
         spacy_lookups_close(l);
         return rc;

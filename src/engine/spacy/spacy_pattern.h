@@ -15,24 +15,22 @@ struct spacy_pattern;
 /* The scratch of one thread, for any number of patterns; and what it has left to spend. */
 struct spacy_matcher;
 
-/* EFORMAT: not a pattern that is read; ENOMEM. A long list of alternatives may become several
- * programs. */
-int spacy_pattern_compile(const char *text, size_t n, struct spacy_pattern **out,
+/* `anchored`: matches at the start of a text only, as re.match. EFORMAT: not a pattern that is
+ * read; ENOMEM. A list of alternatives that is too long for one program becomes several. */
+int spacy_pattern_compile(const char *text, size_t n, bool anchored, struct spacy_pattern **out,
                           struct berth_error *err);
 void spacy_pattern_free(struct spacy_pattern *p); /* NULL is allowed */
 
-/* `budget`: bytes that searches may look at in all before they give up; 0: no limit. ENOMEM gives
- * NULL. */
+/* `budget`: bytes that searches may look at in all before they give up; 0: no limit. NULL: out of
+ * memory. */
 struct spacy_matcher *spacy_matcher_create(size_t budget);
 void spacy_matcher_destroy(struct spacy_matcher *m); /* NULL is allowed */
 
-/* As re.search and re.match over s[0, n): 1 and the range, 0 for none, ETOOLARGE (the budget, or a
- * pattern that would run for ever), ENOMEM. p may be NULL: it never matches. */
+/* The first match in s[0, n), as re.search: 1 and its range, 0 for none, ETOOLARGE (the budget, or
+ * a pattern that would run for ever), ENOMEM. p may be NULL: it never matches. */
 int spacy_pattern_search(const struct spacy_pattern *p, struct spacy_matcher *m, const char *s,
                          size_t n, size_t *out_begin, size_t *out_end, struct berth_error *err);
-int spacy_pattern_match(const struct spacy_pattern *p, struct spacy_matcher *m, const char *s,
-                        size_t n, struct berth_error *err);
-/* re.finditer, a step at a time: the next match at or behind *at, which moves on. As search. */
+/* A step of re.finditer: the first match at or behind byte *at, which moves on. As search. */
 int spacy_pattern_next(const struct spacy_pattern *p, struct spacy_matcher *m, const char *s,
                        size_t n, size_t *at, size_t *out_begin, size_t *out_end,
                        struct berth_error *err);

@@ -14,9 +14,7 @@ struct slot {
 };
 
 struct spacy_vectors {
-    struct spacy_file file; /* the table, where its floats are aligned */
-    float *copy;            /* ... else */
-    const float *data;      /* [rows, width] */
+    float *data; /* [rows, width], a copy: a file that shrinks later must not kill its readers */
     size_t rows, width;
     struct slot *slots; /* [capacity], a power of two */
     size_t capacity;
@@ -33,30 +31,30 @@ static struct slot *find_slot(const struct spacy_vectors *v, uint64_t id) {
     return &v->slots[at];
 }
 
-static int load_table(struct spacy_vectors *v, struct spacy_package *p, struct berth_error *err) {
+static int copy_table(struct spacy_vectors *v, const struct spacy_file *f,
+                      struct berth_error *err) {
     struct bth_npy a;
-    int rc = spacy_package_read(p, "vocab/vectors", &v->file, err);
-    if (rc == 0) {
-        rc = bth_npy_parse(v->file.data, v->file.size, &a, err);
-    }
+    int rc = bth_npy_parse(f->data, f->size, &a, err);
     if (rc < 0) {
         return rc;
     }
     if (a.dtype != BERTH_F32 || a.rank != 2 || a.dims[0] > INT32_MAX || a.dims[1] > INT32_MAX) {
-        return bth_error(err, BERTH_EFORMAT, "vocab/vectors: not [rows, width] f32");
+        return bth_error(err, BERTH_EFORMAT, "not [rows, width] f32");
     }
     v->rows = (size_t)a.dims[0];
     v->width = (size_t)a.dims[1];
-    v->data = a.data;
-    if ((uintptr_t)a.data % sizeof(float) != 0 && a.bytes) {
-        v->copy = bth_memdup(a.data, a.bytes);
-        if (!v->copy) {
-            return bth_error_nomem(err);
-        }
-        v->data = v->copy;
-        spacy_file_close(&v->file);
+    v->data = bth_memdup(a.data, a.bytes);
+    return v->data ? 0 : bth_error_nomem(err);
+}
+
+static int load_table(struct spacy_vectors *v, struct spacy_package *p, struct berth_error *err) {
+    struct spacy_file f = {0};
+    int rc = spacy_package_read(p, "vocab/vectors", &f, err);
+    if (rc == 0 && (rc = copy_table(v, &f, err)) < 0) {
+        bth_error_prefix(err, "vocab/vectors: ");
     }
-    return 0;
+    spacy_file_close(&f);
+    return rc;
 }
 
 static int read_mark(const json_t *config, const char *key, const char *otherwise,
@@ -174,8 +172,7 @@ int spacy_vectors_load(struct spacy_package *p, struct spacy_vectors **out,
 
 void spacy_vectors_destroy(struct spacy_vectors *v) {
     if (v) {
-        spacy_file_close(&v->file);
-        bth_free(v->copy);
+        bth_free(v->data);
         bth_free(v->slots);
         bth_free(v);
     }

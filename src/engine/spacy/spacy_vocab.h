@@ -12,8 +12,9 @@
 
 struct spacy_vocab;
 
-/* vocab/ of a package, in the language of its config. The strings of vocab/strings.json are left
- * out, see spacy_vocab_load_strings. EFORMAT, EIO, ENOMEM. */
+/* vocab/ of a package, in the language of its config; p may be NULL: a language without tables. The
+ * strings of vocab/strings.json are left out, see spacy_vocab_load_strings. EFORMAT, EIO, ENOMEM.
+ */
 int spacy_vocab_load(struct spacy_package *p, const char *lang, struct spacy_vocab **out,
                      struct berth_error *err);
 void spacy_vocab_destroy(struct spacy_vocab *v); /* NULL is allowed */
@@ -36,6 +37,10 @@ const struct spacy_lexeme *spacy_vocab_lexeme(const struct spacy_vocab *v, struc
 /* One that lives as long as the vocabulary, however full the cache is: for tokenizer tables. While
  * loading only. */
 const struct spacy_lexeme *spacy_vocab_keep(struct spacy_vocab *v, const char *text, size_t n);
+
+/* Takes the pattern that LIKE_URL asks last, NULL for none: the tokenizer's url_match. While
+ * loading only, before any lexeme is made. */
+void spacy_vocab_take_url(struct spacy_vocab *v, struct spacy_pattern *url);
 
 /* Lexemes held now, for tests of the bound. */
 size_t spacy_vocab_cached(const struct spacy_vocab *v);

@@ -18,8 +18,8 @@ void spacy_words_close(struct spacy_words *w); /* NULL is allowed */
 
 /* Whether the lower-cased text is a stop word. */
 bool spacy_words_stop(const struct spacy_words *w, const char *lower, size_t n);
-/* LIKE_NUM by the language's rules; text as it is, and lower-cased. */
-bool spacy_words_number(const struct spacy_words *w, const char *text, size_t n, const char *lower,
-                        size_t lower_n);
+/* LIKE_NUM and IS_CURRENCY by the language's rules: 1 or 0, or ENOMEM. */
+int spacy_words_number(const struct spacy_words *w, const char *text, size_t n);
+bool spacy_words_currency(const struct spacy_words *w, const char *text, size_t n);
 
 #endif
