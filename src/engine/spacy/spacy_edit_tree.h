@@ -12,6 +12,7 @@
 #ifndef SPACY_EDIT_TREE_H
 #define SPACY_EDIT_TREE_H
 
+#include "base/str.h"
 #include "spacy/spacy_rules.h"
 
 struct spacy_edit_trees;
@@ -25,11 +26,16 @@ void spacy_edit_trees_destroy(struct spacy_edit_trees *t);
 /* Columns of the scores. */
 size_t spacy_edit_trees_classes(const struct spacy_edit_trees *t);
 
-/* The lemma of text[0, n) by the tree of a class: bytes in the arena. 1; 0: does not apply;
- * ENOMEM. */
+/* From the bytes of the file, which are not needed afterwards, the labels of cfg and the settings.
+ * The strings outlive it. */
+int spacy_edit_trees_parse(const void *bytes, size_t size, const struct spacy_strings *strings,
+                           const json_t *labels, const json_t *config,
+                           struct spacy_edit_trees **out, struct berth_error *err);
+
+/* The lemma of text[0, n), valid UTF-8, by the tree of a class, in place of what *out had. 1; 0:
+ * does not apply; ENOMEM. */
 int spacy_edit_trees_apply(const struct spacy_edit_trees *t, size_t class, const char *text,
-                           size_t n, struct bth_arena *arena, const char **out, size_t *out_n,
-                           struct berth_error *err);
+                           size_t n, struct bth_str *out, struct berth_error *err);
 
 /* Sets lemmas: per token the best class of which the tree applies, among the top_k; scores:
  * [doc->n, classes] f32, row-major. */

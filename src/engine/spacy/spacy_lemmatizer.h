@@ -17,6 +17,9 @@ struct spacy_lemmatizer;
 
 int spacy_lemmatizer_load(const struct spacy_rule_source *source, struct spacy_lemmatizer **out,
                           struct berth_error *err);
+/* From lookups.bin, which it takes (also on failure: it is closed then), and the settings. */
+int spacy_lemmatizer_parse(struct spacy_file *file, const json_t *config, const char *lang,
+                           struct spacy_lemmatizer **out, struct berth_error *err);
 /* Sets lemma where it is not set, everywhere with overwrite. */
 int spacy_lemmatizer_run(const struct spacy_lemmatizer *l, struct spacy_doc *doc,
                          struct berth_error *err);

@@ -134,7 +134,7 @@ static int read_item(struct spacy_condition *c, struct spacy_strings *strings, c
     } else if (c->compare == BY_FUZZY) {
         rc = read_word(item, &c->words[c->n], err);
     } else {
-        rc = spacy_pattern_compile(json_string_value(item), json_string_length(item),
+        rc = spacy_pattern_compile(json_string_value(item), json_string_length(item), false,
                                    &c->patterns[c->n], err);
     }
     /* a word's memory is its condition's even where it was too long */
