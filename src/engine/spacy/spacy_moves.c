@@ -109,7 +109,7 @@ static int number(const struct list *l, bool entities, struct spacy_strings *str
     for (size_t i = 0; rc == 0 && i < l->n; i++) {
         const struct move *move = &l->moves[i];
         m.kinds[i] = (uint8_t)(entities && move->kind == 4 && !move->label[0] ? 6 : move->kind);
-        rc = spacy_strings_add(strings, l->moves[i].label, strlen(l->moves[i].label), &m.labels[i]);
+        rc = add_label(strings, move->label, &m, i);
     }
     if (rc < 0) {
         spacy_moves_finish(&m);

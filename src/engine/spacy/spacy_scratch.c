@@ -79,3 +79,18 @@ void spacy_scratch_destroy(struct spacy_scratch *s) {
     bth_free(s->host_rows);
     bth_free(s->host_scores);
 }
+
+int spacy_scratch_put(const struct spacy_scratch *s, size_t row, const float *vectors, size_t n,
+                      size_t width) {
+    static const float zeros[256];
+    const size_t at = (SPACY_GUARD + row) * width * sizeof(float), all = n * width * sizeof(float);
+    if (vectors) {
+        return s->device->ops->write(s->x, at, vectors, all);
+    }
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < all; i += sizeof(zeros)) {
+        const size_t left = all - i < sizeof(zeros) ? all - i : sizeof(zeros);
+        rc = s->device->ops->write(s->x, at + i, zeros, left);
+    }
+    return rc;
+}

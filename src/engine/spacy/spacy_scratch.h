@@ -42,6 +42,11 @@ void spacy_scratch_destroy(struct spacy_scratch *s); /* a zeroed one is allowed 
 /* Bytes that create draws. */
 size_t spacy_scratch_bytes(const struct spacy_scratch *s);
 
+/* Puts n vectors into x, from row `row` behind the guard on; NULL: zeros. As the contract's write.
+ */
+int spacy_scratch_put(const struct spacy_scratch *s, size_t row, const float *vectors, size_t n,
+                      size_t width);
+
 /* Raises *most to a * b if that is more; SIZE_MAX, which no reservation holds, on overflow. */
 void spacy_scratch_need(size_t *most, int64_t a, int64_t b);
 

@@ -567,7 +567,7 @@ static void add_piece(struct spacy_tok2vec *t, struct layout *w, struct spacy_pi
     w->padded = after == 0;
 }
 
-static int send(const struct spacy_scratch *s, struct berth_buffer *b, const void *from,
+static int put_in(const struct spacy_scratch *s, struct berth_buffer *b, const void *from,
                 size_t bytes, struct berth_error *err) {
     int rc = bytes ? s->device->ops->write(b, 0, from, bytes) : 0;
     return rc < 0 ? bth_error(err, rc, "%s: writing a turn's inputs failed", s->device->name) : 0;
@@ -577,12 +577,12 @@ static int send(const struct spacy_scratch *s, struct berth_buffer *b, const voi
 static int mix_fresh(struct spacy_tok2vec *t, int32_t first, int n, struct berth_error *err) {
     const struct spacy_scratch *s = t->scratch;
     const uint32_t live[BERTH_MAX_LIVE] = {(uint32_t)n};
-    int rc = send(s, s->slot, &first, sizeof(first), err);
+    int rc = put_in(s, s->slot, &first, sizeof(first), err);
     if (rc == 0) {
-        rc = send(s, s->ids, s->host_ids, (size_t)(n * t->n_tables * TERMS) * sizeof(int32_t), err);
+        rc = put_in(s, s->ids, s->host_ids, (size_t)(n * t->n_tables * TERMS) * sizeof(int32_t), err);
     }
     if (rc == 0 && t->vector_map.w) {
-        rc = send(s, t->vector_rows, t->host_vectors, (size_t)(n * t->vector_map.k) * sizeof(float),
+        rc = put_in(s, t->vector_rows, t->host_vectors, (size_t)(n * t->vector_map.k) * sizeof(float),
                   err);
     }
     return rc < 0 ? rc : s->device->ops->program_run(t->mix, live, err);
@@ -601,7 +601,7 @@ int spacy_tok2vec_run(struct spacy_tok2vec *t, struct spacy_piece *pieces, size_
     }
     int rc = w.fresh ? mix_fresh(t, first, w.fresh, err) : 0;
     if (rc == 0) {
-        rc = send(s, s->rows, s->host_rows, w.n * sizeof(*s->host_rows), err);
+        rc = put_in(s, s->rows, s->host_rows, w.n * sizeof(*s->host_rows), err);
     }
     const uint32_t live[BERTH_MAX_LIVE] = {w.n};
     if (rc == 0) {

@@ -242,21 +242,13 @@ static int device_failed(const struct parts *p, int rc) {
 /* Gives a token a slot and puts its vector in line; false: there is no room in this turn. */
 static bool add_part(struct parts *p, const struct spacy_walk *w, uint32_t token, int *rc) {
     const struct spacy_scratch *s = p->t->scratch;
-    const size_t width = (size_t)p->t->project.k, row = width * sizeof(float);
+    const size_t width = (size_t)p->t->project.k;
     const int at = p->n - p->made;
     if (p->n == SPACY_ROWS + SPACY_STATES || at == SPACY_ROWS) {
         return false;
     }
-    static const float zeros[64];
-    const size_t to = (SPACY_GUARD + (size_t)at) * row;
-    if (w->vectors) {
-        *rc = s->device->ops->write(s->x, to, w->vectors + token * width, row);
-    } else {
-        for (size_t i = 0; *rc == 0 && i < row; i += sizeof(zeros)) {
-            const size_t left = row - i < sizeof(zeros) ? row - i : sizeof(zeros);
-            *rc = s->device->ops->write(s->x, to + i, zeros, left);
-        }
-    }
+    *rc =
+        spacy_scratch_put(s, (size_t)at, w->vectors ? w->vectors + token * width : NULL, 1, width);
     p->used[p->n] = &w->slots[token];
     w->slots[token] = 1 + p->n++;
     return true;
