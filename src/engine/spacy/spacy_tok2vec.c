@@ -3,6 +3,11 @@
  * ends is zero where it enters the encoder, changes there as tokens do, and is as wide as the
  * layers look: so no document ever sees its neighbour, and one padding serves two of them. Inside a
  * document the tokens around the piece take its place.
+ *
+ * The first layer is a sum: each token's row times the part of its weights for each place in a
+ * window. Those products too depend on one token alone and are kept with its mixed row, so the
+ * layer only adds them up. Deeper layers leave out the rows at both ends that no token sees any
+ * more.
  */
 #include "spacy/spacy_tok2vec.h"
 
@@ -16,7 +21,7 @@ enum {
     MAX_COLUMNS = 32,
     MAX_LAYERS = 32,
     TERMS = 4,     /* rows of a table that make one embedding */
-    SLOTS = 8192,  /* mixed rows kept; slot 0 is zero */
+    SLOTS = 4096,  /* mixed rows kept; slot 0 is zero */
     NAME_ORTH = 65 /* numbers of attributes */
 };
 
@@ -40,7 +45,9 @@ struct spacy_tok2vec {
     int n_layers;
     int64_t window, width;
 
+    struct berth_weight *first;       /* layers[0]: [places * its columns, width] */
     struct berth_buffer *mixed;       /* [SLOTS, width] f32 */
+    struct berth_buffer *parts;       /* [SLOTS, places * columns of layers[0]] f32 */
     struct berth_buffer *vector_rows; /* [ROWS, columns of vectors] f32 */
     struct berth_program *mix, *encode;
 
@@ -245,6 +252,33 @@ static int load_layers(struct spacy_tok2vec *t, const struct spacy_loader *l) {
     return rc;
 }
 
+static int64_t places(const struct spacy_tok2vec *t) {
+    return 2 * t->window + 1;
+}
+
+/* The first layer's weights [n, places * width] as [places * n, width]. */
+static int load_first(struct spacy_tok2vec *t, const struct spacy_loader *l) {
+    const int64_t n = t->layers[0].linear.n, width = t->width, pieces = t->layers[0].pieces;
+    size_t at = 0;
+    spacy_layer_next(l, "maxout", &at); /* the mixer */
+    const struct bth_thinc_node *node = spacy_layer_next(l, "maxout", &at);
+    float *from = spacy_layer_floats(l, bth_thinc_param(node, "W"));
+    float *to = from ? bth_calloc((size_t)(places(t) * n), (size_t)width * sizeof(*to)) : NULL;
+    for (int64_t i = 0; to && i < places(t) * n; i++) { /* place, piece, output */
+        const int64_t place = i / n, piece = i % n / t->width, out = i % n % t->width;
+        memcpy(to + i * width, from + ((out * pieces + piece) * places(t) + place) * width,
+               (size_t)width * sizeof(*to));
+    }
+    int rc = to ? l->device->ops->weight_create(l->device, l->weights, BERTH_F32, places(t) * n,
+                                                width, to, &t->first, l->err)
+                : bth_error_nomem(l->err);
+    bth_weight_destroy(t->layers[0].linear.w); /* in another order */
+    t->layers[0].linear.w = NULL;
+    bth_free(from);
+    bth_free(to);
+    return rc;
+}
+
 /* Whether the layers fit together. */
 static int check_shapes(const struct spacy_tok2vec *t, const struct spacy_loader *l) {
     const int64_t in = t->n_tables * t->table.cols + t->vector_map.n;
@@ -284,6 +318,9 @@ int spacy_tok2vec_load(const struct spacy_loader *l, const struct spacy_vectors 
     if (rc == 0) {
         rc = check_shapes(t, l);
     }
+    if (rc == 0 && t->n_layers > 0) {
+        rc = load_first(t, l);
+    }
     if (rc < 0) {
         spacy_tok2vec_destroy(t);
         return rc;
@@ -302,7 +339,9 @@ void spacy_tok2vec_destroy(struct spacy_tok2vec *t) {
         bth_program_destroy(t->scratch->device, t->encode);
     }
     bth_buffer_destroy(t->table.buffer);
+    bth_weight_destroy(t->first);
     bth_buffer_destroy(t->mixed);
+    bth_buffer_destroy(t->parts);
     bth_buffer_destroy(t->vector_rows);
     spacy_linear_finish(&t->vector_map);
     spacy_maxout_finish(&t->mixer);
@@ -329,6 +368,11 @@ uint32_t spacy_tok2vec_padding(const struct spacy_tok2vec *t) {
 
 /* ---- programs --------------------------------------------------------------------------------*/
 
+/* Of a token's parts of the first layer. */
+static int64_t part_columns(const struct spacy_tok2vec *t) {
+    return t->n_layers > 0 ? places(t) * t->layers[0].linear.n : 0;
+}
+
 static int64_t mixer_columns(const struct spacy_tok2vec *t) {
     return t->mixer.linear.k;
 }
@@ -340,15 +384,27 @@ void spacy_tok2vec_need(const struct spacy_tok2vec *t, struct spacy_scratch *s) 
         spacy_scratch_need(&s->product_floats, SPACY_ROWS, t->layers[i].linear.n);
     }
     s->width = t->width > s->width ? t->width : s->width;
-    s->ids_per_row = t->n_tables * TERMS > s->ids_per_row ? t->n_tables * TERMS : s->ids_per_row;
+    const int64_t ids = t->n_tables * TERMS > places(t) ? t->n_tables * TERMS : places(t);
+    s->ids_per_row = ids > s->ids_per_row ? ids : s->ids_per_row;
 }
 
 size_t spacy_tok2vec_bytes(const struct spacy_tok2vec *t) {
-    return ((size_t)t->width * SLOTS + (size_t)t->vector_map.k * SPACY_ROWS) * sizeof(float);
+    return ((size_t)(t->width + part_columns(t)) * SLOTS + (size_t)t->vector_map.k * SPACY_ROWS) *
+           sizeof(float);
 }
 
 static struct berth_tensor dense(struct berth_buffer *b, int64_t cols) {
     return bth_tensor(b, BERTH_F32, 0, SPACY_ROWS, cols);
+}
+
+/* Rows of a cache from *slot on. */
+static struct berth_tensor from_slot(const struct spacy_tok2vec *t, struct berth_buffer *b,
+                                     int64_t cols) {
+    struct berth_tensor rows = dense(b, cols);
+    rows.index = t->scratch->slot;
+    rows.group_rows = SPACY_ROWS;
+    rows.group_stride = cols;
+    return rows;
 }
 
 static int build_mix(struct spacy_tok2vec *t, struct berth_error *err) {
@@ -356,10 +412,7 @@ static int build_mix(struct spacy_tok2vec *t, struct berth_error *err) {
     const struct berth_tensor wide = dense(s->wide, mixer_columns(t));
     const struct berth_tensor product = dense(s->product, t->mixer.linear.n);
     const int64_t embedded = t->n_tables * t->table.cols;
-    struct berth_tensor mixed = dense(t->mixed, t->width); /* rows from *slot on */
-    mixed.index = s->slot;
-    mixed.group_rows = SPACY_ROWS;
-    mixed.group_stride = t->width;
+    const struct berth_tensor mixed = from_slot(t, t->mixed, t->width);
     struct bth_builder b;
     bth_builder_init(&b, s->device);
     bth_op_embed_sum(&b, 0,
@@ -386,16 +439,72 @@ static int build_mix(struct spacy_tok2vec *t, struct berth_error *err) {
                                             .y = mixed,
                                             .pieces = t->mixer.pieces,
                                             .eps = 1e-8f});
+    if (t->first) {
+        const struct berth_tensor parts = from_slot(t, t->parts, part_columns(t));
+        bth_op_linear(&b, 0, &(struct berth_op_linear){.x = mixed, .w = t->first, .y = parts});
+    }
     return bth_builder_build(&b, s->workspace, &t->mix, err);
+}
+
+/* Rows at both ends that layer i need not make: no token looks so far from there on. A program
+ * has few live counts, so the deepest layers leave out what the last of these does. */
+static int64_t left_out(const struct spacy_tok2vec *t, int i) {
+    return i == 0 ? 0 : t->window * ((i < BERTH_MAX_LIVE ? i : BERTH_MAX_LIVE - 1) + 1);
+}
+
+static int live_of(int i) {
+    return i < BERTH_MAX_LIVE ? i : BERTH_MAX_LIVE - 1;
+}
+
+static void add_first(struct spacy_tok2vec *t, struct bth_builder *b, struct berth_tensor x) {
+    const struct spacy_scratch *s = t->scratch;
+    const struct spacy_maxout *layer = &t->layers[0];
+    const struct berth_tensor sums = dense(s->product, t->width);
+    bth_op_gather_max(b, 0,
+                      &(struct berth_op_gather_max){
+                          .ids = bth_tensor(s->ids, BERTH_I32, 0, SPACY_ROWS, places(t)),
+                          .x = bth_tensor(t->parts, BERTH_F32, 0, SLOTS, part_columns(t)),
+                          .bias = layer->linear.bias,
+                          .y = sums,
+                          .pieces = layer->pieces});
+    bth_op_maxout(b, 0,
+                  &(struct berth_op_maxout){.x = sums,
+                                            .gamma = layer->gamma,
+                                            .beta = layer->beta,
+                                            .residual = x,
+                                            .y = x,
+                                            .pieces = 1,
+                                            .eps = 1e-8f});
+}
+
+static void add_layer(struct spacy_tok2vec *t, struct bth_builder *b, struct berth_tensor x,
+                      int i) {
+    const struct spacy_maxout *layer = &t->layers[i];
+    const int64_t first = left_out(t, i), rows = SPACY_ROWS - 2 * first;
+    const struct berth_tensor y = bth_tensor_rows(x, first, rows);
+    struct berth_tensor windows = y; /* rows that overlap: each with its neighbours */
+    windows.offset -= (size_t)(t->window * t->width);
+    windows.cols = t->width * places(t);
+    const struct berth_tensor product =
+        bth_tensor(t->scratch->product, BERTH_F32, 0, rows, layer->linear.n);
+    bth_op_linear(
+        b, live_of(i),
+        &(struct berth_op_linear){
+            .x = windows, .bias = layer->linear.bias, .w = layer->linear.w, .y = product});
+    bth_op_maxout(b, live_of(i),
+                  &(struct berth_op_maxout){.x = product,
+                                            .gamma = layer->gamma,
+                                            .beta = layer->beta,
+                                            .residual = y,
+                                            .y = y,
+                                            .pieces = layer->pieces,
+                                            .eps = 1e-8f});
 }
 
 static int build_encode(struct spacy_tok2vec *t, struct berth_error *err) {
     const struct spacy_scratch *s = t->scratch;
     const size_t guard = (size_t)(SPACY_GUARD * t->width);
     const struct berth_tensor x = bth_tensor(s->x, BERTH_F32, guard, SPACY_ROWS, t->width);
-    struct berth_tensor windows = x; /* rows that overlap: each with its neighbours */
-    windows.offset -= (size_t)(t->window * t->width);
-    windows.cols = t->width * (2 * t->window + 1);
     struct bth_builder b;
     bth_builder_init(&b, s->device);
     bth_op_gather(
@@ -404,20 +513,11 @@ static int build_encode(struct spacy_tok2vec *t, struct berth_error *err) {
                                   .rows = bth_tensor(s->rows, BERTH_I32, 0, 1, SPACY_ROWS),
                                   .y = x});
     for (int i = 0; i < t->n_layers; i++) {
-        const struct spacy_maxout *layer = &t->layers[i];
-        const struct berth_tensor product = dense(s->product, layer->linear.n);
-        bth_op_linear(
-            &b, 0,
-            &(struct berth_op_linear){
-                .x = windows, .bias = layer->linear.bias, .w = layer->linear.w, .y = product});
-        bth_op_maxout(&b, 0,
-                      &(struct berth_op_maxout){.x = product,
-                                                .gamma = layer->gamma,
-                                                .beta = layer->beta,
-                                                .residual = x,
-                                                .y = x,
-                                                .pieces = layer->pieces,
-                                                .eps = 1e-8f});
+        if (i == 0) {
+            add_first(t, &b, x);
+        } else {
+            add_layer(t, &b, x, i);
+        }
     }
     return bth_builder_build(&b, s->workspace, &t->encode, err);
 }
@@ -428,6 +528,10 @@ int spacy_tok2vec_build(struct spacy_tok2vec *t, struct spacy_scratch *scratch,
     const struct berth_backend_ops *ops = scratch->device->ops;
     int rc = ops->buffer_create(scratch->device, scratch->workspace,
                                 (size_t)t->width * SLOTS * sizeof(float), &t->mixed, err);
+    if (rc == 0 && t->first) {
+        rc = ops->buffer_create(scratch->device, scratch->workspace,
+                                (size_t)part_columns(t) * SLOTS * sizeof(float), &t->parts, err);
+    }
     if (rc == 0 && t->vector_map.w) {
         rc = ops->buffer_create(scratch->device, scratch->workspace,
                                 (size_t)t->vector_map.k * SPACY_ROWS * sizeof(float),
@@ -568,7 +672,7 @@ static void add_piece(struct spacy_tok2vec *t, struct layout *w, struct spacy_pi
 }
 
 static int put_in(const struct spacy_scratch *s, struct berth_buffer *b, const void *from,
-                size_t bytes, struct berth_error *err) {
+                  size_t bytes, struct berth_error *err) {
     int rc = bytes ? s->device->ops->write(b, 0, from, bytes) : 0;
     return rc < 0 ? bth_error(err, rc, "%s: writing a turn's inputs failed", s->device->name) : 0;
 }
@@ -579,13 +683,27 @@ static int mix_fresh(struct spacy_tok2vec *t, int32_t first, int n, struct berth
     const uint32_t live[BERTH_MAX_LIVE] = {(uint32_t)n};
     int rc = put_in(s, s->slot, &first, sizeof(first), err);
     if (rc == 0) {
-        rc = put_in(s, s->ids, s->host_ids, (size_t)(n * t->n_tables * TERMS) * sizeof(int32_t), err);
+        rc = put_in(s, s->ids, s->host_ids, (size_t)(n * t->n_tables * TERMS) * sizeof(int32_t),
+                    err);
     }
     if (rc == 0 && t->vector_map.w) {
-        rc = put_in(s, t->vector_rows, t->host_vectors, (size_t)(n * t->vector_map.k) * sizeof(float),
-                  err);
+        rc = put_in(s, t->vector_rows, t->host_vectors,
+                    (size_t)(n * t->vector_map.k) * sizeof(float), err);
     }
     return rc < 0 ? rc : s->device->ops->program_run(t->mix, live, err);
+}
+
+/* For each row the slots of all rows in its window; beyond the turn's rows that of zeros. */
+static int put_neighbours(const struct spacy_tok2vec *t, uint32_t n, struct berth_error *err) {
+    const struct spacy_scratch *s = t->scratch;
+    const int64_t window = t->window;
+    int32_t *ids = s->host_ids;
+    for (int64_t i = 0; i < n; i++) {
+        for (int64_t k = i - window; k <= i + window; k++) {
+            *ids++ = k < 0 || k >= n ? 0 : s->host_rows[k];
+        }
+    }
+    return put_in(s, s->ids, s->host_ids, (size_t)(n * places(t)) * sizeof(*ids), err);
 }
 
 int spacy_tok2vec_run(struct spacy_tok2vec *t, struct spacy_piece *pieces, size_t n,
@@ -603,7 +721,14 @@ int spacy_tok2vec_run(struct spacy_tok2vec *t, struct spacy_piece *pieces, size_
     if (rc == 0) {
         rc = put_in(s, s->rows, s->host_rows, w.n * sizeof(*s->host_rows), err);
     }
-    const uint32_t live[BERTH_MAX_LIVE] = {w.n};
+    if (rc == 0 && t->first) {
+        rc = put_neighbours(t, w.n, err);
+    }
+    uint32_t live[BERTH_MAX_LIVE];
+    for (int i = 0; i < BERTH_MAX_LIVE; i++) {
+        const uint32_t out = 2 * (uint32_t)left_out(t, i);
+        live[i] = out < w.n ? w.n - out : 0;
+    }
     if (rc == 0) {
         rc = s->device->ops->program_run(t->encode, live, err);
     }
