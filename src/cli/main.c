@@ -6,6 +6,7 @@
 
 static const struct bth_verb verbs[] = {
     {"transcribe", "speech to text, or to English text", bth_cmd_transcribe},
+    {"nlp", "words, syntax and entities of texts, by spaCy's pipelines", bth_cmd_nlp},
     {"serve", "the daemon berthd: the models over HTTP for all programs", bth_cmd_serve},
     {"ps", "the requests that the daemon has", bth_cmd_ps},
     {"stats", "the daemon's models and devices in numbers", bth_cmd_stats},
