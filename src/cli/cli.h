@@ -23,6 +23,7 @@ struct bth_verb {
 
 int bth_cmd_transcribe(int argc, char **argv);
 int bth_cmd_translate(int argc, char **argv);
+int bth_cmd_nlp(int argc, char **argv);
 int bth_cmd_serve(int argc, char **argv);
 int bth_cmd_models(int argc, char **argv);
 int bth_cmd_devices(int argc, char **argv);

@@ -7,6 +7,7 @@
 static const struct bth_verb verbs[] = {
     {"transcribe", "speech to text, or to English text", bth_cmd_transcribe},
     {"translate", "texts, files or standard input into another language", bth_cmd_translate},
+    {"nlp", "words, syntax and entities of texts, by spaCy's pipelines", bth_cmd_nlp},
     {"serve", "the daemon berthd: the models over HTTP for all programs", bth_cmd_serve},
     {"ps", "the requests that the daemon has", bth_cmd_ps},
     {"stats", "the daemon's models and devices in numbers", bth_cmd_stats},
