@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/sized.h"
 #include "client/client_private.h"
+#include "client/stats_fields.h"
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,18 +12,26 @@ enum { STATS_MS = 5000, GRACE_MS = 2000, MAX_MS = 86400000 };
 
 /* ---- JSON ------------------------------------------------------------------------------------*/
 
-static void copy_text(const json_t *object, const char *key, char *out, size_t size) {
-    const char *text = json_string_value(json_object_get(object, key));
-    snprintf(out, size, "%.*s", (int)size - 1, text ? text : "");
-}
-
-static uint64_t count(const json_t *object, const char *key) {
-    json_int_t v = json_integer_value(json_object_get(object, key));
-    return v > 0 ? (uint64_t)v : 0;
-}
-
-static int64_t span(const json_t *object, const char *key) {
-    return json_integer_value(json_object_get(object, key));
+/* Fills what the object has of these fields; others stay. */
+static void read_fields(const json_t *object, const struct bth_stat_fields *f, void *out) {
+    for (size_t i = 0; i < f->n; i++) {
+        const json_t *v = json_object_get(object, f->fields[i].name);
+        char *to = (char *)out + f->fields[i].offset;
+        const char *text = json_string_value(v);
+        json_int_t n = json_integer_value(v);
+        switch (f->fields[i].kind) {
+        case BTH_STAT_TEXT:
+            snprintf(to, f->fields[i].size, "%s", text ? text : "");
+            break;
+        case BTH_STAT_COUNT:
+            n = n > 0 ? n : 0;
+            memcpy(to, &n, sizeof(n));
+            break;
+        case BTH_STAT_SPAN:
+            memcpy(to, &n, sizeof(n));
+            break;
+        }
+    }
 }
 
 /* Appends `text` as a JSON string. Names that are not UTF-8 are refused by the daemon's own reader,
@@ -149,38 +158,6 @@ static enum berth_model_state state_of(const json_t *object) {
     return BERTH_MODEL_ABSENT;
 }
 
-static void read_model(const json_t *v, struct berth_model_stats *m) {
-    *m = (struct berth_model_stats){.state = state_of(v),
-                                    .leases = count(v, "leases"),
-                                    .waiting = count(v, "waiting"),
-                                    .running = count(v, "running"),
-                                    .served = count(v, "served"),
-                                    .failed = count(v, "failed"),
-                                    .loads = count(v, "loads"),
-                                    .weights_bytes = count(v, "weights_bytes"),
-                                    .workspace_bytes = count(v, "workspace_bytes"),
-                                    .session_bytes = count(v, "session_bytes"),
-                                    .load_ms = span(v, "load_ms"),
-                                    .idle_ms = span(v, "idle_ms")};
-    copy_text(v, "name", m->name, sizeof(m->name));
-    copy_text(v, "alias", m->alias, sizeof(m->alias));
-    copy_text(v, "family", m->family, sizeof(m->family));
-    copy_text(v, "path", m->path, sizeof(m->path));
-    copy_text(v, "device", m->device, sizeof(m->device));
-}
-
-static void read_device(const json_t *v, struct berth_device_stats *d) {
-    *d = (struct berth_device_stats){.budget_bytes = count(v, "budget_bytes"),
-                                     .reserved_bytes = count(v, "reserved_bytes"),
-                                     .committed_bytes = count(v, "committed_bytes"),
-                                     .freeing_bytes = count(v, "freeing_bytes"),
-                                     .turns = count(v, "turns"),
-                                     .rows = count(v, "rows"),
-                                     .longest_turn_us = span(v, "longest_turn_us")};
-    copy_text(v, "name", d->name, sizeof(d->name));
-    copy_text(v, "description", d->description, sizeof(d->description));
-}
-
 size_t bth_client_models(struct bth_client *c, struct berth_model_stats *out, size_t size,
                          size_t n) {
     json_t *stats = NULL;
@@ -190,8 +167,9 @@ size_t bth_client_models(struct bth_client *c, struct berth_model_stats *out, si
     const json_t *models = json_object_get(stats, "models");
     size_t have = json_array_size(models);
     for (size_t i = 0; out && i < have && i < n; i++) {
-        struct berth_model_stats m;
-        read_model(json_array_get(models, i), &m);
+        const json_t *v = json_array_get(models, i);
+        struct berth_model_stats m = {.state = state_of(v)};
+        read_fields(v, &bth_model_fields, &m);
         bth_sized_copy((char *)out + i * size, size, &m, sizeof(m));
     }
     json_decref(stats);
@@ -207,8 +185,8 @@ size_t bth_client_devices(struct bth_client *c, struct berth_device_stats *out, 
     const json_t *devices = json_object_get(stats, "devices");
     size_t have = json_array_size(devices);
     for (size_t i = 0; out && i < have && i < n; i++) {
-        struct berth_device_stats d;
-        read_device(json_array_get(devices, i), &d);
+        struct berth_device_stats d = {0};
+        read_fields(json_array_get(devices, i), &bth_device_fields, &d);
         bth_sized_copy((char *)out + i * size, size, &d, sizeof(d));
     }
     json_decref(stats);

@@ -250,6 +250,8 @@ static void test_models(void) {
         CHECK_STR(m[i].name, n[i].name);
         CHECK_STR(m[i].alias, n[i].alias);
         CHECK_STR(m[i].path, n[i].path);
+        CHECK_STR(m[i].engine, n[i].engine);
+        CHECK(n[i].engine[0]);
         CHECK_INT(m[i].weights_bytes, n[i].weights_bytes);
         CHECK_INT(m[i].served, n[i].served);
     }
