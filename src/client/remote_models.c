@@ -34,15 +34,12 @@ static void read_fields(const json_t *object, const struct bth_stat_fields *f, v
     }
 }
 
-/* Appends `text` as a JSON string. Names that are not UTF-8 are refused by the daemon's own reader,
- * so they become what it says of them. */
-static int put_quoted(struct bth_str *out, const char *text) {
+void bth_client_quote(struct bth_str *out, const char *text) {
     json_t *v = json_stringn_nocheck(text, strlen(text));
     char *quoted = v ? json_dumps(v, JSON_ENCODE_ANY) : NULL;
     bth_str_puts(out, quoted ? quoted : "\"\"");
     free(quoted);
     json_decref(v);
-    return out->failed ? BERTH_ENOMEM : 0;
 }
 
 /* A question whose answer is a JSON object. */
@@ -79,8 +76,7 @@ static int take_name(json_t *answer, const char *key, char out[64], struct berth
 
 /* ---- load and unload -------------------------------------------------------------------------*/
 
-/* The daemon opens no path of a client. */
-static int refuse_path(const struct bth_client *c, const char *model, struct berth_error *err) {
+int bth_client_refuse_path(const struct bth_client *c, const char *model, struct berth_error *err) {
     bool path = *model == '/' || strncmp(model, "./", 2) == 0 || strncmp(model, "../", 3) == 0;
     return path ? bth_error(err, BERTH_EUNSUPPORTED,
                             "%.80s: the daemon at %.60s takes models by name, not by path: name it "
@@ -94,12 +90,12 @@ static int ask_model(struct bth_client *c, const char *path, const char *model, 
                      int64_t ms, char out_name[64], struct berth_error *err) {
     struct bth_str body = {0};
     json_t *answer = NULL;
-    int rc = refuse_path(c, model, err);
+    int rc = bth_client_refuse_path(c, model, err);
     if (rc < 0) {
         return rc;
     }
     bth_str_puts(&body, "{\"model\":");
-    put_quoted(&body, model);
+    bth_client_quote(&body, model);
     bth_str_printf(&body, ",\"%s\":%lld}", ms_name, (long long)(ms < 0 || ms > MAX_MS ? -1 : ms));
     rc = body.failed
              ? bth_error_nomem(err)
@@ -124,7 +120,7 @@ int bth_client_name(struct bth_client *c, const char *model, char out_name[64],
                     struct berth_error *err) {
     struct bth_str path = {0};
     json_t *answer = NULL;
-    int rc = refuse_path(c, model, err);
+    int rc = bth_client_refuse_path(c, model, err);
     if (rc < 0) {
         return rc;
     }
@@ -191,4 +187,95 @@ size_t bth_client_devices(struct bth_client *c, struct berth_device_stats *out, 
     }
     json_decref(stats);
     return have;
+}
+
+int bth_client_usage(struct bth_client *c, struct berth_usage *out) {
+    json_t *stats = NULL;
+    int rc = ask_object(c, "/v1/stats", NULL, STATS_MS, &stats, NULL);
+    if (rc < 0) {
+        return rc;
+    }
+    const json_t *usage = json_object_get(stats, "usage");
+    const json_t *families = json_object_get(usage, "families"), *f;
+    const char *device = json_string_value(json_object_get(usage, "device"));
+    size_t i;
+    *out = (struct berth_usage){0};
+    snprintf(out->device, sizeof(out->device), "%s", device ? device : "");
+    json_array_foreach(families, i, f) {
+        const char *name = json_string_value(json_object_get(f, "family"));
+        if (name && out->n_families < BTH_COUNT(out->families)) {
+            const json_int_t leases = json_integer_value(json_object_get(f, "leases"));
+            const uint32_t n = out->n_families++;
+            snprintf(out->families[n].family, sizeof(out->families[n].family), "%s", name);
+            out->families[n].leases = leases > 0 ? (uint64_t)leases : 0;
+            out->families[n].ready = json_is_true(json_object_get(f, "ready"));
+        }
+    }
+    json_decref(stats);
+    return 0;
+}
+
+/* ---- what concerns all leases ----------------------------------------------------------------*/
+
+/* The owner is one of this session's. */
+static void put_owner(struct bth_client *c, uint64_t owner, struct bth_str *body) {
+    char session[BTH_SESSION_TEXT];
+    bth_client_session(c, session);
+    if (*session) {
+        bth_str_printf(body, ",\"session\":\"%s\",\"owner\":%lld", session, (long long)owner);
+    }
+}
+
+static int64_t with_grace(int64_t ms, int64_t grace) {
+    return ms < 0 || ms > MAX_MS ? -1 : ms + grace;
+}
+
+int bth_client_wait_available(struct bth_client *c, const char *what, uint64_t owner,
+                              uint32_t max_concurrent, int64_t ms, struct berth_error *err) {
+    struct bth_str body = {0};
+    int rc = bth_client_refuse_path(c, what, err);
+    if (rc < 0) {
+        return rc;
+    }
+    bth_str_puts(&body, "{\"model\":");
+    bth_client_quote(&body, what);
+    bth_str_printf(&body, ",\"max_concurrent\":%u,\"wait_ms\":%lld", (unsigned)max_concurrent,
+                   (long long)with_grace(ms, 0));
+    put_owner(c, owner, &body);
+    bth_str_putc(&body, '}');
+    rc = body.failed ? bth_error_nomem(err)
+                     : bth_client_ask(c, "/v1/available", bth_str_text(&body),
+                                      with_grace(ms, GRACE_MS), NULL, err);
+    bth_str_finish(&body);
+    return rc;
+}
+
+static uint64_t number(const json_t *object, const char *key) {
+    const json_int_t v = json_integer_value(json_object_get(object, key));
+    return v > 0 ? (uint64_t)v : 0;
+}
+
+int bth_client_cleanup(struct bth_client *c, uint64_t owner, int64_t ms,
+                       struct berth_cleanup_report *out, struct berth_error *err) {
+    enum { REVOKING_MS = 5000 };
+    struct bth_str body = {0};
+    json_t *answer = NULL;
+    bth_str_printf(&body, "{\"timeout_ms\":%lld", (long long)with_grace(ms, 0));
+    put_owner(c, owner, &body);
+    bth_str_putc(&body, '}');
+    int rc = body.failed ? bth_error_nomem(err)
+                         : ask_object(c, "/v1/cleanup", bth_str_text(&body),
+                                      with_grace(ms, REVOKING_MS + GRACE_MS), &answer, err);
+    bth_str_finish(&body);
+    if (rc < 0) {
+        return rc;
+    }
+    *out = (struct berth_cleanup_report){.models_unloaded = number(answer, "models_unloaded"),
+                                         .leases_waited_for = number(answer, "leases_waited_for"),
+                                         .leases_revoked = number(answer, "leases_revoked"),
+                                         .bytes_before = number(answer, "bytes_before"),
+                                         .bytes_after = number(answer, "bytes_after"),
+                                         .forced = json_is_true(json_object_get(answer, "forced"))};
+    json_decref(answer);
+    return 0;
 }

@@ -106,6 +106,25 @@ static void put_device(struct bth_str *out, const struct berth_device_stats *d) 
     bth_str_putc(out, '}');
 }
 
+static void put_usage_of(struct bth_str *out, struct bth_manager *m) {
+    struct berth_usage usage;
+    bth_manager_usage(m, &usage);
+    bth_json_key(out, "usage");
+    bth_str_putc(out, '{');
+    bth_json_put_string(out, "device", usage.device);
+    bth_json_key(out, "families");
+    bth_str_putc(out, '[');
+    for (uint32_t i = 0; i < usage.n_families; i++) {
+        bth_json_comma(out);
+        bth_str_putc(out, '{');
+        bth_json_put_string(out, "family", usage.families[i].family);
+        bth_json_put_uint(out, "leases", usage.families[i].leases);
+        bth_json_put_bool(out, "ready", usage.families[i].ready);
+        bth_str_putc(out, '}');
+    }
+    bth_str_puts(out, "]}");
+}
+
 static void put_server(struct bth_str *out, struct bth_server *s) {
     server_lock(s);
     size_t conns = s->n_conns, busy = s->n_busy;
@@ -137,6 +156,7 @@ static void stats(struct bth_exchange *x) {
         put_device(&text, &s.devices[i]);
     }
     bth_str_putc(&text, ']');
+    put_usage_of(&text, x->server->berth->manager);
     put_server(&text, x->server);
     bth_str_putc(&text, '}');
     bth_snapshot_finish(&s);
