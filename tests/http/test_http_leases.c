@@ -190,7 +190,7 @@ static void test_protocol(const struct test_daemon *d) {
     static const char id[] = "0123456789abcdef0123456789abcdef";
     char path[128], text[256];
     snprintf(path, sizeof(path), "/v1/leases/%s/1", id);
-    CHECK_INT(status_of(d, "PUT", path, "{\"model\":\"echo\"}"), 503); /* no such session */
+    CHECK_INT(status_of(d, "PUT", path, "{\"model\":\"echo\"}"), 410); /* no such session */
     CHECK_INT(status_of(d, "DELETE", path, NULL), 200);
     CHECK_INT(status_of(d, "PUT", "/v1/leases/x", "{\"model\":\"echo\"}"), 400);
     CHECK_INT(status_of(d, "PUT", "/v1/leases/x/-1", "{\"model\":\"echo\"}"), 400);
@@ -265,6 +265,20 @@ static void test_killed_clients(const pid_t *holders, size_t n, const char *sock
     berth_close(b, 0, NULL);
 }
 
+/* The news may take a moment: from then on every request under the lease is refused. */
+static void expect_lost(struct berth_lease *lease) {
+    struct berth_request r = remote_toy(NULL, 0);
+    struct berth_error err;
+    struct berth_job *job;
+    for (int rc = 0; rc != BERTH_ELOST;) {
+        rc = berth_submit(lease, &r, &job, &err);
+        if (rc == 0) {
+            berth_job_free(job);
+        }
+    }
+    CHECK(berth_error_retryable(err.code));
+}
+
 static void test_killed_daemon(struct test_daemon *d) {
     struct berth_error err;
     struct berth_lease *none, *lease = take(a, "echo", BERTH_SHARED, 0);
@@ -276,11 +290,9 @@ static void test_killed_daemon(struct test_daemon *d) {
     CHECK_INT(berth_ticket_wait(ticket, 5000, &none, &err), BERTH_ELOST);
     CHECK(berth_error_retryable(err.code));
     berth_ticket_free(ticket);
-    struct berth_request r = remote_toy(NULL, 0);
-    struct berth_job *job;
-    CHECK_INT(berth_submit(lease, &r, &job, &err), BERTH_ELOST);
+    expect_lost(lease);
     daemon_start(d);
-    CHECK_INT(berth_submit(lease, &r, &job, &err), BERTH_ELOST); /* nothing comes back by itself */
+    expect_lost(lease); /* nothing comes back by itself */
     berth_release(lease);
     lease = take(a, "echo", BERTH_EXCLUSIVE, 0);
     berth_release(lease);
@@ -289,18 +301,10 @@ static void test_killed_daemon(struct test_daemon *d) {
 /* SIGTERM while a lease is held and nobody works: the daemon ends at once. */
 static void test_stopped_daemon(struct test_daemon *d) {
     struct berth_lease *lease = take(a, "echo", BERTH_SHARED, 0);
-    struct berth_request r = remote_toy(NULL, 0);
-    struct berth_error err;
-    struct berth_job *job;
     int64_t before = bth_now();
     CHECK(WIFEXITED(daemon_end(d, SIGTERM)));
     CHECK(bth_now() - before < 5000 * BTH_NS_PER_MS);
-    for (int rc = 0; rc != BERTH_ELOST;) { /* until the news is here */
-        rc = berth_submit(lease, &r, &job, &err);
-        if (rc == 0) {
-            berth_job_free(job);
-        }
-    }
+    expect_lost(lease);
     berth_release(lease);
 }
 
