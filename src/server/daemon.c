@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/str.h"
+#include "core/limits.h"
 #include "server/notify.h"
 #include <errno.h>
 #include <signal.h>
@@ -94,6 +95,16 @@ static void say_ready(const struct process *p) {
     bth_notify("READY=1\nSTATUS=serving");
 }
 
+/* What the models will run on, and, where a GPU was looked for in vain, why. */
+static void say_devices(const struct process *p) {
+    struct berth_device_stats devices[BTH_MAX_DEVICES];
+    size_t n = berth_devices(p->berth, devices, sizeof(devices[0]), BTH_MAX_DEVICES);
+    for (size_t i = 0; i < n; i++) {
+        bth_log_write(&p->log, BTH_LOG_INFO, NULL, "device %s: %s", devices[i].name,
+                      devices[i].description);
+    }
+}
+
 static int start_server(struct process *p, const struct bth_daemon_options *o,
                         struct berth_error *err) {
     static const char *const usual[] = {"127.0.0.1:8000"};
@@ -102,6 +113,7 @@ static int start_server(struct process *p, const struct bth_daemon_options *o,
     char *socket = o->no_socket ? NULL : bth_daemon_socket();
     c.n_sockets = bth_notify_sockets(sockets, MAX_SOCKETS);
     c.sockets = sockets;
+    c.log = p->log;
     c.berth = p->berth;
     c.stop = stop_wanted;
     c.arg = p;
@@ -175,8 +187,10 @@ int bth_daemon_run(const struct bth_daemon_options *o, struct berth_error *err) 
     struct process p = {.log = o->server.log, .stop_ms = o->stop_ms};
     block_signals(&p);
     raise_descriptors();
-    int rc = start(&p, o, err);
+    int rc = bth_log_writer_create(p.log.fd, &p.log.writer, err);
+    rc = rc < 0 ? rc : start(&p, o, err);
     if (rc == 0) {
+        say_devices(&p);
         say_ready(&p);
         run(&p);
         drain(&p);
@@ -188,5 +202,6 @@ int bth_daemon_run(const struct bth_daemon_options *o, struct berth_error *err) 
     if (rc == 0) {
         bth_log_write(&p.log, BTH_LOG_INFO, NULL, "stopped");
     }
+    bth_log_writer_destroy(p.log.writer);
     return rc;
 }

@@ -26,6 +26,7 @@ static void init(struct bth_server *s, const struct bth_server_config *c) {
     bth_list_init(&s->conns);
     bth_list_init(&s->exchanges);
     bth_list_init(&s->inbox);
+    bth_list_init(&s->sessions);
     s->berth = c->berth;
     s->limits = c->limits;
     s->body_limits = (struct bth_body_limits){.most = c->limits.body_bytes,
