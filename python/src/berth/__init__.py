@@ -9,6 +9,7 @@ docs/python.md of the source tree is the guide.
 """
 
 from berth._access import Access
+from berth._marian import MarianModel, MarianTokenizer
 from berth._manager import CleanupReport, ModelManager, TrimReport, get_model_manager
 from berth._native import version
 from berth._whisper import WhisperModel
@@ -40,6 +41,8 @@ __all__ = [
     "LeaseReleased",
     "LeaseRevoked",
     "LeaseTimeout",
+    "MarianModel",
+    "MarianTokenizer",
     "ModelManager",
     "NotSupported",
     "OutOfMemory",
