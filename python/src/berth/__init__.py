@@ -9,8 +9,8 @@ docs/python.md of the source tree is the guide.
 """
 
 from berth._access import Access
-from berth._marian import MarianModel, MarianTokenizer
 from berth._manager import CleanupReport, ModelManager, TrimReport, get_model_manager
+from berth._marian import MarianModel, MarianTokenizer
 from berth._native import version
 from berth._whisper import WhisperModel
 from berth.errors import (

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 from collections.abc import Iterable, Sequence
 from typing import Any, overload
 
 from berth import _native as n
+from berth._core import core
 from berth._job import Work
 from berth._source import Source
 from berth.errors import NotSupported
@@ -88,6 +90,17 @@ def _padded(rows: Rows, value: int, length: int | None = None) -> Rows:
     return [row + [value] * (most - len(row)) for row in rows]
 
 
+def _pad_of(model: str) -> int:
+    """What a Hugging Face directory says of padding; -1: nothing."""
+    found = core().find(model)
+    try:
+        with open(os.path.join(found.path if found else model, "config.json"), "rb") as file:
+            config = json.load(file)
+        return int(config["pad_token_id"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return -1
+
+
 class BatchEncoding(dict[str, Any]):
     """What a tokenizer gives: a dict whose entries are attributes too."""
 
@@ -105,28 +118,32 @@ class BatchEncoding(dict[str, Any]):
 class MarianTokenizer:
     """Text to token ids and back, as transformers' MarianTokenizer does it."""
 
-    def __init__(self, source: Source, pad_token_id: int | None = None) -> None:
+    def __init__(self, source: Source) -> None:
         self._source = source
-        self._pad = pad_token_id
+        self._pad: int | None = None
         self._eos: int | None = None
 
-    def _encode(self, text: str) -> list[int]:
-        if not isinstance(text, str):
-            raise TypeError(f"a text is a str, not {type(text).__name__}")
-        rows = self._source.run(Work([("task", "tokenize")]).with_text(text), _source_rows)
-        return rows[0] if rows else []
+    def _encode(self, texts: Iterable[str]) -> Rows:
+        works = []
+        for text in texts:
+            if not isinstance(text, str):
+                raise TypeError(f"a text is a str, not {type(text).__name__}")
+            works.append(Work([("task", "tokenize")]).with_text(text))
+        return [rows[0] if rows else [] for rows in self._source.run_all(works, _source_rows)]
 
     @property
     def eos_token_id(self) -> int:
         """The id that ends every row."""
         if self._eos is None:
-            self._eos = self._encode("a")[-1]
+            self._eos = self._encode(["a"])[0][-1]
         return self._eos
 
     @property
     def pad_token_id(self) -> int:
         """The id that fills short rows; that of the end where a model has none of its own."""
-        return self.eos_token_id if self._pad is None else self._pad
+        if self._pad is None:
+            self._pad = _pad_of(self._source.model)
+        return self.eos_token_id if self._pad < 0 else self._pad
 
     def __call__(
         self,
@@ -150,7 +167,7 @@ class MarianTokenizer:
             if value != known[name]:
                 raise NotSupported(f"{name}={value!r} is not built")
         single = isinstance(text, str)
-        rows = [self._encode(t) for t in ([text] if isinstance(text, str) else text)]
+        rows = self._encode([text] if isinstance(text, str) else text)
         if truncation:
             most = max_length or 512
             rows = [r if len(r) <= most else r[: most - 1] + [r[-1]] for r in rows]
@@ -248,9 +265,7 @@ class MarianModel:
         self._source = source
         self._tokenizer = tokenizer
 
-    def generate(
-        self, input_ids: Any = None, *, attention_mask: Any = None, **options: Any
-    ) -> Any:
+    def generate(self, input_ids: Any = None, *, attention_mask: Any = None, **options: Any) -> Any:
         """Rows of target ids for rows of source ids, with transformers' option names: the start token
         first, the end token, then padding. A tensor for a tensor, lists for lists.
 
@@ -285,7 +300,7 @@ class MarianModel:
         """
         if isinstance(text, str):
             return self._source.run(self._work(text, options), _text)
-        return [self._source.run(self._work(t, options), _text) for t in text]
+        return self._source.run_all([self._work(t, options) for t in text], _text)
 
     async def translate_async(self, text: str, **options: Any) -> str:
         """The same for a task; cancelling the task cancels the request."""
