@@ -350,7 +350,7 @@ struct berth_device {
     size_t total_bytes;   /* of memory; the budget is core's */
     size_t free_bytes;    /* of them when it was opened; 0: not known */
     int max_windows;      /* encoder windows worth batching in one turn (CPU: 1) */
-    bool fast; /* it has products of i8, and precision fast lets engines use them */
+    bool fast;            /* it has products of i8, and precision fast lets engines use them */
     double turn_flops;    /* operations of one window that make a turn of about 20 ms: engines cut
                              what is longer, so that others get their turn */
 };

@@ -9,21 +9,8 @@
 
 enum { MAX_FILE = 64 << 20 };
 
-/* A piece in the order of spellings. */
-struct spelling {
-    const char *text;
-    size_t size;
-    int32_t id;
-};
-
-struct bth_spm {
-    struct bth_spm_model model; /* pieces; its proto is gone after load */
-    struct spelling *spellings; /* [model.n] sorted */
-    struct bth_spm_library *library;
-};
-
 static int by_spelling(const void *a, const void *b) {
-    const struct spelling *x = a, *y = b;
+    const struct bth_spm_spelling *x = a, *y = b;
     size_t n = x->size < y->size ? x->size : y->size;
     int order = memcmp(x->text, y->text, n);
     return order ? order : x->size < y->size ? -1 : x->size > y->size;
@@ -37,7 +24,7 @@ static int sort_spellings(struct bth_spm *s, struct berth_error *err) {
     }
     for (size_t i = 0; i < n; i++) {
         s->spellings[i] =
-            (struct spelling){s->model.pieces[i].text, s->model.pieces[i].size, (int32_t)i};
+            (struct bth_spm_spelling){s->model.pieces[i].text, s->model.pieces[i].size, (int32_t)i};
     }
     qsort(s->spellings, n, sizeof(*s->spellings), by_spelling);
     for (size_t i = 1; i < n; i++) {
@@ -111,8 +98,8 @@ int32_t bth_spm_unk(const struct bth_spm *s) {
 }
 
 int32_t bth_spm_find(const struct bth_spm *s, const char *piece, size_t n) {
-    struct spelling key = {piece, n, 0};
-    const struct spelling *at =
+    struct bth_spm_spelling key = {piece, n, 0};
+    const struct bth_spm_spelling *at =
         n ? bsearch(&key, s->spellings, s->model.n, sizeof(key), by_spelling) : NULL;
     return at ? at->id : -1;
 }
@@ -155,8 +142,12 @@ static int add_token(void *user, int32_t id, const char *piece, size_t piece_siz
 }
 
 static int failed(int rc, struct berth_error *err) {
-    return rc == BERTH_ENOMEM ? bth_error_nomem(err)
-                              : bth_error(err, rc, "SentencePiece failed on this text");
+    if (rc == BERTH_ENOMEM) {
+        return bth_error_nomem(err);
+    }
+    return bth_error(err, rc,
+                     rc == BERTH_ETOOLARGE ? "the text becomes too long when it is normalised"
+                                           : "SentencePiece failed on this text");
 }
 
 int bth_spm_encode(const struct bth_spm *s, const char *text, size_t n, struct bth_spm_text *out,
@@ -168,6 +159,9 @@ int bth_spm_encode(const struct bth_spm *s, const char *text, size_t n, struct b
     struct bth_spm_text t = {0};
     struct encoding e = {.s = s, .out = &t, .text_size = n};
     int rc = bth_spm_library_encode(s->library, text, n, add_token, &e);
+    if (rc == 0 && s->model.unigram && t.n > 0) {
+        rc = bth_spm_unigram(s, &t);
+    }
     if (rc < 0) {
         bth_spm_text_finish(&t);
         return failed(rc, err);

@@ -37,6 +37,7 @@ struct bth_spm_model {
     struct bth_spm_entry *pieces; /* [n] */
     size_t n, capacity;
     int32_t unk;
+    bool unigram, bytes;  /* bytes: what is unknown becomes pieces of kind BYTE */
     struct bth_str proto; /* written anew, for the library */
 };
 /* EFORMAT, ENOMEM. On failure and at the end: finish. */
@@ -47,8 +48,25 @@ void bth_spm_model_finish(struct bth_spm_model *m);
  * short strings. */
 int bth_spm_check_charsmap(const unsigned char *data, size_t size, struct berth_error *err);
 
+/* A piece in the order of spellings. */
+struct bth_spm_spelling {
+    const char *text;
+    size_t size;
+    int32_t id;
+};
+struct bth_spm {
+    struct bth_spm_model model;         /* pieces; its proto is gone after load */
+    struct bth_spm_spelling *spellings; /* [model.n] sorted */
+    struct bth_spm_library *library;
+};
+
 int bth_spm_parse(const unsigned char *data, size_t size, struct bth_spm **out,
                   struct berth_error *err);
+
+/* spm_unigram.c: the library's pieces by another search. The library (0.1.97) compares
+ * sums in f64 with sums that it has rounded to f32, so that among equals another segmentation wins
+ * than in Marian and in today's library, which add and compare in f32. EFORMAT, ENOMEM. */
+int bth_spm_unigram(const struct bth_spm *s, struct bth_spm_text *t);
 
 /* spm.cc: the library. `why` [size] gets its words; BERTH_ENOMEM or BERTH_EFORMAT. */
 struct bth_spm_library;

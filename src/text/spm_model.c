@@ -192,6 +192,7 @@ static int add_trainer(struct bth_spm_model *m, struct message body, struct bert
         if (f.number == 3 && f.wire == VARINT) {
             algorithm = f.value;
         } else if (number) {
+            m->bytes = f.number == 35 ? f.value != 0 : m->bytes;
             put_number(&out, (unsigned)f.number, f.value);
         } else if (special) {
             size_t n = (size_t)(f.bytes.end - f.bytes.p);
@@ -205,6 +206,7 @@ static int add_trainer(struct bth_spm_model *m, struct message body, struct bert
     if (rc == 0 && algorithm != 1 && algorithm != 2) {
         rc = bth_error(err, BERTH_EFORMAT, "neither a unigram nor a BPE model");
     }
+    m->unigram = algorithm == 1;
     put_number(&out, 3, algorithm);
     if (rc < 0) {
         bth_str_finish(&out);

@@ -51,8 +51,8 @@ static void prepare(struct one *o, json_t *c, struct drive_one *out) {
     json_decref(rows);
     take_options(o, json_array_get(c, 1));
     *out = (struct drive_one){.request = BERTH_REQUEST_INIT, .cancel_after = -1};
-    out->request.input = (struct berth_input){
-        .kind = BERTH_INPUT_TEXT, .data = o->input, .size = strlen(o->input)};
+    out->request.input =
+        (struct berth_input){.kind = BERTH_INPUT_TEXT, .data = o->input, .size = strlen(o->input)};
     out->request.options = o->options;
     out->request.n_options = 1 + json_object_size(json_array_get(c, 1));
 }

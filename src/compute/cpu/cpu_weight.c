@@ -6,10 +6,10 @@
 #include <string.h>
 
 static size_t element_bytes(enum berth_dtype dtype) {
-    return dtype == BERTH_F32                            ? 4
+    return dtype == BERTH_F32                          ? 4
            : dtype == BERTH_F16 || dtype == BERTH_BF16 ? 2
-           : dtype == BERTH_I8                           ? 1
-                                                         : 0;
+           : dtype == BERTH_I8                         ? 1
+                                                       : 0;
 }
 
 size_t bth_cpu_weight_bytes(struct berth_device *device, enum berth_dtype dtype, int64_t n,

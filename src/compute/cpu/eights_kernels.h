@@ -5,8 +5,9 @@
  * sum wanted is that of i, 127 times the sum of the weight's row is taken off again. All sums are
  * exact, so how they are cut does not matter.
  *
- * A weight lies as panels [n / 32][k / 4][32][4]: sixteen columns times four bytes are one register.
- * The instructions for it (VNNI) are asked for when an op runs, since not every AVX-512 has them.
+ * A weight lies as panels [n / 32][k / 4][32][4]: sixteen columns times four bytes are one
+ * register. The instructions for it (VNNI) are asked for when an op runs, since not every AVX-512
+ * has them.
  */
 #ifndef BTH_EIGHTS_KERNELS_H
 #define BTH_EIGHTS_KERNELS_H
@@ -78,7 +79,7 @@ static float row_unit(float unit, float alpha, bool own) {
 /* ---- linear ---------------------------------------------------------------------------------- */
 
 struct eights_product {
-    struct product p; /* w, n, k, out */
+    struct product p;    /* w, n, k, out */
     const int32_t *sums; /* [n] of the weight's rows */
     const float *unit;   /* [n] */
     int64_t fours;       /* k / 4 rounded up */
@@ -90,8 +91,8 @@ static void plain_panel(const uint8_t *a, int64_t fours, const int8_t *w, int32_
     memset(sum, 0, 32 * sizeof(*sum));
     for (int64_t k = 0; k < fours; k++, a += 4, w += 128) {
         for (int c = 0; c < 32; c++) {
-            sum[c] += a[0] * w[c * 4] + a[1] * w[c * 4 + 1] + a[2] * w[c * 4 + 2] +
-                      a[3] * w[c * 4 + 3];
+            sum[c] +=
+                a[0] * w[c * 4] + a[1] * w[c * 4 + 1] + a[2] * w[c * 4 + 2] + a[3] * w[c * 4 + 3];
         }
     }
 }

@@ -220,7 +220,7 @@ V_INLINE void columns(const int R, const enum berth_dtype dtype, const int ahead
 
 #define V_CASE(R)                                                                                  \
     case R:                                                                                        \
-        columns(R, DTYPE, (R) <= 4 ? V_AHEAD : 2 * V_AHEAD, p, a, w, panels, row, col);                \
+        columns(R, DTYPE, (R) <= 4 ? V_AHEAD : 2 * V_AHEAD, p, a, w, panels, row, col);            \
         break;
 #define V_COLUMNS(name)                                                                            \
     static void name(const struct product *p, int R, const float *a, const char *w,                \
@@ -228,7 +228,7 @@ V_INLINE void columns(const int R, const enum berth_dtype dtype, const int ahead
         switch (R) { V_EACH_R(V_CASE) }                                                            \
     }
 #define V_AHEAD 4096
-#define DTYPE BERTH_F16
+#define DTYPE   BERTH_F16
 V_COLUMNS(columns_f16)
 #undef DTYPE
 #define DTYPE BERTH_BF16

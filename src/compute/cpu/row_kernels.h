@@ -162,9 +162,9 @@ static void op_ssru(const struct bth_cpu_turn *t) {
         float *after = state + to[r] * op->stride;
         for (int64_t c = 0; c < op->y.cols; c += 16) {
             const int n = op->y.cols - c < 16 ? (int)(op->y.cols - c) : 16;
-            const v16 now = ssru_16(v_load_n(view_row(&x, r) + c, n),
-                                    v_load_n(view_row(&gate, r) + c, n),
-                                    before ? v_load_n(before + c, n) : v_zero());
+            const v16 now =
+                ssru_16(v_load_n(view_row(&x, r) + c, n), v_load_n(view_row(&gate, r) + c, n),
+                        before ? v_load_n(before + c, n) : v_zero());
             v_store_n(after + c, now, n);
             v_store_n(view_row(&y, r) + c,
                       v_add(v_max(now, v_zero()), v_load_n(view_row(&residual, r) + c, n)), n);

@@ -11,9 +11,9 @@
 #include "pick_kernels.h"
 
 struct top_panel {
-    float max;         /* of what is left */
-    float sum_max;     /* of what the sum is over */
-    double sum;        /* of exp(z - sum_max) */
+    float max;     /* of what is left */
+    float sum_max; /* of what the sum is over */
+    double sum;    /* of exp(z - sum_max) */
 };
 
 _Static_assert(sizeof(struct top_panel) <= BTH_PICK_RESULT_BYTES, "bth_cpu_shared_bytes");

@@ -214,13 +214,13 @@ static void gather(const struct berth_op_gather *op, int64_t rows) {
 
 static void select_rows(const struct berth_op_select *op, int64_t rows) {
     for (int64_t r = 0; r < rows; r++) {
-        const int32_t *ids =
-            bth_ref_i32(&op->ids) + bth_ref_i32(&op->list)[r] * op->ids.row_stride;
+        const int32_t *ids = bth_ref_i32(&op->ids) + bth_ref_i32(&op->list)[r] * op->ids.row_stride;
         for (int64_t i = 0; i < bth_ref_i32(&op->count)[r]; i++) {
             float v;
             if (op->w.dtype == BERTH_I8) {
-                v = eights(&op->eights, (const int8_t *)op->w.buffer->host + place(&op->w, ids[i], 0),
-                           ids[i], &op->x, r);
+                v = eights(&op->eights,
+                           (const int8_t *)op->w.buffer->host + place(&op->w, ids[i], 0), ids[i],
+                           &op->x, r);
             } else {
                 double sum = 0;
                 for (int64_t k = 0; k < op->x.cols; k++) {

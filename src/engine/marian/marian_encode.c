@@ -30,11 +30,10 @@ static void layer_ops(struct marian_rows *t, const struct marian_layer *l) {
         marian_input(m, m->layout.table, BERTH_I32, t->r, source_pages(m));
     const struct berth_tensor in = marian_block_in(t, &l->self_norm);
     marian_op_linear(t, &l->qkv, in, t->qkv, BERTH_ACT_NONE, m->config.encoder_heads);
-    bth_op_kv_store(&t->b, 0,
-                    &(struct berth_op_kv_store){.x = bth_tensor_cols(t->qkv, d, 2 * d),
-                                                .table = table,
-                                                .pos = pos,
-                                                .kv = turn_kv(m)});
+    bth_op_kv_store(
+        &t->b, 0,
+        &(struct berth_op_kv_store){
+            .x = bth_tensor_cols(t->qkv, d, 2 * d), .table = table, .pos = pos, .kv = turn_kv(m)});
     bth_op_attend_paged(
         &t->b, 0,
         &(struct berth_op_attend_paged){.q = bth_tensor_cols(t->qkv, 0, d),

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/fs.h"
 #include "format/shortlist.h"
+#include "marian/marian_cache.h"
 #include "marian/marian_session.h"
 #include <stdio.h>
 #include <string.h>
@@ -79,6 +80,7 @@ static void unload(struct berth_model *model) {
     marian_weights_unload(m);
     bth_shortlist_close(m->shortlist);
     marian_vocab_close(m->vocab);
+    marian_cache_destroy(m->cache);
     bth_free(m);
 }
 
@@ -123,11 +125,10 @@ static int load_parts(struct marian_model *m, struct marian_files *files, bool s
     }
     if (rc == 0 && (marian_vocab_source_size(m->vocab) > c->source_vocab ||
                     marian_vocab_target_size(m->vocab) > c->target_vocab)) {
-        rc = bth_error(err, BERTH_EFORMAT,
-                       "the vocabulary has %d and %d tokens, the weights %lld and %lld",
-                       (int)marian_vocab_source_size(m->vocab),
-                       (int)marian_vocab_target_size(m->vocab), (long long)c->source_vocab,
-                       (long long)c->target_vocab);
+        rc = bth_error(
+            err, BERTH_EFORMAT, "the vocabulary has %d and %d tokens, the weights %lld and %lld",
+            (int)marian_vocab_source_size(m->vocab), (int)marian_vocab_target_size(m->vocab),
+            (long long)c->source_vocab, (long long)c->target_vocab);
     }
     if (rc == 0 && shortlist && files->paths[2] && c->tied_output) {
         rc = bth_shortlist_open(files->paths[2], c->source_vocab, c->target_vocab, &m->shortlist,
@@ -179,7 +180,8 @@ static int load(const struct berth_load *load, struct berth_model **out, struct 
     m->eights = options.eights < 0 ? load->device->fast : options.eights > 0;
     marian_limits(&m->config, &m->source_most, &m->target_most);
     name_languages(m, &options, load->path);
-    rc = load_parts(m, &files, options.shortlist, load, err);
+    m->cache = marian_cache_create(options.cache_bytes);
+    rc = m->cache ? load_parts(m, &files, options.shortlist, load, err) : bth_error_nomem(err);
     marian_files_close(&files);
     if (rc < 0) {
         unload(&m->base);

@@ -5,6 +5,7 @@
  * beam writes a new one at each step, and its history lists those it can see; beams that come from
  * one share places. After a step the places in no history are free again.
  */
+#include "marian/marian_cache.h"
 #include "marian/marian_session.h"
 
 #include "base/alloc.h"
@@ -66,29 +67,39 @@ static int take_slot(struct marian_flight *f) {
     return rc;
 }
 
-static int make_list(struct marian_flight *f, const struct marian_sentence *from) {
+static int make_list(struct marian_flight *f) {
     struct marian_model *m = marian_session_model(f->session);
-    int32_t *ids = bth_alloc((from->n_tokens + 1) * sizeof(*ids));
-    if (!ids) {
+    f->list_number = ++m->n_lists;
+    f->list_row = -1;
+    return bth_shortlist_select(m->shortlist, f->ids, f->key.n_ids, m->config.shared_vocab,
+                                &f->list, &f->n_list, &f->session->err);
+}
+
+static int make_key(struct marian_flight *f, const struct marian_sentence *from) {
+    const struct marian_session *s = f->session;
+    f->ids = bth_alloc((from->n_tokens + 1) * sizeof(*f->ids));
+    if (!f->ids) {
         return bth_error_nomem(&f->session->err);
     }
     for (size_t i = 0; i < from->n_tokens; i++) {
-        ids[i] = from->tokens[i].id;
+        f->ids[i] = from->tokens[i].id;
     }
-    int rc = bth_shortlist_select(m->shortlist, ids, from->n_tokens, m->config.shared_vocab,
-                                  &f->list, &f->n_list, &f->session->err);
-    bth_free(ids);
-    f->list_number = ++m->n_lists;
-    f->list_row = -1;
-    return rc;
+    f->key = (struct marian_flight_key){.ids = f->ids,
+                                        .n_ids = from->n_tokens,
+                                        .search = s->search,
+                                        .kept = 1 + s->options.alternatives,
+                                        .aligned = s->options.alignment || s->html,
+                                        .guarded = s->options.repetition_guard};
+    f->key.search.max_length = longest(s, from->n_tokens);
+    if (s->limit_by_factor) {
+        f->key.search.forced_eos = -1;
+    }
+    return 0;
 }
 
 static int open_flight(struct marian_flight *f, const struct marian_sentence *from) {
     struct marian_session *s = f->session;
-    struct marian_search_options o = s->search;
-    o.max_length = longest(s, from->n_tokens);
-    o.forced_eos = s->limit_by_factor ? -1 : o.forced_eos;
-    f->limit = o.max_length;
+    const struct marian_search_options o = f->key.search;
     f->width = recurrent(f) ? 1 : o.max_length;
     const size_t histories = (size_t)o.beams * (size_t)f->width;
     const size_t bytes = marian_search_bytes(&o) + 2 * histories * sizeof(*f->history);
@@ -108,9 +119,21 @@ static int open_flight(struct marian_flight *f, const struct marian_sentence *fr
         rc = take_slot(f);
     }
     if (rc == 0 && marian_session_model(s)->shortlist) {
-        rc = make_list(f, from);
+        rc = make_list(f);
     }
     return rc;
+}
+
+/* What the cache has found before. */
+static int remember(struct marian_flight *f, struct marian_sentence *to, bool *out_known) {
+    struct marian_session *s = f->session;
+    const int rc = marian_cache_find(marian_session_model(s)->cache, &f->key, &to->found);
+    if (rc < 0) {
+        return bth_error_nomem(&s->err);
+    }
+    *out_known = to->done = rc > 0;
+    s->finished += rc > 0;
+    return 0;
 }
 
 int marian_flight_begin(struct marian_session *s, size_t sentence, struct marian_flight **out) {
@@ -120,13 +143,21 @@ int marian_flight_begin(struct marian_session *s, size_t sentence, struct marian
     }
     f->session = s;
     f->sentence = sentence;
-    int rc = open_flight(f, &s->sentences[sentence]);
-    if (rc < 0) {
-        marian_flight_end(f);
-        return rc;
+    int rc = make_key(f, &s->sentences[sentence]);
+    bool known = false;
+    if (rc == 0 && s->options.cache) {
+        rc = remember(f, &s->sentences[sentence], &known);
     }
-    *out = f;
-    return 0;
+    if (rc == 0 && !known) {
+        rc = open_flight(f, &s->sentences[sentence]);
+    }
+    if (rc < 0 || known) {
+        marian_flight_end(f);
+    }
+    if (rc == 0) {
+        *out = known ? NULL : f;
+    }
+    return rc;
 }
 
 void marian_flight_end(struct marian_flight *f) {
@@ -143,6 +174,7 @@ void marian_flight_end(struct marian_flight *f) {
     bth_free(f->history);
     bth_free(f->next_history);
     bth_free(f->list);
+    bth_free(f->ids);
     bth_free(f->marks);
     bth_free(f);
 }
@@ -195,8 +227,7 @@ static int take_alignment(struct marian_flight *f, struct marian_found *to, size
     for (int i = 0; i < h->n; i++) {
         float *row = to->alignment + (size_t)i * n_tokens;
         if (h->choices[i].mark >= 0 && f->marks) {
-            memcpy(row, f->marks + (size_t)h->choices[i].mark * n_tokens,
-                   n_tokens * sizeof(*row));
+            memcpy(row, f->marks + (size_t)h->choices[i].mark * n_tokens, n_tokens * sizeof(*row));
         } else {
             row[n_tokens - 1] = 1; /* a forced end comes from the end */
         }
@@ -225,6 +256,10 @@ int marian_flight_land(struct marian_flight *f) {
         h->n = b->n;
         h->score = (double)b->score;
         found.n++;
+        if (s->options.repetition_guard) {
+            const bool loop = marian_cut_loops(h);
+            found.repeats = found.repeats || (loop && i == 0);
+        }
     }
     if (n > 0 && (s->options.alignment || s->html)) {
         int rc = take_alignment(f, &found, sentence->n_tokens);
@@ -232,6 +267,9 @@ int marian_flight_land(struct marian_flight *f) {
             marian_found_finish(&found);
             return rc;
         }
+    }
+    if (s->options.cache) {
+        marian_cache_keep(marian_session_model(s)->cache, &f->key, &found);
     }
     sentence->found = found;
     sentence->done = true;

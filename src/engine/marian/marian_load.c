@@ -246,8 +246,8 @@ static int join_biases(struct loader *l, char names[][NAME], int n_parts, int64_
 }
 
 /* "<prefix><part>.weight" for each of the comma-separated parts, [n, k] each. */
-static int load_linear(struct loader *l, const char *prefix, const char *parts, int64_t n, int64_t k,
-                       struct marian_linear *out) {
+static int load_linear(struct loader *l, const char *prefix, const char *parts, int64_t n,
+                       int64_t k, struct marian_linear *out) {
     struct marian_tensor t[MARIAN_MAX_PARTS] = {{0}};
     char biases[MARIAN_MAX_PARTS][NAME];
     int found = 0, rc = 0;
@@ -341,10 +341,9 @@ static int load_side(struct loader *l, bool decoder) {
                        decoder ? &m->decoder_norm : &m->encoder_norm);
     }
     if (rc == 0 && m->config.normalize_embedding) {
-        rc = load_norm(l,
-                       decoder ? "model.decoder.layernorm_embedding"
-                               : "model.encoder.layernorm_embedding",
-                       decoder ? &m->decoder_first : &m->encoder_first);
+        rc = load_norm(
+            l, decoder ? "model.decoder.layernorm_embedding" : "model.encoder.layernorm_embedding",
+            decoder ? &m->decoder_first : &m->encoder_first);
     }
     return rc;
 }
@@ -432,8 +431,7 @@ static int load_output(struct loader *l, int64_t vocab) {
         rc = load_eights(l, &t, "final_logits_bias", &out);
     } else {
         rc = join(l, &t, 1, &out.w);
-        rc = rc < 0 ? rc
-                    : load_vector(l, "final_logits_bias", 1, vocab, true, &out.bias);
+        rc = rc < 0 ? rc : load_vector(l, "final_logits_bias", 1, vocab, true, &out.bias);
     }
     marian_tensor_release(&t);
     m->output = out.w;
@@ -576,8 +574,9 @@ static void unload_linear(struct marian_linear *l) {
 }
 
 static void unload_layer(struct marian_layer *l) {
-    struct marian_linear *all[] = {&l->qkv,      &l->self_out,  &l->ssru,   &l->gate,    &l->cross_q,
-                                   &l->cross_kv, &l->cross_out, &l->ffn_up, &l->ffn_down};
+    struct marian_linear *all[] = {&l->qkv,       &l->self_out, &l->ssru,
+                                   &l->gate,      &l->cross_q,  &l->cross_kv,
+                                   &l->cross_out, &l->ffn_up,   &l->ffn_down};
     for (size_t i = 0; i < BTH_COUNT(all); i++) {
         unload_linear(all[i]);
     }

@@ -132,8 +132,8 @@ int marian_memory_create(struct marian_model *m, struct berth_error *err) {
                  {m->layout.words * 4, &m->inputs},
                  {list_words(c, m->shortlist) * 4, &m->lists},
                  {MARIAN_MAX_ROWS * sizeof(struct berth_top_out), &m->outputs}};
-    int rc = device->ops->region_create(device, MARIAN_MAX_SLOTS * marian_slot_bytes(c), &m->slots,
-                                        err);
+    int rc =
+        device->ops->region_create(device, MARIAN_MAX_SLOTS * marian_slot_bytes(c), &m->slots, err);
     for (size_t i = 0; rc == 0 && i < BTH_COUNT(parts); i++) {
         rc = scratch(m, parts[i].bytes, parts[i].out, err);
     }
@@ -147,7 +147,7 @@ int marian_memory_create(struct marian_model *m, struct berth_error *err) {
 }
 
 void marian_memory_destroy(struct marian_model *m) {
-    struct berth_buffer *buffers[] = {m->slots,  m->scratch, m->pages,  m->scores,
+    struct berth_buffer *buffers[] = {m->slots,  m->scratch, m->pages, m->scores,
                                       m->inputs, m->outputs, m->lists};
     for (size_t i = 0; i < BTH_COUNT(buffers); i++) {
         bth_buffer_destroy(buffers[i]);

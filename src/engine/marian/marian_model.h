@@ -12,10 +12,10 @@
 #include <berth/engine.h>
 
 enum {
-    MARIAN_PAGE = 16,      /* positions of a slot */
-    MARIAN_MAX_ROWS = 64,  /* of a decoder turn */
-    MARIAN_BUCKETS = 7,    /* 1, 2, 4, ... 64 rows */
-    MARIAN_MOST = 1024,    /* ids of a sentence, source or target */
+    MARIAN_PAGE = 16,          /* positions of a slot */
+    MARIAN_MAX_ROWS = 64,      /* of a decoder turn */
+    MARIAN_BUCKETS = 7,        /* 1, 2, 4, ... 64 rows */
+    MARIAN_MOST = 1024,        /* ids of a sentence, source or target */
     MARIAN_ENCODE_BUCKETS = 7, /* 16, 32, ... 1024 rows */
     MARIAN_MAX_SLOTS = 1 << 15,
     MARIAN_MAX_BEAMS = 16
@@ -62,28 +62,30 @@ struct marian_slots {
 
 /* What a turn tells the device, in one block: offsets in 32-bit words of `inputs`. */
 struct marian_inputs {
-    size_t ids, pos, len, table;                   /* both stages; table: of the rows themselves */
+    size_t ids, pos, len, table; /* both stages; table: of the rows themselves */
     size_t cross_table, cross_len, from, to, list, count, tops; /* STEP; cross_table: ENCODE too */
     size_t words;
 };
 
 struct bth_shortlist;
 
+struct marian_cache;
+
 struct marian_model {
     struct berth_model base; /* first */
     struct marian_config config;
     struct marian_vocab *vocab;
-    struct bth_shortlist *shortlist; /* NULL: none */
-    char source[32], target[32];        /* languages; "" where not known */
-    bool eights;                        /* products of i8 */
-    int64_t source_most, target_most;   /* ids of a sentence; rows of the position table */
+    struct bth_shortlist *shortlist;  /* NULL: none */
+    char source[32], target[32];      /* languages; "" where not known */
+    bool eights;                      /* products of i8 */
+    int64_t source_most, target_most; /* ids of a sentence; rows of the position table */
 
     /* weights */
     struct berth_buffer *vectors; /* biases, norms, positions, units: f32 */
     size_t vectors_used;          /* elements */
     struct berth_buffer *tables[2];
     struct marian_table source_table, target_table;
-    struct berth_weight *output; /* [target_vocab, d]; NULL with a shortlist */
+    struct berth_weight *output;     /* [target_vocab, d]; NULL with a shortlist */
     struct berth_tensor output_rows; /* the same as rows, with a shortlist */
     struct berth_tensor output_bias;
     struct berth_eights output_eights;
@@ -118,6 +120,7 @@ struct marian_model {
     /* device thread: the host side of `inputs` and `outputs` */
     uint32_t *host_inputs;
     struct berth_top_out *host_outputs;
+    struct marian_cache *cache;
 };
 
 /* marian_load.c */

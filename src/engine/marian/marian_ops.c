@@ -22,12 +22,10 @@ struct berth_tensor marian_input(const struct marian_model *m, size_t word, enum
 
 void marian_op_norm(struct marian_rows *t, const struct marian_norm *n, struct berth_tensor x,
                     struct berth_tensor y) {
-    bth_op_layer_norm(&t->b, 0,
-                      &(struct berth_op_layer_norm){.x = x,
-                                                    .gamma = n->gamma,
-                                                    .beta = n->beta,
-                                                    .y = y,
-                                                    .eps = t->m->config.ln_eps});
+    bth_op_layer_norm(
+        &t->b, 0,
+        &(struct berth_op_layer_norm){
+            .x = x, .gamma = n->gamma, .beta = n->beta, .y = y, .eps = t->m->config.ln_eps});
 }
 
 /* Columns [c0, c0 + n) of a part; heads of queries are scaled. */
@@ -66,15 +64,14 @@ void marian_op_embed(struct marian_rows *t, const struct marian_table *table,
     const struct marian_model *m = t->m;
     const bool norm = m->config.normalize_embedding;
     bth_op_embed(&t->b, 0,
-                 &(struct berth_op_embed){
-                     .ids = marian_input(m, m->layout.ids, BERTH_I32, 1, t->r),
-                     .pos = marian_input(m, m->layout.pos, BERTH_I32, 1, t->r),
-                     .table = table->w,
-                     .rows = table->rows,
-                     .positions = positions,
-                     .y = norm ? t->norm : t->x,
-                     .scale = m->config.embedding_scale,
-                     .unit = table->unit});
+                 &(struct berth_op_embed){.ids = marian_input(m, m->layout.ids, BERTH_I32, 1, t->r),
+                                          .pos = marian_input(m, m->layout.pos, BERTH_I32, 1, t->r),
+                                          .table = table->w,
+                                          .rows = table->rows,
+                                          .positions = positions,
+                                          .y = norm ? t->norm : t->x,
+                                          .scale = m->config.embedding_scale,
+                                          .unit = table->unit});
     if (norm) {
         marian_op_norm(t, first, t->norm, t->x);
     }

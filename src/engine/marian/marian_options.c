@@ -97,11 +97,10 @@ static int parse_plain(const struct spec *s, const struct berth_option *o,
         return parse_bool(o->value, field) ? 0 : bad(o, "true or false", err);
     case NUMBER:
     case INTEGER:
-        if (!parse_number(o->value, s->low, s->high, &v) ||
-            (s->kind == INTEGER && v != floor(v))) {
-            return bth_error(err, BERTH_EINVAL, "option %s wants a %snumber from %g to %g, not '%.60s'",
-                             o->name, s->kind == INTEGER ? "whole " : "", s->low, s->high,
-                             o->value);
+        if (!parse_number(o->value, s->low, s->high, &v) || (s->kind == INTEGER && v != floor(v))) {
+            return bth_error(err, BERTH_EINVAL,
+                             "option %s wants a %snumber from %g to %g, not '%.60s'", o->name,
+                             s->kind == INTEGER ? "whole " : "", s->low, s->high, o->value);
         }
         if (s->kind == INTEGER) {
             *(int *)field = (int)v;
@@ -161,8 +160,9 @@ int marian_options_parse(const struct berth_request *request, struct marian_opti
 
 static bool is_language(const char *text) {
     const size_t n = strlen(text);
-    return n >= 2 && n < 32 && strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_+"
-                                            "0123456789") == n;
+    return n >= 2 && n < 32 &&
+           strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_+"
+                        "0123456789") == n;
 }
 
 static int load_language(const struct berth_option *o, const char **out, struct berth_error *err) {
@@ -239,8 +239,8 @@ void marian_languages_of(const char *path, char source[32], char target[32]) {
     }
     for (name = end; name > path && name[-1] != '/'; name--) {
     }
-    const size_t pair = strcspn(name, "-./");
-    if (pair == 4 && strspn(name, "abcdefghijklmnopqrstuvwxyz") == 4) {
+    const size_t pair = strspn(name, "abcdefghijklmnopqrstuvwxyz");
+    if (pair == 4 && (name + 4 == end || (name[4] == '-' && isdigit((unsigned char)name[5])))) {
         set_language(source, name, 2);
         set_language(target, name + 2, 2);
         return;

@@ -64,8 +64,7 @@ static bool copy_sentence(const struct marian_session *s, struct bth_arena *aren
                           const struct marian_sentence *from, struct berth_sentence *to) {
     const struct marian_found *found = &from->found;
     int32_t *tokens = bth_arena_alloc(arena, from->n_tokens * sizeof(*tokens));
-    struct berth_hypothesis *all =
-        bth_arena_alloc(arena, (size_t)found->n * sizeof(*all));
+    struct berth_hypothesis *all = bth_arena_alloc(arena, (size_t)found->n * sizeof(*all));
     if (!tokens || !all) {
         return false;
     }
@@ -110,10 +109,11 @@ static struct berth_translation *make_translation(const struct marian_session *s
             return NULL;
         }
     }
-    *t = (struct berth_translation){.source = bth_arena_strndup(arena, m->source, strlen(m->source)),
-                                    .target = bth_arena_strndup(arena, target, strlen(target)),
-                                    .sentences = all,
-                                    .n_sentences = end - first};
+    *t =
+        (struct berth_translation){.source = bth_arena_strndup(arena, m->source, strlen(m->source)),
+                                   .target = bth_arena_strndup(arena, target, strlen(target)),
+                                   .sentences = all,
+                                   .n_sentences = end - first};
     *out_sentences = all;
     return t->source && t->target ? t : NULL;
 }
@@ -256,7 +256,8 @@ static int complete(struct marian_session *s, struct bth_arena *arena, struct be
 
 /* ---- rows ------------------------------------------------------------------------------------ */
 
-static void put_row(const struct marian_sentence *from, enum marian_task task, struct bth_str *out) {
+static void put_row(const struct marian_sentence *from, enum marian_task task,
+                    struct bth_str *out) {
     const struct marian_found *f = &from->found;
     bth_str_putc(out, '[');
     if (task == MARIAN_TOKENIZE) {
@@ -326,9 +327,8 @@ int marian_emit_final(struct marian_session *s) {
         item ? make_translation(s, bth_item_arena(item), 0, s->n_sentences, &sentences) : NULL;
     int rc = t ? 0 : bth_error_nomem(&s->err);
     if (rc == 0) {
-        rc = s->options.task == MARIAN_TRANSLATE
-                 ? complete(s, bth_item_arena(item), t, sentences)
-                 : make_rows(s, bth_item_arena(item), &t->text);
+        rc = s->options.task == MARIAN_TRANSLATE ? complete(s, bth_item_arena(item), t, sentences)
+                                                 : make_rows(s, bth_item_arena(item), &t->text);
     }
     if (rc < 0) {
         berth_item_free(item);

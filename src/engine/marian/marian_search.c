@@ -130,8 +130,7 @@ static void go_on(struct marian_search *s, const struct candidate *all, int n) {
 
 /* Whether the best live beam could still beat the worst finished one. */
 static bool could_improve(const struct marian_search *s) {
-    const bool never =
-        s->o.early_stopping == MARIAN_STOP_NEVER && s->o.length_penalty > 0;
+    const bool never = s->o.early_stopping == MARIAN_STOP_NEVER && s->o.length_penalty > 0;
     const int longest = never ? s->o.max_length - 1 : s->length - 1;
     if (!all_done(s)) {
         return true;
@@ -173,9 +172,8 @@ static void apply_forced(struct marian_search *s, int32_t id) {
     struct candidate all[MOST_CANDIDATES];
     int n = 0;
     for (int b = 0; b < s->n_live; b++) {
-        const struct candidate c = {.score = s->live[b].score,
-                                    .choice = {.id = id, .mark = -1},
-                                    .beam = b};
+        const struct candidate c = {
+            .score = s->live[b].score, .choice = {.id = id, .mark = -1}, .beam = b};
         enter(all, &n, 2 * s->o.beams, &c);
     }
     apply(s, all, n);

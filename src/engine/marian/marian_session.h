@@ -27,8 +27,8 @@ enum marian_stage {
 };
 
 enum {
-    MARIAN_MAX_FLIGHTS = 16,     /* sentences of a session that are in flight */
-    MARIAN_MAX_TEXT = 16 << 20,  /* bytes */
+    MARIAN_MAX_FLIGHTS = 16,    /* sentences of a session that are in flight */
+    MARIAN_MAX_TEXT = 16 << 20, /* bytes */
     MARIAN_MAX_SENTENCES = 1 << 20
 };
 
@@ -57,21 +57,32 @@ struct marian_sentence {
     struct marian_found found;
 };
 
+/* All that what is found for a sentence depends on, beside the model. */
+struct marian_flight_key {
+    const int32_t *ids; /* [n_ids] of the source */
+    size_t n_ids;
+    struct marian_search_options search; /* with its own longest target */
+    int kept;                            /* hypotheses */
+    bool aligned, guarded;
+};
+
 struct marian_session;
 
 /* A sentence that is being translated. */
 struct marian_flight {
     struct marian_session *session;
     size_t sentence; /* its index */
+    struct marian_flight_key key;
+    int32_t *ids; /* key.ids */
     struct marian_search search;
     size_t drawn; /* bytes of host memory, from the reservation */
 
     int32_t *slots; /* [n_slots]: those of its source, then those of its target */
     int n_source, n_slots, slots_capacity;
     uint8_t *taken; /* [n_slots * MARIAN_PAGE]: places of the target in a live history */
-    int32_t *history, *next_history; /* [beams][width] places: slot * MARIAN_PAGE + position */
+    int32_t *history, *next_history;   /* [beams][width] places: slot * MARIAN_PAGE + position */
     int32_t written[MARIAN_MAX_BEAMS]; /* the places of this step */
-    int width, limit;                /* positions of a history; most ids of the target */
+    int width;                         /* positions of a history */
 
     int32_t *list; /* its shortlist; NULL: none */
     size_t n_list;
@@ -97,7 +108,7 @@ struct marian_session {
     const char *text; /* [n_text], the input */
     size_t n_text;
     struct bth_html *html;
-    const char *plain; /* [n_plain]: the text that is translated, for html without markup */
+    const char *plain;       /* [n_plain]: the text that is translated, for html without markup */
     size_t n_plain, skipped; /* bytes of a language prefix before it */
     int32_t language;        /* id that goes before every sentence; -1: none */
 
@@ -139,6 +150,7 @@ size_t marian_detokenizable(const struct marian_session *s);
 
 /* marian_flight.c */
 size_t marian_flight_slots(const struct marian_session *s, size_t n_tokens, int max_length);
+/* *out NULL: the cache knew it. EBUDGET, ENOMEM. */
 int marian_flight_begin(struct marian_session *s, size_t sentence, struct marian_flight **out);
 void marian_flight_end(struct marian_flight *f);
 /* Finds the place that live beam b writes at this step: f->written[b]. EBUDGET, ENOMEM. */
@@ -149,6 +161,9 @@ int32_t marian_flight_where(const struct marian_flight *f, int32_t place);
 void marian_flight_follow(struct marian_flight *f);
 /* The search is over: what it has found goes to the sentence. ENOMEM. */
 int marian_flight_land(struct marian_flight *f);
+
+/* marian_guard.c: whether there was a loop, which is cut out. */
+bool marian_cut_loops(struct marian_hypothesis *h);
 
 /* marian_result.c */
 void marian_found_finish(struct marian_found *f);

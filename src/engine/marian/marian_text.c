@@ -180,8 +180,7 @@ static int tokenize_one(struct marian_session *s, struct marian_sentence *to) {
     if (rc == 0 && s->language >= 0) {
         rc = put_language(s, to);
     }
-    if (rc == 0 && (int64_t)to->n_tokens > m->source_most &&
-        s->options.task == MARIAN_TRANSLATE) {
+    if (rc == 0 && (int64_t)to->n_tokens > m->source_most && s->options.task == MARIAN_TRANSLATE) {
         rc = bth_error(&s->err, BERTH_ETOOLARGE,
                        "%zu tokens: this model takes %lld at once; let the text be split",
                        to->n_tokens, (long long)m->source_most);

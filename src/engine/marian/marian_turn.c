@@ -72,7 +72,7 @@ static void launch(struct encoding *e, struct marian_session *s) {
     uint32_t rows;
     const size_t n = marian_launch_count(s, &rows);
     for (size_t i = 0; i < n; i++) {
-        while (s->sentences[s->launched].done) { /* goes through as it is */
+        while (s->sentences[s->launched].done || s->sentences[s->launched].through) {
             s->launched++;
         }
         struct marian_flight *f;
@@ -86,6 +86,9 @@ static void launch(struct encoding *e, struct marian_session *s) {
             return;
         }
         s->launched++;
+        if (!f) {
+            continue; /* it was known */
+        }
         s->flights[s->n_flights++] = f;
         add_source(e, f);
     }
@@ -185,8 +188,7 @@ static void add_beam(struct marian_model *m, uint32_t r, const struct marian_fli
     words(m, l->ids)[r] = pos == 0 ? start : b->choices[pos - 1].id;
     words(m, l->pos)[r] = pos;
     words(m, l->len)[r] = pos + 1;
-    words(m, l->cross_len)[r] =
-        (int32_t)f->session->sentences[f->sentence].n_tokens;
+    words(m, l->cross_len)[r] = (int32_t)f->session->sentences[f->sentence].n_tokens;
     memcpy(words(m, l->cross_table) + r * (size_t)source_pages(m), f->slots,
            (size_t)f->n_source * sizeof(int32_t));
     words(m, l->to)[r] = marian_flight_where(f, f->written[beam]);
@@ -406,8 +408,8 @@ int marian_enqueue(struct berth_batch *batch, struct berth_error *err) {
     case MARIAN_STAGE_DETOKENIZE:
         for (uint32_t i = 0; i < batch->n; i++) {
             struct marian_session *s = session_at(batch, i);
-            int rc = batch->stage == MARIAN_STAGE_TOKENIZE ? marian_tokenize(s)
-                                                           : marian_detokenize(s);
+            int rc =
+                batch->stage == MARIAN_STAGE_TOKENIZE ? marian_tokenize(s) : marian_detokenize(s);
             if (rc < 0) {
                 marian_fail(s, rc);
             }

@@ -8,8 +8,8 @@
 #include "lib/test.h"
 
 static const char *const kind_names[BERTH_N_OPS] = {
-    "embed",    "layer_norm",   "linear",  "conv3",  "attend_full",
-    "kv_store", "attend_paged", "kv_copy", "gather", "pick", "select", "ssru", "top"};
+    "embed",   "layer_norm", "linear", "conv3",  "attend_full", "kv_store", "attend_paged",
+    "kv_copy", "gather",     "pick",   "select", "ssru",        "top"};
 
 enum { GROUP_ROWS = 3, MAX_BUFFERS = 24, GUARD = 13 };
 
@@ -573,15 +573,14 @@ static void run_select(struct bench *b, struct bth_builder *w, int64_t first, in
     for (int64_t r = 0; r < c->rows; r++) {
         count[r] = r % 3 ? (int32_t)c->n : count[r];
     }
-    struct berth_op_select op = {
-        .x = tensor(b, rows_only(c->placing), m, c->k, 1, 0,
-                    floats(b, 0, c->rows * c->k, 1) + first * c->k, n),
-        .w = stored_table(b, 2, vocab, c->k, c->dtype),
-        .ids = table(b, ids, lists, c->n, lists),
-        .list = list(b, ints(b, 3, c->rows, lists) + first, m, n),
-        .count = list(b, count + first, m, n),
-        .y = tensor(b, rows_only(c->placing), m, c->n, 1, 0, NULL, 0),
-        .eights = eights(b, 5, vocab)};
+    struct berth_op_select op = {.x = tensor(b, rows_only(c->placing), m, c->k, 1, 0,
+                                             floats(b, 0, c->rows * c->k, 1) + first * c->k, n),
+                                 .w = stored_table(b, 2, vocab, c->k, c->dtype),
+                                 .ids = table(b, ids, lists, c->n, lists),
+                                 .list = list(b, ints(b, 3, c->rows, lists) + first, m, n),
+                                 .count = list(b, count + first, m, n),
+                                 .y = tensor(b, rows_only(c->placing), m, c->n, 1, 0, NULL, 0),
+                                 .eights = eights(b, 5, vocab)};
     if (c->bias) {
         op.bias = vector(b, 4, vocab);
     }
@@ -609,10 +608,10 @@ static void run_ssru(struct bench *b, struct bth_builder *w, int64_t first, int6
     struct berth_op_ssru op = {
         .x = tensor(b, rows_only(c->placing), m, c->n, 1, 0,
                     floats(b, 1, c->rows * c->n, 1) + first * c->n, n),
-        .gate = tensor(b, OP_STRIDED, m, c->n, 1, 0,
-                       floats(b, 2, c->rows * c->n, 9) + first * c->n, n),
-        .residual = tensor(b, OP_STRIDED, m, c->n, 1, 0,
-                           floats(b, 3, c->rows * c->n, 1) + first * c->n, n),
+        .gate =
+            tensor(b, OP_STRIDED, m, c->n, 1, 0, floats(b, 2, c->rows * c->n, 9) + first * c->n, n),
+        .residual =
+            tensor(b, OP_STRIDED, m, c->n, 1, 0, floats(b, 3, c->rows * c->n, 1) + first * c->n, n),
         .from = list(b, from + first, m, n),
         .to = list(b, to + first, m, n),
         .y = tensor(b, rows_only(c->placing), m, c->n, 1, 0, NULL, 0),
@@ -647,9 +646,8 @@ static void run_top(struct bench *b, struct bth_builder *w, int64_t first, int64
     for (int64_t i = 0; i < n; i++) {
         const int32_t r = (int32_t)(first + i);
         static const int32_t ks[] = {1, 2, 8, 12, BERTH_TOP};
-        in[i] = (struct berth_top_in){.n = r % 4 == 3 ? (int32_t)(v / 2 + 1) : (int32_t)v,
-                                      .k = ks[r % 5],
-                                      .all = r % 2};
+        in[i] = (struct berth_top_in){
+            .n = r % 4 == 3 ? (int32_t)(v / 2 + 1) : (int32_t)v, .k = ks[r % 5], .all = r % 2};
         for (int32_t j = 0; j < BERTH_TOP_FORBID; j++) {
             in[i].forbid[j] = j % 2 ? (int32_t)((r * 7 + j) % v) : -1;
         }

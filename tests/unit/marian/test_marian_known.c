@@ -85,10 +85,10 @@ static void check_model(const char *model, bool fast, double first, double secon
     device->fast = fast;
     CHECK_OK(drive_load(&bth_marian_engine, path, device, &m, &err), err);
     for (int i = 0; i < 4; i++) {
-        const double a = ask(m.model, model, "\xd8\xa2 \xd8\xaa \xd8\xb2 \xd9\x85 \xd9\x88 \xd9\x86",
-                             beams[i], "a t z m o n");
-        const double b =
-            ask(m.model, model, "\xd8\xa2 \xd8\xb2 \xd8\xa7", beams[i], "a z z a");
+        const double a =
+            ask(m.model, model, "\xd8\xa2 \xd8\xaa \xd8\xb2 \xd9\x85 \xd9\x88 \xd9\x86", beams[i],
+                "a t z m o n");
+        const double b = ask(m.model, model, "\xd8\xa2 \xd8\xb2 \xd8\xa7", beams[i], "a z z a");
         CHECK_NEAR(a, first, fast ? 0.3 : 2e-5);
         CHECK_NEAR(b, second, fast ? 0.3 : 2e-5);
     }
