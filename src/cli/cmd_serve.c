@@ -43,9 +43,9 @@ static const struct bth_arg table[] = {
     [DEVICE] =
         {"device", 0, "NAME",
          "cpu, cuda, cuda:N, a GPU's UUID or auto (default cpu);\n'berth devices' lists them"},
-    [PRECISION] =
-        {"precision", 0, "exact|fast",
-         "exact f32, or 16-bit products on a GPU (default exact on\na CPU, fast on a GPU)"},
+    [PRECISION] = {"precision", 0, "exact|fast",
+                   "exact f32, or faster products where there are such: of\n16 bits on a GPU, of 8 "
+                   "bits for marian on a CPU (default\nexact on a CPU, fast on a GPU)"},
     [KEY_FILE] = {"api_key_file", 0, "FILE",
                   "a key a line, or NAME KEY; clients send Authorization:\nBearer KEY. Wanted "
                   "beyond loopback"},

@@ -252,11 +252,13 @@ static void write_pieces(const char *dir, const char *name, int vocab) {
     FILE *f = create(dir, name);
     for (int i = -3; i < vocab - 3; i++) {
         static const char *const special[] = {"<unk>", "<s>", "</s>"};
-        char piece[32], *message;
+        char piece[32] = "", *message;
         size_t size;
         const int type = i < 0 ? (i == -3 ? 2 : 3) : 1;
         const float score = i < 0 ? 0 : -4.0f - (float)i * 0.001f;
-        piece_name(i + 2, piece);
+        if (i >= 0) {
+            piece_name(i + 2, piece);
+        }
         const char *text = i < 0 ? special[i + 3] : piece;
         FILE *m = open_memstream(&message, &size);
         put_bytes(m, 1, text, strlen(text));

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes as c
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
@@ -102,6 +103,33 @@ def run(lease: Lease, work: Work, read: Callable[[n.Item], T]) -> T:
         return read(item)
     finally:
         job.free()
+
+
+AT_ONCE = 32  # requests of one run_all under way
+
+
+def run_all(lease: Lease, works: Iterable[Work], read: Callable[[n.Item], T]) -> list[T]:
+    """run() for each, side by side. The first that fails cancels the others."""
+    results: list[T] = []
+    jobs: deque[Job] = deque()
+
+    def take() -> None:
+        item = _wait.wait(jobs[0].poll, None)
+        assert item is not None  # there is no deadline
+        results.append(read(item))
+        jobs.popleft().free()
+
+    try:
+        for work in works:
+            if len(jobs) == AT_ONCE:
+                take()
+            jobs.append(lease.submit(work))
+        while jobs:
+            take()
+    finally:
+        for job in jobs:
+            job.free()
+    return results
 
 
 async def run_async(lease: Lease, work: Work, read: Callable[[n.Item], T]) -> T:

@@ -14,6 +14,7 @@ from berth import _owner, _wait
 from berth._access import Access, Wish, acquire
 from berth._core import core
 from berth._lease import Lease
+from berth._marian import MarianModel, MarianTokenizer
 from berth._names import FAMILIES, family_of
 from berth._source import Bound, Plain, Source, engine_of
 from berth._toy import ToyLanguage, ToyTokenizer, ToyTranslator
@@ -49,8 +50,10 @@ def _whisper(source: Source, engine: str) -> WhisperModel:
 
 
 def _translation(source: Source, engine: str) -> tuple[Any, Any]:
-    _toy_only("translation", engine)
-    return ToyTranslator(source), ToyTokenizer()
+    if engine == "toy":
+        return ToyTranslator(source), ToyTokenizer()
+    tokenizer = MarianTokenizer(source)
+    return MarianModel(source, tokenizer), tokenizer
 
 
 def _spacy(source: Source, engine: str) -> Any:

@@ -239,8 +239,8 @@ void marian_languages_of(const char *path, char source[32], char target[32]) {
     }
     for (name = end; name > path && name[-1] != '/'; name--) {
     }
-    const size_t pair = strcspn(name, "-./");
-    if (pair == 4 && strspn(name, "abcdefghijklmnopqrstuvwxyz") == 4) {
+    const size_t pair = strspn(name, "abcdefghijklmnopqrstuvwxyz");
+    if (pair == 4 && (name + 4 == end || (name[4] == '-' && isdigit((unsigned char)name[5])))) {
         set_language(source, name, 2);
         set_language(target, name + 2, 2);
         return;
