@@ -22,8 +22,8 @@ int main(void) {
     const struct bth_cpu_config config = {.threads = 1, .cap = BTH_CPU_AVX512};
     CHECK_OK(bth_cpu_open(&config, &device, &err), err);
     CHECK_OK(drive_load(&bth_spacy_engine, path, device, &model, &err), err);
-    spacy_docs_compare(model.model, more ? more : BTH_TEST_DATA "/golden/spacy/en_core_web_sm.jsonl",
-                       0, &c);
+    spacy_docs_compare(model.model,
+                       more ? more : BTH_TEST_DATA "/golden/spacy/en_core_web_sm.jsonl", 0, &c);
     printf("%zu documents, %zu tokens, %zu differences, tensors within %g\n", c.docs, c.tokens,
            c.bad, c.tensor);
     CHECK_INT(c.bad, 0);
