@@ -239,6 +239,33 @@ struct berth_op_pick {
     struct berth_tensor logits, in, out, mask, all_probs;
 };
 
+/* Sums of rows of a table, in the order of their ids, starting from 0:
+ * y[r, p*d + c] = table[ids[r, p*terms], c] + table[ids[r, p*terms + 1], c] + ...
+ * ids: [rows, parts * terms] i32; table: [n, d]; y: [rows, parts * d]. */
+struct berth_op_embed_sum {
+    struct berth_tensor ids, table, y;
+    int64_t terms;
+};
+
+/* The largest of `pieces` columns, then, with gamma, a layer norm, then + residual:
+ * y[r, c] = norm(max over p of x[r, p*n + c]) (+ residual[r, c])
+ * x: [rows, pieces * n]; gamma, beta: [1, n] or both none; residual: [rows, n], may be y, or none;
+ * y: [rows, n]. max(a, b) is a > b ? a : b, pieces in ascending order. */
+struct berth_op_maxout {
+    struct berth_tensor x, gamma, beta, residual, y;
+    int64_t pieces;
+    float eps;
+};
+
+/* A state made of parts of several rows: sums, in the order of the ids, starting from 0, + bias,
+ * then the largest of `pieces` columns as in maxout:
+ * y[r, c] = max over p of (x[ids[r, 0], p*n + c] + x[ids[r, 1], w + p*n + c] + ... + bias[p*n + c])
+ * with w = pieces * n. ids: [rows, parts] i32; x: [*, parts * w]; bias: [1, w]; y: [rows, n]. */
+struct berth_op_gather_max {
+    struct berth_tensor ids, x, bias, y;
+    int64_t pieces;
+};
+
 enum berth_op_kind {
     BERTH_OP_EMBED,
     BERTH_OP_LAYER_NORM,
@@ -249,9 +276,12 @@ enum berth_op_kind {
     BERTH_OP_ATTEND_PAGED,
     BERTH_OP_KV_COPY,
     BERTH_OP_GATHER,
-    BERTH_OP_PICK
+    BERTH_OP_PICK,
+    BERTH_OP_EMBED_SUM,
+    BERTH_OP_MAXOUT,
+    BERTH_OP_GATHER_MAX
 };
-#define BERTH_N_OPS 10
+#define BERTH_N_OPS 13
 
 /* An op and which of the program's live counts bounds its rows (rows of `y`; for grouped ops the
  * number of groups). */
@@ -269,6 +299,9 @@ struct berth_op {
         struct berth_op_kv_copy kv_copy;
         struct berth_op_gather gather;
         struct berth_op_pick pick;
+        struct berth_op_embed_sum embed_sum;
+        struct berth_op_maxout maxout;
+        struct berth_op_gather_max gather_max;
     } u;
 };
 

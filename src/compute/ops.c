@@ -214,6 +214,51 @@ void bth_op_pick(struct bth_builder *b, int live, const struct berth_op_pick *op
     append(b, live, (struct berth_op){.kind = BERTH_OP_PICK, .u.pick = *op});
 }
 
+void bth_op_embed_sum(struct bth_builder *b, int live, const struct berth_op_embed_sum *op) {
+    struct bth_check c = bth_check_begin(b, live, "embed_sum");
+    const struct berth_tensor *y = &op->y;
+    const int64_t parts = op->table.cols > 0 ? y->cols / op->table.cols : 0;
+    bth_check_tensor(&c, "y", y, BERTH_F32, y->rows, bth_check_product(parts, op->table.cols),
+                     BTH_PLACE_GROUPS);
+    bth_check_tensor(&c, "ids", &op->ids, BERTH_I32, y->rows, bth_check_product(parts, op->terms),
+                     BTH_PLACE_ROWS);
+    bth_check_tensor(&c, "table", &op->table, BERTH_F32, op->table.rows, op->table.cols,
+                     BTH_PLACE_ROWS);
+    bth_check_apart(&c, "table", &op->table, y);
+    append(b, live, (struct berth_op){.kind = BERTH_OP_EMBED_SUM, .u.embed_sum = *op});
+}
+
+void bth_op_maxout(struct bth_builder *b, int live, const struct berth_op_maxout *op) {
+    struct bth_check c = bth_check_begin(b, live, "maxout");
+    const struct berth_tensor *x = &op->x, *y = &op->y;
+    bth_check_tensor(&c, "y", y, BERTH_F32, y->rows, y->cols, BTH_PLACE_GROUPS);
+    bth_check_tensor(&c, "x", x, BERTH_F32, y->rows, bth_check_product(op->pieces, y->cols),
+                     BTH_PLACE_GROUPS);
+    bth_check_optional(&c, "gamma", &op->gamma, 1, y->cols, BTH_PLACE_ROWS);
+    if (op->gamma.buffer) {
+        bth_check_tensor(&c, "beta", &op->beta, BERTH_F32, 1, y->cols, BTH_PLACE_ROWS);
+    }
+    bth_check_optional(&c, "residual", &op->residual, y->rows, y->cols, BTH_PLACE_GROUPS);
+    bth_check_apart(&c, "x", x, y);
+    if (!same_place(&op->residual, y)) {
+        bth_check_apart(&c, "residual", &op->residual, y);
+    }
+    append(b, live, (struct berth_op){.kind = BERTH_OP_MAXOUT, .u.maxout = *op});
+}
+
+void bth_op_gather_max(struct bth_builder *b, int live, const struct berth_op_gather_max *op) {
+    struct bth_check c = bth_check_begin(b, live, "gather_max");
+    const struct berth_tensor *x = &op->x, *y = &op->y;
+    const int64_t width = bth_check_product(op->pieces, y->cols);
+    bth_check_tensor(&c, "y", y, BERTH_F32, y->rows, y->cols, BTH_PLACE_GROUPS);
+    bth_check_tensor(&c, "ids", &op->ids, BERTH_I32, y->rows, op->ids.cols, BTH_PLACE_ROWS);
+    bth_check_tensor(&c, "x", x, BERTH_F32, x->rows, bth_check_product(op->ids.cols, width),
+                     BTH_PLACE_ROWS);
+    bth_check_tensor(&c, "bias", &op->bias, BERTH_F32, 1, width, BTH_PLACE_ROWS);
+    bth_check_apart(&c, "x", x, y);
+    append(b, live, (struct berth_op){.kind = BERTH_OP_GATHER_MAX, .u.gather_max = *op});
+}
+
 int bth_builder_build(struct bth_builder *b, struct berth_reservation *workspace,
                       struct berth_program **out, struct berth_error *err) {
     int rc = b->rc;
@@ -248,6 +293,12 @@ int64_t bth_op_rows(const struct berth_op *op) {
         return op->u.gather.rows.cols;
     case BERTH_OP_PICK:
         return op->u.pick.logits.rows;
+    case BERTH_OP_EMBED_SUM:
+        return op->u.embed_sum.y.rows;
+    case BERTH_OP_MAXOUT:
+        return op->u.maxout.y.rows;
+    case BERTH_OP_GATHER_MAX:
+        return op->u.gather_max.y.rows;
     }
     return 0;
 }

@@ -38,6 +38,8 @@ size_t bth_cpu_own_bytes(const struct berth_op *op) {
         return product_bytes(op->u.conv3.y.rows, op->u.conv3.w->k);
     case BERTH_OP_ATTEND_FULL:
         return full_bytes(&op->u.attend_full);
+    case BERTH_OP_MAXOUT:
+        return mul3(op->u.maxout.y.cols, 4, 1);
     default:
         return 0;
     }

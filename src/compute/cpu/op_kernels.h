@@ -6,6 +6,7 @@
 
 #include "attend_kernels.h"
 #include "linear_kernels.h"
+#include "maxout_kernels.h"
 #include "pick_kernels.h"
 #include "row_kernels.h"
 
@@ -23,6 +24,9 @@ static const struct bth_kernels table = {
             [BERTH_OP_KV_COPY] = op_kv_copy,
             [BERTH_OP_GATHER] = op_gather,
             [BERTH_OP_PICK] = op_pick,
+            [BERTH_OP_EMBED_SUM] = op_embed_sum,
+            [BERTH_OP_MAXOUT] = op_maxout,
+            [BERTH_OP_GATHER_MAX] = op_gather_max,
         },
     .exp = kernel_exp,
     .gelu = kernel_gelu,

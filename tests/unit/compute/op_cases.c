@@ -8,8 +8,8 @@
 #include "lib/test.h"
 
 static const char *const kind_names[BERTH_N_OPS] = {
-    "embed",    "layer_norm",   "linear",  "conv3",  "attend_full",
-    "kv_store", "attend_paged", "kv_copy", "gather", "pick"};
+    "embed",   "layer_norm", "linear", "conv3",     "attend_full", "kv_store",  "attend_paged",
+    "kv_copy", "gather",     "pick",   "embed_sum", "maxout",      "gather_max"};
 
 enum { GROUP_ROWS = 3, MAX_BUFFERS = 24, GUARD = 13 };
 
@@ -528,13 +528,69 @@ static void run_pick(struct bench *b, struct bth_builder *w, int64_t first, int6
     }
 }
 
+/* `heads` parts of k ids each, of a table of 50 rows. */
+static void run_embed_sum(struct bench *b, struct bth_builder *w, int64_t first, int64_t n,
+                          void *out) {
+    const struct op_case *c = b->c;
+    const int64_t m = capacity(b, n), d = c->n / c->heads, per_row = c->heads * c->k;
+    const struct berth_op_embed_sum op = {
+        .ids = table(b, ints(b, 0, c->rows * per_row, 50) + first * per_row, m, per_row, n),
+        .table = tensor(b, OP_STRIDED, 50, d, 1, 0, floats(b, 1, 50 * d, 1), 50),
+        .y = tensor(b, rows_only(c->placing), m, c->n, 1, 0, NULL, 0),
+        .terms = c->k};
+    bth_op_embed_sum(w, LIVE, &op);
+    run(b, w, n);
+    fetch(b, &op.y, n, out, c->n);
+}
+
+/* k pieces. */
+static void run_maxout(struct bench *b, struct bth_builder *w, int64_t first, int64_t n,
+                       void *out) {
+    const struct op_case *c = b->c;
+    const int64_t m = capacity(b, n), wide = c->k * c->n;
+    struct berth_op_maxout op = {.x = tensor(b, rows_only(c->placing), m, wide, 1, 0,
+                                             floats(b, 0, c->rows * wide, 3) + first * wide, n),
+                                 .pieces = c->k,
+                                 .eps = 1e-8f};
+    const float *residual = floats(b, 3, c->rows * c->n, 1) + first * c->n;
+    const bool in_place = c->residual && c->seed % 2;
+    op.y = tensor(b, rows_only(c->placing), m, c->n, 1, 0, in_place ? residual : NULL, n);
+    if (c->bias) { /* and a norm */
+        op.gamma = vector(b, 1, c->n);
+        op.beta = vector(b, 2, c->n);
+    }
+    if (c->residual) {
+        op.residual = in_place ? op.y : tensor(b, OP_STRIDED, m, c->n, 1, 0, residual, n);
+    }
+    bth_op_maxout(w, LIVE, &op);
+    run(b, w, n);
+    fetch(b, &op.y, n, out, c->n);
+}
+
+/* k pieces, `heads` parts, of 12 rows. */
+static void run_gather_max(struct bench *b, struct bth_builder *w, int64_t first, int64_t n,
+                           void *out) {
+    const struct op_case *c = b->c;
+    const int64_t m = capacity(b, n), wide = c->k * c->n, all = c->heads * wide;
+    const struct berth_op_gather_max op = {
+        .ids = table(b, ints(b, 0, c->rows * c->heads, 12) + first * c->heads, m, c->heads, n),
+        .x = tensor(b, OP_STRIDED, 12, all, 1, 0, floats(b, 1, 12 * all, 1), 12),
+        .bias = vector(b, 2, wide),
+        .y = tensor(b, rows_only(c->placing), m, c->n, 1, 0, NULL, 0),
+        .pieces = c->k};
+    bth_op_gather_max(w, LIVE, &op);
+    run(b, w, n);
+    fetch(b, &op.y, n, out, c->n);
+}
+
 typedef void run_fn(struct bench *, struct bth_builder *, int64_t, int64_t, void *);
 
 void op_case_run(const struct op_case *c, struct berth_device *device, int64_t first, int64_t n,
                  void *out) {
     static run_fn *const runs[BERTH_N_OPS] = {
-        run_embed,    run_layer_norm,   run_linear,  run_conv3,  run_attend_full,
-        run_kv_store, run_attend_paged, run_kv_copy, run_gather, run_pick};
+        run_embed,     run_layer_norm,   run_linear,    run_conv3,  run_attend_full,
+        run_kv_store,  run_attend_paged, run_kv_copy,   run_gather, run_pick,
+        run_embed_sum, run_maxout,       run_gather_max};
     struct bench b = {.c = c, .device = device};
     struct bth_builder builder;
     bth_reservation_init(&b.bytes, BERTH_BYTES_WORKSPACE, SIZE_MAX / 2);
@@ -671,6 +727,19 @@ static struct op_case random_case(enum berth_op_kind kind, int i, unsigned long 
         c.rows = ONE_OF(&s, 1, 7, 17);
         c.n = ONE_OF(&s, 33, 64, 1024, 1025, 2500);
         c.near = true;
+        break;
+    case BERTH_OP_EMBED_SUM:
+        c.heads = ONE_OF(&s, 1, 2, 6);
+        c.n = c.heads * ONE_OF(&s, 1, 16, 31, 96);
+        c.k = ONE_OF(&s, 1, 2, 4);
+        break;
+    case BERTH_OP_MAXOUT:
+        c.k = ONE_OF(&s, 1, 2, 3);
+        c.near = c.bias; /* the norm */
+        break;
+    case BERTH_OP_GATHER_MAX:
+        c.k = ONE_OF(&s, 1, 2, 3);
+        c.heads = ONE_OF(&s, 1, 3, 8, 13);
         break;
     }
     c.near = c.near || c.act == BERTH_ACT_GELU || c.act == BERTH_ACT_SWISH;

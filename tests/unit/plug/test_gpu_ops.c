@@ -8,7 +8,7 @@
 #include "op_cases.h"
 #include "plug/gpu.h"
 
-enum { MAX_CASES = 256 };
+enum { MAX_CASES = 320 };
 
 /* Sums on a GPU run in another order than the oracle's; fast products round their inputs to 16
  * bits. */
@@ -44,6 +44,9 @@ static void run_all(bool fast, struct berth_device *ref) {
     }
     for (int i = 0; i < n; i++) {
         struct op_case *c = &cases[i];
+        if (c->kind >= BERTH_OP_EMBED_SUM) { /* for the CPU only */
+            continue;
+        }
         const size_t bytes = op_case_row_bytes(c) * (size_t)c->rows;
         char *want = malloc(bytes), *got = malloc(bytes);
         loosen(c, fast);
