@@ -17,6 +17,7 @@ from berth._lease import Lease
 from berth._marian import MarianModel, MarianTokenizer
 from berth._names import FAMILIES, family_of
 from berth._source import Bound, Plain, Source, engine_of
+from berth._spacy import Language
 from berth._toy import ToyLanguage, ToyTokenizer, ToyTranslator
 from berth._whisper import WhisperModel
 from berth.errors import NotSupported
@@ -57,8 +58,7 @@ def _translation(source: Source, engine: str) -> tuple[Any, Any]:
 
 
 def _spacy(source: Source, engine: str) -> Any:
-    _toy_only("spacy", engine)
-    return ToyLanguage(source)
+    return ToyLanguage(source) if engine == "toy" else Language(source)
 
 
 def _toy_only(family: str, engine: str) -> None:
