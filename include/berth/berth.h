@@ -73,10 +73,10 @@ struct berth_config {
  *     "none"            in this process
  *     "unix:PATH", "http://HOST:PORT"    the daemon there, or an error. All else in the config must
  *                       then be unset: it is the daemon's
- *     NULL              in this process if anything else is set in the config; else the
- * environment's BERTH_SERVER, one of the above; else the daemon behind
- *                       $XDG_RUNTIME_DIR/berth/berthd.sock or /run/berth/berthd.sock if one answers
- *                       within 100 ms; else in this process
+ *     "auto"            the daemon behind $XDG_RUNTIME_DIR/berth/berthd.sock or
+ *                       /run/berth/berthd.sock if one answers within 100 ms; else in this process
+ *     NULL              in this process if anything else is set in the config; else what the
+ *                       environment's BERTH_SERVER says, one of the above; else "auto"
  * A daemon that wants an API key gets the environment's BERTH_API_KEY.
  *
  * What differs with a daemon: models go by name or alias, never by path (EUNSUPPORTED). Leases are

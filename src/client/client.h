@@ -27,15 +27,19 @@ struct bth_client_lease;
 struct bth_client_job;
 
 /*
- * The daemon that `server` means, as berth_config.server says: NULL looks in BERTH_SERVER and then
- * for the usual sockets (unless `settled`: the caller's configuration asks for a manager of its
- * own). *out NULL: work in process. EINVAL (no address), ELOST (nobody answers there).
+ * The daemon that `server` means, as berth_config.server says: NULL looks in BERTH_SERVER and then,
+ * as "auto" does, for the usual sockets (unless `settled`: the caller's configuration asks for a
+ * manager of its own). *out NULL: work in process. EINVAL (no address), ELOST (nobody answers
+ * there).
  */
 int bth_client_find(const char *server, bool settled, struct bth_client **out,
                     struct berth_error *err);
 /* "unix:PATH", "http://HOST[:PORT]" or "https://..."; waits up to timeout_ms for an answer. */
 int bth_client_open(const char *address, int64_t timeout_ms, struct bth_client **out,
                     struct berth_error *err);
+/* Says now that this process lives, and not with its first lease; a daemon that refuses is asked
+ * again then. */
+void bth_client_greet(struct bth_client *c);
 /* As berth_close: waits, cancels, ends the thread. The daemon's models stay loaded. */
 int bth_client_close(struct bth_client *c, int64_t deadline, struct berth_error *err);
 

@@ -34,8 +34,8 @@ struct bth_client {
 
     struct bth_mutex lock;
     struct bth_cond changed;
-    struct bth_list jobs GUARDED_BY(core);   /* not over, of all leases */
-    struct bth_list leases GUARDED_BY(core); /* all that there are handles of */
+    struct bth_list jobs GUARDED_BY(core);       /* not over, of all leases */
+    struct bth_list leases GUARDED_BY(core);     /* all that there are handles of */
     struct bth_list unreturned GUARDED_BY(core); /* the daemon has not heard that they are over */
     uint64_t last_lease GUARDED_BY(core), last_owner GUARDED_BY(core);
     size_t n_jobs GUARDED_BY(core), n_leases GUARDED_BY(core);

@@ -186,6 +186,10 @@ static int open_session(struct bth_client *c, struct berth_error *err) {
     return rc;
 }
 
+void bth_client_greet(struct bth_client *c) {
+    open_session(c, NULL);
+}
+
 /* ---- leases ----------------------------------------------------------------------------------*/
 
 static void path_of(const struct bth_client_lease *l, char out[96]) {

@@ -324,6 +324,16 @@ static uint64_t held_locked(const struct bth_manager *m, uint64_t seq) REQUIRES(
     return n;
 }
 
+static uint64_t held_by_locked(const struct bth_manager *m, uint64_t owner) REQUIRES(core) {
+    const struct bth_table *leases = &m->state.leases;
+    uint64_t n = 0;
+    struct bth_lease_row *l;
+    for (l = owner ? bth_table_next(leases, NULL) : NULL; l; l = bth_table_next(leases, l)) {
+        n += l->state == BTH_LEASE_HELD && l->owner == owner;
+    }
+    return n;
+}
+
 static void finish_locked(struct bth_manager *m, struct bth_cleanup *c) REQUIRES(core) {
     c->report.forced = m->revocations > c->own;
     c->report.leases_revoked = m->revocations - c->before;
@@ -339,12 +349,12 @@ static int begin_locked(struct bth_manager *m, uint64_t owner, int64_t deadline,
                                                              : deadline + BTH_REVOKE_GRACE_NS,
                               .report = {.bytes_before = charged_locked(m)}};
     c->gens = gens_locked(m, c->seq);
+    c->own = c->before + held_by_locked(m, owner); /* revoked at once, which is no force */
     bth_manager_step_locked(
         m, &(struct bth_event){.kind = BTH_EV_CLEANUP, .owner = owner, .expires = deadline});
     if (m->actions.n > 0 && m->actions.items[0].reason == BTH_REASON_MEMORY) {
         return bth_error_nomem(err);
     }
-    c->own = m->revocations;
     c->report.leases_waited_for = held_locked(m, c->seq);
     return 0;
 }

@@ -25,6 +25,7 @@ struct process {
     sigset_t signals;
     _Atomic int64_t stop_ms; /* set by POST /v1/stop before its signal */
     int64_t watchdog_ms, fed_at;
+    int64_t idle_ms, used_at;
 };
 
 /* ---- start -----------------------------------------------------------------------------------*/
@@ -162,9 +163,19 @@ static bool wait_signal(struct process *p) {
     return signal == SIGTERM || signal == SIGINT;
 }
 
+/* Nobody has been connected for as long as that. */
+static bool is_idle(struct process *p) {
+    int64_t now = bth_now();
+    if (bth_server_connections(p->server) > 0) {
+        p->used_at = now;
+    }
+    return p->idle_ms && now - p->used_at >= p->idle_ms * BTH_NS_PER_MS;
+}
+
 static void run(struct process *p) {
     p->watchdog_ms = bth_notify_watchdog_ms();
-    while (!wait_signal(p)) {
+    p->used_at = bth_now();
+    while (!wait_signal(p) && !is_idle(p)) {
     }
 }
 
@@ -184,7 +195,7 @@ static void drain(struct process *p) {
 }
 
 int bth_daemon_run(const struct bth_daemon_options *o, struct berth_error *err) {
-    struct process p = {.log = o->server.log, .stop_ms = o->stop_ms};
+    struct process p = {.log = o->server.log, .stop_ms = o->stop_ms, .idle_ms = o->idle_ms};
     block_signals(&p);
     raise_descriptors();
     int rc = bth_log_writer_create(p.log.fd, &p.log.writer, err);

@@ -136,6 +136,13 @@ size_t bth_server_busy(struct bth_server *s) {
     return n;
 }
 
+size_t bth_server_connections(struct bth_server *s) {
+    server_lock(s);
+    size_t n = s->n_conns;
+    server_unlock(s);
+    return n;
+}
+
 /* ---- the end ---------------------------------------------------------------------------------*/
 
 void bth_server_drain(struct bth_server *s) {

