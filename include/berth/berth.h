@@ -55,8 +55,9 @@ struct berth_config {
     uint64_t cpu_memory_bytes; /* budget of the CPU; 0: the file's, else 80 % of what there is */
     int threads;               /* compute threads; 0: one per core this process may use */
     const char *device; /* "cpu", "cuda" (the first usable GPU), "cuda:N", a GPU's UUID, "auto" (a
-                           GPU if one is usable, else the CPU); NULL: BERTH_DEVICE, else the file's,
-                           else "cpu" */
+                           GPU if one is usable, else the CPU), or several with commas between
+                           them: a model goes where there is most room. Models that no named GPU
+                           can run use the CPU. NULL: BERTH_DEVICE, else the file's, else "cpu" */
     /* "exact": f32 throughout; "fast": products of 16-bit inputs with f32 sums (GPUs only); NULL:
      * BERTH_PRECISION, else the file's, else exact on a CPU and fast on a GPU */
     const char *precision;

@@ -23,6 +23,7 @@ struct bth_manager_config {
     struct berth_device **devices; /* [n_devices]; the manager closes them at its end */
     const uint64_t *budgets;       /* [n_devices] bytes */
     size_t n_devices;
+    size_t n_spare; /* the last of them: only for models that no other device can run */
     const struct berth_engine_ops *const *engines; /* [n_engines] */
     size_t n_engines;
     const struct berth_model_spec *models; /* [n_models], copied */

@@ -67,6 +67,7 @@ struct bth_manager {
     struct bth_registry registry GUARDED_BY(core);
     struct berth_device *devices[BTH_MAX_DEVICES]; /* constant until destroy */
     uint32_t n_devices;
+    uint32_t n_spare;
     struct bth_thread loaders[BTH_LOADERS];
     void (*revoked)(void *arg, struct bth_lease *lease);
     void *arg;

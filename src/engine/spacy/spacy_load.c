@@ -405,7 +405,10 @@ int spacy_estimate(const char *path, struct berth_device *device, struct berth_e
     struct spacy_package *package = NULL;
     json_t *config = NULL;
     size_t weights = 0;
-    (void)device;
+    if (!device->ops->runs(device, BERTH_OP_EMBED_SUM)) {
+        return bth_error(err, BERTH_EUNSUPPORTED, "%s cannot run spaCy's networks yet, a CPU can",
+                         device->name);
+    }
     int rc = spacy_package_open(path, &package, err);
     if (rc == 0) {
         rc = read_config(package, &config, err);
