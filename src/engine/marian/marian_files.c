@@ -49,16 +49,15 @@ static char *parent(const char *path) {
     return slash ? bth_strndup(path, slash == path ? 1 : (size_t)(slash - path)) : bth_strdup(".");
 }
 
-/* Is it the config.json of a MarianMT? */
-static bool is_hf_marian(const char *dir) {
+/* Is it the config.json of a MarianMT? One that cannot be read is none. ENOMEM. */
+static int is_hf_marian(const char *dir, bool *out, struct berth_error *err) {
     json_t *o = NULL;
-    if (marian_json_load(dir, "config.json", &o, NULL) < 0) {
-        return false;
-    }
+    struct berth_error why;
+    int rc = marian_json_load(dir, "config.json", &o, &why);
     const char *type = json_string_value(json_object_get(o, "model_type"));
-    bool yes = type && strcmp(type, "marian") == 0;
+    *out = rc == 0 && type && strcmp(type, "marian") == 0;
     json_decref(o);
-    return yes;
+    return rc == BERTH_ENOMEM ? bth_error_copy(err, &why) : 0;
 }
 
 static int open_hf(struct marian_files *f, struct berth_error *err) {
@@ -324,17 +323,14 @@ static int count_parameters(struct marian_files *f, struct berth_error *err) {
 
 int marian_files_open(struct marian_files *f, const char *path, struct berth_error *err) {
     *f = (struct marian_files){0};
-    bool file = bth_is_file(path);
+    bool file = bth_is_file(path), hf = false;
     f->dir = file ? parent(path) : bth_strdup(path);
-    int rc;
-    if (!f->dir) {
-        rc = bth_error_nomem(err);
-    } else if (file) {
-        rc = open_file(f, path, err);
-    } else if (is_hf_marian(path)) {
-        rc = open_hf(f, err);
-    } else {
-        rc = open_folder(f, path, err);
+    int rc = f->dir ? 0 : bth_error_nomem(err);
+    if (rc == 0 && !file) {
+        rc = is_hf_marian(path, &hf, err);
+    }
+    if (rc == 0) {
+        rc = file ? open_file(f, path, err) : hf ? open_hf(f, err) : open_folder(f, path, err);
     }
     if (rc == 0) {
         rc = check_dims(f, err);
