@@ -343,6 +343,94 @@ static void test_ct2(void) {
     }
 }
 
+/* A variable of a CTranslate2 file of version 1: values count up. */
+static void put_old(struct bth_str *s, const char *scope, const char *name, int rows, int cols,
+                    int *n) {
+    char full[128];
+    snprintf(full, sizeof(full), "transformer/%s/%s:0", scope, name);
+    put_int(s, strlen(full) + 1, 2);
+    bth_str_append(s, full, strlen(full) + 1);
+    put_int(s, rows ? 2 : 1, 1);
+    if (rows) {
+        put_int(s, (uint64_t)rows, 4);
+    }
+    put_int(s, (uint64_t)cols, 4);
+    put_int(s, 4, 1); /* f32 by its size */
+    int count = cols * (rows ? rows : 1);
+    put_int(s, (uint64_t)count, 4);
+    for (int i = 0; i < count; i++) {
+        float v = (float)i;
+        bth_str_append(s, &v, sizeof(v));
+    }
+    ++*n;
+}
+
+static void put_old_block(struct bth_str *s, const char *scope, const char *block,
+                          const int (*dims)[2], int n_dims, int *n) {
+    char name[96];
+    for (int i = 0; i < n_dims; i++) {
+        char number[16] = "";
+        if (i) {
+            snprintf(number, sizeof(number), "_%d", i);
+        }
+        snprintf(name, sizeof(name), "%s/conv1d%s/kernel", block, number);
+        put_old(s, scope, name, dims[i][0], dims[i][1], n);
+        snprintf(name, sizeof(name), "%s/conv1d%s/bias", block, number);
+        put_old(s, scope, name, 0, dims[i][0], n);
+    }
+    const char *slash = *block ? "/" : "";
+    snprintf(name, sizeof(name), "%s%sLayerNorm/gamma", block, slash);
+    put_old(s, scope, name, 0, 8, n);
+    snprintf(name, sizeof(name), "%s%sLayerNorm/beta", block, slash);
+    put_old(s, scope, name, 0, 8, n);
+}
+
+/* Version 1 has OpenNMT-tf's names and no spec. */
+static void test_ct2_old(void) {
+    static const int self[][2] = {{24, 8}, {8, 8}}, cross[][2] = {{8, 8}, {16, 8}, {8, 8}},
+                     ffn[][2] = {{12, 8}, {8, 12}};
+    struct bth_str body = {0}, file = {0};
+    int n = 0;
+    put_old(&body, "encoder", "w_embs", 5, 8, &n);
+    put_old_block(&body, "encoder", "layer_0/multi_head", self, 2, &n);
+    put_old_block(&body, "encoder", "layer_0/ffn", ffn, 2, &n);
+    put_old_block(&body, "encoder", "", NULL, 0, &n); /* the norm on top */
+    put_old(&body, "decoder", "w_embs", 6, 8, &n);
+    put_old_block(&body, "decoder", "layer_0/masked_multi_head", self, 2, &n);
+    put_old_block(&body, "decoder", "layer_0/multi_head", cross, 3, &n);
+    put_old_block(&body, "decoder", "layer_0/ffn", ffn, 2, &n);
+    put_old_block(&body, "decoder", "", NULL, 0, &n);
+    put_old(&body, "decoder", "dense/kernel", 6, 8, &n);
+    put_old(&body, "decoder", "dense/bias", 0, 6, &n);
+    put_int(&file, 1, 4);
+    put_int(&file, (uint64_t)n, 4);
+    bth_str_append(&file, body.data, body.size);
+    struct test_dir dir;
+    struct marian_files f;
+    struct marian_tensor t;
+    struct berth_error err;
+    float v[64];
+    test_dir_open(&dir);
+    test_dir_write(&dir, "model.bin", file.data, file.size);
+    CHECK_OK(marian_files_open(&f, dir.path, &err), err);
+    CHECK(f.config.d == 8 && f.config.encoder_ffn == 12 && f.config.decoder_layers == 1);
+    CHECK(f.config.source_vocab == 5 && f.config.target_vocab == 6 && f.config.final_norm);
+    CHECK_OK(marian_files_tensor(&f, "model.decoder.layers.0.encoder_attn.v_proj.weight", 8, 8, &t,
+                                 &err),
+             err);
+    marian_tensor_to_f32(&t, v);
+    CHECK(v[0] == 64); /* the second half */
+    CHECK_OK(
+        marian_files_tensor(&f, "model.decoder.layers.0.self_attn.k_proj.bias", 1, 8, &t, &err),
+        err);
+    marian_tensor_to_f32(&t, v);
+    CHECK(v[0] == 8);
+    marian_files_close(&f);
+    test_dir_close(&dir);
+    bth_str_finish(&body);
+    bth_str_finish(&file);
+}
+
 static void test_no_memory(void) {
     struct test_dir dir;
     struct model m = {.kind = BIN8};
@@ -370,6 +458,7 @@ int main(void) {
     test_no_yml();
     test_refusals();
     test_ct2();
+    test_ct2_old();
     test_no_memory();
     CHECK_INT(bth_alloc_live(), 0);
     return 0;
