@@ -8,6 +8,7 @@
 #include "marian/marian_layout.h"
 #include "marian/marian_native.h"
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 int marian_count_layers(const struct bth_source *s, const char *part, const char *before,
@@ -48,16 +49,14 @@ static char *parent(const char *path) {
     return slash ? bth_strndup(path, slash == path ? 1 : (size_t)(slash - path)) : bth_strdup(".");
 }
 
-/* Is it the config.json of a MarianMT? */
-static bool is_hf_marian(const char *dir) {
+/* Is it the config.json of a MarianMT? One that cannot be read is none. ENOMEM. */
+static int is_hf_marian(const char *dir, bool *out, struct berth_error *err) {
     json_t *o = NULL;
-    if (marian_json_load(dir, "config.json", &o, NULL) < 0) {
-        return false;
-    }
-    const char *type = json_string_value(json_object_get(o, "model_type"));
-    bool yes = type && strcmp(type, "marian") == 0;
+    const int rc = marian_json_load(dir, "config.json", &o, err);
+    const char *type = rc == 0 ? json_string_value(json_object_get(o, "model_type")) : NULL;
+    *out = type && strcmp(type, "marian") == 0;
     json_decref(o);
-    return yes;
+    return rc == BERTH_ENOMEM ? rc : 0;
 }
 
 static int open_hf(struct marian_files *f, struct berth_error *err) {
@@ -168,12 +167,17 @@ static int check_dims(const struct marian_files *f, struct berth_error *err) {
                          (long long)c->source_vocab, (long long)c->target_vocab,
                          (long long)c->max_positions);
     }
-    const int32_t ids[] = {c->eos, c->pad, c->unk, c->start, c->forced_eos, c->forced_bos};
+    const int32_t ids[] = {c->eos, c->unk, c->start, c->forced_eos, c->forced_bos};
     for (size_t i = 0; i < BTH_COUNT(ids); i++) {
         if (ids[i] >= c->target_vocab) {
             return bth_error(err, BERTH_EFORMAT, "token %d is not in the vocabulary of %lld",
                              ids[i], (long long)c->target_vocab);
         }
+    }
+    int64_t most = c->source_vocab > c->target_vocab ? c->source_vocab : c->target_vocab;
+    if (c->pad >= most) { /* of whichever is larger: padding is no token */
+        return bth_error(err, BERTH_EFORMAT, "padding %d is not in the vocabulary of %lld", c->pad,
+                         (long long)most);
     }
     return 0;
 }
@@ -284,16 +288,36 @@ static int check_tensors(const struct marian_files *f, struct berth_error *err) 
     return rc < 0 ? rc : check_layers(f, true, err);
 }
 
+static int by_place(const void *a, const void *b) {
+    const struct bth_source_tensor *x = *(const struct bth_source_tensor *const *)a,
+                                   *y = *(const struct bth_source_tensor *const *)b;
+    return (x->data > y->data) - (x->data < y->data);
+}
+
 /* Weights proper: no scales, no texts, shared ones once. */
-static void count_parameters(struct marian_files *f) {
-    for (size_t i = 0; i < bth_source_count(f->source); i++) {
+static int count_parameters(struct marian_files *f, struct berth_error *err) {
+    size_t n = bth_source_count(f->source), have = 0;
+    const struct bth_source_tensor **all = bth_calloc(n, sizeof(struct bth_source_tensor *));
+    if (!all) {
+        return bth_error_nomem(err);
+    }
+    for (size_t i = 0; i < n; i++) {
         const struct bth_source_tensor *t = bth_source_at(f->source, i);
-        bool weight = t->rank > 0 && strncmp(t->name, "special:", 8) != 0 &&
-                      !strstr(t->name, "_QuantMultA") && !strstr(t->name, "_scale");
-        if (weight && t->bytes) {
-            f->parameters += t->bytes / bth_dtype_bytes(t->dtype);
+        if (t->rank > 0 && t->bytes && strncmp(t->name, "special:", 8) != 0 &&
+            !strstr(t->name, "_QuantMultA") && !strstr(t->name, "_scale")) {
+            all[have++] = t;
         }
     }
+    if (have) {
+        qsort(all, have, sizeof(*all), by_place);
+    }
+    for (size_t i = 0; i < have; i++) {
+        if (i == 0 || all[i]->data != all[i - 1]->data) {
+            f->parameters += all[i]->bytes / bth_dtype_bytes(all[i]->dtype);
+        }
+    }
+    bth_free(all);
+    return 0;
 }
 
 int marian_files_open(struct marian_files *f, const char *path, struct berth_error *err) {
@@ -305,10 +329,12 @@ int marian_files_open(struct marian_files *f, const char *path, struct berth_err
         rc = bth_error_nomem(err);
     } else if (file) {
         rc = open_file(f, path, err);
-    } else if (is_hf_marian(path)) {
-        rc = open_hf(f, err);
     } else {
-        rc = open_folder(f, path, err);
+        bool hf;
+        rc = is_hf_marian(path, &hf, err);
+        if (rc == 0) {
+            rc = hf ? open_hf(f, err) : open_folder(f, path, err);
+        }
     }
     if (rc == 0) {
         rc = check_dims(f, err);
@@ -316,15 +342,16 @@ int marian_files_open(struct marian_files *f, const char *path, struct berth_err
     if (rc == 0) {
         rc = check_tensors(f, err);
     }
+    if (rc == 0) {
+        rc = count_parameters(f, err);
+    }
     if (rc < 0) {
         if (rc == BERTH_EFORMAT && err && !strstr(err->message, path)) {
             bth_error_prefix(err, "%s: ", path);
         }
         marian_files_close(f);
-        return rc;
     }
-    count_parameters(f);
-    return 0;
+    return rc;
 }
 
 void marian_files_close(struct marian_files *f) {

@@ -18,7 +18,8 @@ int marian_json_load(const char *dir, const char *name, json_t **out, struct ber
     if (rc == 0 && bth_is_file(path)) {
         rc = bth_read_file(path, MAX_JSON, &text, &n, err);
         json_error_t why;
-        if (rc == 0 && !json_is_object(o = json_loadb(text, n, 0, &why))) {
+        o = rc == 0 ? json_loadb(text, n, 0, &why) : NULL;
+        if (rc == 0 && !json_is_object(o)) {
             rc = bth_error(err, BERTH_EFORMAT, "%s: %.100s", path, o ? "no object" : why.text);
         }
     }
