@@ -13,8 +13,7 @@ struct scanner {
     const char *html;
     size_t n;
     struct bth_html_tokens out;
-    size_t text;    /* where the text that has no token yet begins */
-    bool no_quotes; /* a quote was never closed: from there on they mean nothing */
+    size_t text; /* where the text that has no token yet begins */
     struct berth_error *err;
 };
 
@@ -127,7 +126,7 @@ static bool says_skip(const char *name, size_t name_size, const char *value, siz
 /* A value at p: its end. *out, *out_size: without quotes. SIZE_MAX: its quote is not closed. */
 static size_t value_end(const struct scanner *s, size_t p, const char **out, size_t *out_size) {
     const char *h = s->html;
-    if (p < s->n && (h[p] == '"' || h[p] == '\'') && !s->no_quotes) {
+    if (p < s->n && (h[p] == '"' || h[p] == '\'')) {
         const char *close = memchr(h + p + 1, h[p], s->n - p - 1);
         if (!close) {
             return SIZE_MAX;
@@ -199,8 +198,7 @@ static size_t raw_end(const struct scanner *s, size_t p, const char *name, size_
     return s->n;
 }
 
-/* A tag whose name begins at p + 1 or, a closing one, at p + 2. *out: behind it, or unchanged when
- * it never ends. */
+/* A tag whose name begins at p + 1 or, a closing one, at p + 2. *out: behind it. */
 static int scan_tag(struct scanner *s, size_t p, bool closing, size_t *out) {
     const char *h = s->html;
     size_t name = p + 1 + closing, q = name;
@@ -210,12 +208,12 @@ static int scan_tag(struct scanner *s, size_t p, bool closing, size_t *out) {
     size_t size = q - name, end;
     bool skip = false, single = false;
     end = tag_end(s, q, &skip, &single);
-    if (end == SIZE_MAX && !s->no_quotes) {
-        s->no_quotes = true;
-        end = tag_end(s, q, &skip, &single);
-    }
-    if (end == SIZE_MAX) {
-        return 0;
+    if (end == SIZE_MAX) { /* what comes after is in it, for a browser too */
+        *out = s->n;
+        return add_markup(
+            s, p,
+            (struct bth_html_token){
+                .kind = BTH_HTML_POINT, .hard = true, .begin = (uint32_t)p, .end = (uint32_t)s->n});
     }
     bool point = !closing && (single || in_list(voids, h + name, size));
     struct bth_html_token t = {.kind = closing ? BTH_HTML_CLOSE
@@ -235,17 +233,20 @@ static int scan_tag(struct scanner *s, size_t p, bool closing, size_t *out) {
     return rc;
 }
 
-/* A comment, a doctype or an instruction at p. *out as above. */
+/* A comment, a doctype or an instruction at p. *out: behind it, unchanged when it is none. */
 static int scan_comment(struct scanner *s, size_t p, size_t *out) {
     const char *h = s->html, *close = NULL;
     size_t end = 0;
+    bool open = false;
     if (s->n - p >= 4 && memcmp(h + p, "<!--", 4) == 0) {
         size_t q = p + 4;
-        end = s->n; /* one that is never closed goes on to the end */
+        end = s->n; /* one that is never closed goes on to the end, and must stay there */
+        open = true;
         while (q < s->n && (close = memchr(h + q, '>', s->n - q))) {
             q = (size_t)(close - h) + 1;
             if ((q >= p + 6 && memcmp(close - 2, "--", 2) == 0) || q == p + 5) {
                 end = q;
+                open = false;
                 break;
             }
         }
@@ -256,10 +257,11 @@ static int scan_comment(struct scanner *s, size_t p, size_t *out) {
     }
     *out = end;
     bool doctype = s->n - p > 9 && strncasecmp(h + p, "<!doctype", 9) == 0;
-    return add_markup(
-        s, p,
-        (struct bth_html_token){
-            .kind = BTH_HTML_POINT, .hard = doctype, .begin = (uint32_t)p, .end = (uint32_t)end});
+    return add_markup(s, p,
+                      (struct bth_html_token){.kind = BTH_HTML_POINT,
+                                              .hard = doctype || open,
+                                              .begin = (uint32_t)p,
+                                              .end = (uint32_t)end});
 }
 
 int bth_html_scan(const char *html, size_t n, struct bth_html_tokens *out,
