@@ -102,8 +102,9 @@ struct berth_weight {
 
 /* ---- ops ------------------------------------------------------------------------------------*/
 /* Rows beyond the live count of a program are not computed and their outputs undefined. f32
- * unless said otherwise. Outputs may not overlap inputs except where said. A result row depends on
- * its own inputs alone: the same bits at every position, in every company, with every team size. */
+ * unless said otherwise; "narrow" is f32 or the device's `narrow`, as the engine likes. Outputs may
+ * not overlap inputs except where said. A result row depends on its own inputs alone: the same bits
+ * at every position, in every company, with every team size. */
 
 enum berth_activation {
     BERTH_ACT_NONE,
@@ -135,7 +136,8 @@ struct berth_eights {
     struct berth_tensor unit; /* [1, n] f32; buffer NULL: the weight is not i8 */
 };
 
-/* y = (x - mean) / sqrt(var + eps) * gamma + beta over the columns; gamma, beta: [1, d]. */
+/* y = (x - mean) / sqrt(var + eps) * gamma + beta over the columns; gamma, beta: [1, d].
+ * y: narrow. */
 struct berth_op_layer_norm {
     struct berth_tensor x, gamma, beta, y;
     float eps;
@@ -144,7 +146,7 @@ struct berth_op_layer_norm {
 /* y = act(x W^T + bias) * scale(+ residual). x: [rows, k]; y, residual: [rows, n] (residual may be
  * y itself); bias: [1, n] or buffer NULL; residual buffer NULL: none.
  * `scale` multiplies columns [0, scale_cols) after bias and act (Whisper's query scale); 0: none.
- */
+ * With `many` x and y are narrow (y only without a residual). */
 struct berth_op_linear {
     struct berth_tensor x, bias, residual, y;
     const struct berth_weight *w;
@@ -178,7 +180,8 @@ struct berth_op_ssru {
 /* Convolution of width 3, padding 1, over time, then activation, then + add:
  * y[g, t, :] = act(sum_j x[g, t*stride + j - 1, :] Wj^T + bias) + add[t, :]
  * x: `groups` groups of t_in rows [t_in, c_in] (zero outside); w: packed [n, 3 * c_in], column
- * j * c_in + c; y: groups of t_out rows; add: [t_out, n] or none. */
+ * j * c_in + c; y: groups of t_out rows; add: [t_out, n] or none. x, y: narrow (y only without
+ * add). */
 struct berth_op_conv3 {
     struct berth_tensor x, bias, add, y;
     const struct berth_weight *w;
@@ -188,8 +191,8 @@ struct berth_op_conv3 {
 
 /* Full attention inside a group (encoder): for each group g, head h and query row i in
  * [q0, q0 + nq): y[g, i - q0, h*dh..] = softmax(q_i . K_h) V_h over the group's t rows. Queries are
- * already scaled. q, k, v: groups of t rows in head layout (head_cols = dh); y: [groups * nq,
- * h*dh]. */
+ * already scaled. q, k, v: groups of t rows in head layout (head_cols = dh), narrow, of one dtype;
+ * y: [groups * nq, h*dh], narrow. */
 struct berth_op_attend_full {
     struct berth_tensor q, k, v, y;
     int64_t groups, t, heads, head_dim, q0, nq;
@@ -197,9 +200,11 @@ struct berth_op_attend_full {
 
 /* A paged store of keys and values. Page p of layer l holds, for each head, `page_rows` rows of
  * head_dim: element (p, head, row, c) at p*page_stride + offset + head*page_rows*head_dim +
- * row*head_dim + c, keys at key_offset, values at value_offset. The buffer is one region. */
+ * row*head_dim + c, keys at key_offset, values at value_offset. The buffer is one region.
+ * dtype: f32 or the device's `narrow`; strides and offsets count its elements. */
 struct berth_kv {
     struct berth_buffer *buffer;
+    enum berth_dtype dtype;
     int64_t page_stride, page_rows, heads, head_dim;
     int64_t key_offset, value_offset;
 };
@@ -297,6 +302,33 @@ struct berth_op_top {
     struct berth_tensor logits, in, out;
 };
 
+/* Sums of rows of a table, in the order of their ids, starting from 0:
+ * y[r, p*d + c] = table[ids[r, p*terms], c] + table[ids[r, p*terms + 1], c] + ...
+ * ids: [rows, parts * terms] i32; table: [n, d]; y: [rows, parts * d]. */
+struct berth_op_embed_sum {
+    struct berth_tensor ids, table, y;
+    int64_t terms;
+};
+
+/* The largest of `pieces` columns, then, with gamma, a layer norm, then + residual:
+ * y[r, c] = norm(max over p of x[r, p*n + c]) (+ residual[r, c])
+ * x: [rows, pieces * n]; gamma, beta: [1, n] or both none; residual: [rows, n], may be y, or none;
+ * y: [rows, n]. max(a, b) is a > b ? a : b, pieces in ascending order. */
+struct berth_op_maxout {
+    struct berth_tensor x, gamma, beta, residual, y;
+    int64_t pieces;
+    float eps;
+};
+
+/* A state made of parts of several rows: sums, in the order of the ids, starting from 0, + bias,
+ * then the largest of `pieces` columns as in maxout:
+ * y[r, c] = max over p of (x[ids[r, 0], p*n + c] + x[ids[r, 1], w + p*n + c] + ... + bias[p*n + c])
+ * with w = pieces * n. ids: [rows, parts] i32; x: [*, parts * w]; bias: [1, w]; y: [rows, n]. */
+struct berth_op_gather_max {
+    struct berth_tensor ids, x, bias, y;
+    int64_t pieces;
+};
+
 enum berth_op_kind {
     BERTH_OP_EMBED,
     BERTH_OP_LAYER_NORM,
@@ -310,9 +342,12 @@ enum berth_op_kind {
     BERTH_OP_PICK,
     BERTH_OP_SELECT,
     BERTH_OP_SSRU,
-    BERTH_OP_TOP
+    BERTH_OP_TOP,
+    BERTH_OP_EMBED_SUM,
+    BERTH_OP_MAXOUT,
+    BERTH_OP_GATHER_MAX
 };
-#define BERTH_N_OPS 13
+#define BERTH_N_OPS 16
 
 /* An op and which of the program's live counts bounds its rows (rows of `y`; for grouped ops the
  * number of groups). */
@@ -333,6 +368,9 @@ struct berth_op {
         struct berth_op_select select;
         struct berth_op_ssru ssru;
         struct berth_op_top top;
+        struct berth_op_embed_sum embed_sum;
+        struct berth_op_maxout maxout;
+        struct berth_op_gather_max gather_max;
     } u;
 };
 
@@ -353,6 +391,8 @@ struct berth_device {
     bool fast;            /* it has products of i8, and precision fast lets engines use them */
     double turn_flops;    /* operations of one window that make a turn of about 20 ms: engines cut
                              what is longer, so that others get their turn */
+    enum berth_dtype narrow; /* what engines may keep between the ops of whole windows, and keys and
+                                values, in: f16 where products take 16 bits anyway, else f32 */
 };
 
 /* Every member is required. `device` is the one that the objects were made on. */

@@ -44,6 +44,8 @@ def _configure() -> None:
     (FOLDER / "berth.yaml").write_text("\n".join(lines) + "\n")
     os.environ["BERTH_CONFIG"] = str(FOLDER / "berth.yaml")
     os.environ.pop("BERTH_WHISPER_MODEL", None)
+    # in this process, or where the caller wants the models
+    os.environ["BERTH_SERVER"] = os.environ.get("BERTH_TEST_SERVER", "none")
 
 
 _configure()

@@ -68,7 +68,7 @@ void bth_op_embed(struct bth_builder *b, int live, const struct berth_op_embed *
 void bth_op_layer_norm(struct bth_builder *b, int live, const struct berth_op_layer_norm *op) {
     struct bth_check c = bth_check_begin(b, live, "layer_norm");
     const struct berth_tensor *y = &op->y;
-    bth_check_tensor(&c, "y", y, BERTH_F32, y->rows, y->cols, BTH_PLACE_GROUPS);
+    bth_check_narrow(&c, "y", y, y->rows, y->cols, BTH_PLACE_GROUPS);
     bth_check_tensor(&c, "x", &op->x, BERTH_F32, y->rows, y->cols, BTH_PLACE_GROUPS);
     bth_check_tensor(&c, "gamma", &op->gamma, BERTH_F32, 1, y->cols, BTH_PLACE_ROWS);
     bth_check_tensor(&c, "beta", &op->beta, BERTH_F32, 1, y->cols, BTH_PLACE_ROWS);
@@ -78,6 +78,16 @@ void bth_op_layer_norm(struct bth_builder *b, int live, const struct berth_op_la
 
 static bool same_place(const struct berth_tensor *a, const struct berth_tensor *b) {
     return a->buffer == b->buffer && a->offset == b->offset && a->row_stride == b->row_stride;
+}
+
+/* Its own rows and columns; f32, or narrow where that is allowed. */
+static void may_be_narrow(struct bth_check *c, const char *name, const struct berth_tensor *t,
+                          bool allowed) {
+    if (allowed) {
+        bth_check_narrow(c, name, t, t->rows, t->cols, BTH_PLACE_ANY);
+    } else {
+        bth_check_tensor(c, name, t, BERTH_F32, t->rows, t->cols, BTH_PLACE_ANY);
+    }
 }
 
 /* A weight of i8 comes with how it is met, no other does. */
@@ -96,8 +106,11 @@ static void check_eights(struct bth_check *c, const struct berth_eights *e, enum
 void bth_op_linear(struct bth_builder *b, int live, const struct berth_op_linear *op) {
     struct bth_check c = bth_check_begin(b, live, "linear");
     const struct berth_tensor *x = &op->x, *y = &op->y;
-    bth_check_tensor(&c, "y", y, BERTH_F32, y->rows, y->cols, BTH_PLACE_ANY);
-    bth_check_tensor(&c, "x", x, BERTH_F32, y->rows, x->cols, BTH_PLACE_ANY);
+    may_be_narrow(&c, "y", y, op->many && !op->residual.buffer);
+    may_be_narrow(&c, "x", x, op->many);
+    if (x->rows != y->rows) {
+        bth_check_fail(&c, "x", "rows", x->rows, y->rows);
+    }
     bth_check_weight(&c, op->w, y->cols, x->cols);
     bth_check_optional(&c, "bias", &op->bias, 1, y->cols, BTH_PLACE_ROWS);
     bth_check_optional(&c, "residual", &op->residual, y->rows, y->cols, BTH_PLACE_ANY);
@@ -124,9 +137,13 @@ void bth_op_conv3(struct bth_builder *b, int live, const struct berth_op_conv3 *
     } else if (op->t_out != (op->t_in - 1) / op->stride + 1) {
         bth_check_fail(&c, "y", "t_out", op->t_out, (op->t_in - 1) / op->stride + 1);
     }
-    bth_check_tensor(&c, "y", y, BERTH_F32, bth_check_product(op->groups, op->t_out), n,
-                     BTH_PLACE_ANY);
-    bth_check_tensor(&c, "x", x, BERTH_F32, bth_check_product(op->groups, op->t_in), x->cols,
+    if (op->add.buffer) {
+        bth_check_tensor(&c, "y", y, BERTH_F32, bth_check_product(op->groups, op->t_out), n,
+                         BTH_PLACE_ANY);
+    } else {
+        bth_check_narrow(&c, "y", y, bth_check_product(op->groups, op->t_out), n, BTH_PLACE_ANY);
+    }
+    bth_check_narrow(&c, "x", x, bth_check_product(op->groups, op->t_in), x->cols,
                      BTH_PLACE_GROUPS);
     bth_check_weight(&c, op->w, n, bth_check_product(3, x->cols));
     bth_check_optional(&c, "bias", &op->bias, 1, n, BTH_PLACE_ROWS);
@@ -139,8 +156,11 @@ void bth_op_conv3(struct bth_builder *b, int live, const struct berth_op_conv3 *
 /* q, k or v: heads side by side, the rows of a group one row_stride apart. */
 static void check_attended(struct bth_check *c, const char *name, const struct berth_tensor *t,
                            const struct berth_op_attend_full *op) {
-    bth_check_tensor(c, name, t, BERTH_F32, bth_check_product(op->groups, op->t),
+    bth_check_narrow(c, name, t, bth_check_product(op->groups, op->t),
                      bth_check_product(op->heads, op->head_dim), BTH_PLACE_ANY);
+    if (t->dtype != op->q.dtype) {
+        bth_check_fail(c, name, "dtype", t->dtype, op->q.dtype);
+    }
     if (t->head_cols != op->head_dim) {
         bth_check_fail(c, name, "head_cols", t->head_cols, op->head_dim);
     }
@@ -155,7 +175,7 @@ void bth_op_attend_full(struct bth_builder *b, int live, const struct berth_op_a
     if (op->q0 < 0 || op->nq < 1 || op->t < op->nq || op->q0 > op->t - op->nq) {
         bth_check_fail(&c, "q", "within its rows, q0", op->q0, op->t);
     }
-    bth_check_tensor(&c, "y", &op->y, BERTH_F32, bth_check_product(op->groups, op->nq),
+    bth_check_narrow(&c, "y", &op->y, bth_check_product(op->groups, op->nq),
                      bth_check_product(op->heads, op->head_dim), BTH_PLACE_ANY);
     check_attended(&c, "q", &op->q, op);
     check_attended(&c, "k", &op->k, op);
@@ -286,6 +306,51 @@ void bth_op_top(struct bth_builder *b, int live, const struct berth_op_top *op) 
     append(b, live, (struct berth_op){.kind = BERTH_OP_TOP, .u.top = *op});
 }
 
+void bth_op_embed_sum(struct bth_builder *b, int live, const struct berth_op_embed_sum *op) {
+    struct bth_check c = bth_check_begin(b, live, "embed_sum");
+    const struct berth_tensor *y = &op->y;
+    const int64_t parts = op->table.cols > 0 ? y->cols / op->table.cols : 0;
+    bth_check_tensor(&c, "y", y, BERTH_F32, y->rows, bth_check_product(parts, op->table.cols),
+                     BTH_PLACE_GROUPS);
+    bth_check_tensor(&c, "ids", &op->ids, BERTH_I32, y->rows, bth_check_product(parts, op->terms),
+                     BTH_PLACE_ROWS);
+    bth_check_tensor(&c, "table", &op->table, BERTH_F32, op->table.rows, op->table.cols,
+                     BTH_PLACE_ROWS);
+    bth_check_apart(&c, "table", &op->table, y);
+    append(b, live, (struct berth_op){.kind = BERTH_OP_EMBED_SUM, .u.embed_sum = *op});
+}
+
+void bth_op_maxout(struct bth_builder *b, int live, const struct berth_op_maxout *op) {
+    struct bth_check c = bth_check_begin(b, live, "maxout");
+    const struct berth_tensor *x = &op->x, *y = &op->y;
+    bth_check_tensor(&c, "y", y, BERTH_F32, y->rows, y->cols, BTH_PLACE_GROUPS);
+    bth_check_tensor(&c, "x", x, BERTH_F32, y->rows, bth_check_product(op->pieces, y->cols),
+                     BTH_PLACE_GROUPS);
+    bth_check_optional(&c, "gamma", &op->gamma, 1, y->cols, BTH_PLACE_ROWS);
+    if (op->gamma.buffer) {
+        bth_check_tensor(&c, "beta", &op->beta, BERTH_F32, 1, y->cols, BTH_PLACE_ROWS);
+    }
+    bth_check_optional(&c, "residual", &op->residual, y->rows, y->cols, BTH_PLACE_GROUPS);
+    bth_check_apart(&c, "x", x, y);
+    if (!same_place(&op->residual, y)) {
+        bth_check_apart(&c, "residual", &op->residual, y);
+    }
+    append(b, live, (struct berth_op){.kind = BERTH_OP_MAXOUT, .u.maxout = *op});
+}
+
+void bth_op_gather_max(struct bth_builder *b, int live, const struct berth_op_gather_max *op) {
+    struct bth_check c = bth_check_begin(b, live, "gather_max");
+    const struct berth_tensor *x = &op->x, *y = &op->y;
+    const int64_t width = bth_check_product(op->pieces, y->cols);
+    bth_check_tensor(&c, "y", y, BERTH_F32, y->rows, y->cols, BTH_PLACE_GROUPS);
+    bth_check_tensor(&c, "ids", &op->ids, BERTH_I32, y->rows, op->ids.cols, BTH_PLACE_ROWS);
+    bth_check_tensor(&c, "x", x, BERTH_F32, x->rows, bth_check_product(op->ids.cols, width),
+                     BTH_PLACE_ROWS);
+    bth_check_tensor(&c, "bias", &op->bias, BERTH_F32, 1, width, BTH_PLACE_ROWS);
+    bth_check_apart(&c, "x", x, y);
+    append(b, live, (struct berth_op){.kind = BERTH_OP_GATHER_MAX, .u.gather_max = *op});
+}
+
 int bth_builder_build(struct bth_builder *b, struct berth_reservation *workspace,
                       struct berth_program **out, struct berth_error *err) {
     int rc = b->rc;
@@ -326,6 +391,12 @@ int64_t bth_op_rows(const struct berth_op *op) {
         return op->u.ssru.y.rows;
     case BERTH_OP_TOP:
         return op->u.top.logits.rows;
+    case BERTH_OP_EMBED_SUM:
+        return op->u.embed_sum.y.rows;
+    case BERTH_OP_MAXOUT:
+        return op->u.maxout.y.rows;
+    case BERTH_OP_GATHER_MAX:
+        return op->u.gather_max.y.rows;
     }
     return 0;
 }

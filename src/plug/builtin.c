@@ -2,6 +2,7 @@
 
 #include "base/compiler.h"
 #include "marian/marian.h"
+#include "spacy/spacy.h"
 #include "toy/toy.h"
 #include "whisper/whisper.h"
 
@@ -9,6 +10,7 @@
 static const struct berth_engine_ops *const engines[] = {
     &bth_whisper_engine,
     &bth_marian_engine,
+    &bth_spacy_engine,
     &bth_toy_engine,
 };
 

@@ -24,6 +24,13 @@ static bool names_gpu(const char *name) {
            strncmp(name, "GPU-", 4) == 0;
 }
 
+/* Whoever asked for "auto" and got the CPU sees the reason where he sees the device. */
+static void say_why_no_gpu(struct berth_device *cpu, const struct berth_error *why) {
+    char *description = cpu->description;
+    const size_t n = strlen(description), size = sizeof(cpu->description);
+    snprintf(description + n, size - n, "; no GPU: %.*s", (int)size, why->message);
+}
+
 int bth_device_open(const struct bth_device_wish *wish, struct berth_device **out,
                     struct berth_error *err) {
     const char *name = wish->name ? wish->name : "cpu", *precision = wish->precision;
@@ -41,8 +48,15 @@ int bth_device_open(const struct bth_device_wish *wish, struct berth_device **ou
         return bth_error(err, BERTH_EINVAL,
                          "a device is cpu, cuda, cuda:N, a GPU's UUID or auto, not '%s'", name);
     }
-    struct berth_error none;
-    return bth_gpu_open("cuda", fast, out, &none) == 0 ? 0 : open_cpu(wish, out, err);
+    struct berth_error why;
+    if (bth_gpu_open("cuda", fast, out, &why) == 0) {
+        return 0;
+    }
+    const int rc = open_cpu(wish, out, err);
+    if (rc == 0) {
+        say_why_no_gpu(*out, &why);
+    }
+    return rc;
 }
 
 static void describe_gpu(const struct bth_gpu *g, struct berth_device_info *out) {

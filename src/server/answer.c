@@ -17,6 +17,8 @@ int bth_error_status(int code) {
     case BERTH_ESTATE:
     case BERTH_EUPGRADE:
         return 409;
+    case BERTH_ELOST: /* a session or a lease that was */
+        return 410;
     case BERTH_ETOOLARGE:
         return 413;
     case BERTH_EOVERLOADED:
@@ -25,7 +27,6 @@ int bth_error_status(int code) {
     case BERTH_EBUDGET:
     case BERTH_ESHUTDOWN:
     case BERTH_ECANCELLED:
-    case BERTH_ELOST:
     case BERTH_EREVOKED:
         return 503;
     case BERTH_ETIMEDOUT:

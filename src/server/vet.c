@@ -228,6 +228,7 @@ bool bth_vet(struct bth_exchange *x, const char *url, const char *version) {
     MHD_get_connection_values(x->mhd, MHD_HEADER_KIND, note_header, &h);
     set_id(x, &h);
     set_caller(x, &h, NULL);
+    x->chunked = h.encoding != NULL;
     x->route = bth_route_find(x->method, url, &x->rest, x->allow);
     if (x->route) {
         x->allow[0] = '\0';
@@ -237,6 +238,8 @@ bool bth_vet(struct bth_exchange *x, const char *url, const char *version) {
     if (good) {
         return true;
     }
+    /* chunks say too late how long they are */
+    x->close |= x->chunked;
     bool wait_for_body = !x->close && !h.expect && h.bytes <= SHORT_BODY;
     return wait_for_body;
 }

@@ -98,6 +98,7 @@ static void finish_gathering(struct bth_exchange *x) {
     if (rc < 0) {
         bth_work_fail(x, &err);
     } else if (rc == 0) {
+        bth_histogram_add(&x->server->metrics.duration, bth_now() - x->began);
         bth_work_answer(x, &text);
     } else {
         m->submitted = m->answered = 0;

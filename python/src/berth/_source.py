@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol, TypeVar
 
 from berth import _native as n
 from berth import _owner
 from berth._access import Wish, acquire, acquire_async
 from berth._core import Core, core
-from berth._job import Work, run, run_all, run_async
+from berth._job import Work, run, run_all, run_async, run_many
 from berth._lease import Lease
 from berth._names import Target
 from berth.errors import LeaseReleased, LeaseRevoked
@@ -30,6 +30,10 @@ class Source(Protocol):
     def run(self, work: Work, read: Callable[[n.Item], T]) -> T: ...
 
     async def run_async(self, work: Work, read: Callable[[n.Item], T]) -> T: ...
+
+    def run_many(
+        self, works: Iterable[Work], read: Callable[[n.Item], T], at_once: int
+    ) -> Iterator[T]: ...
 
 
 class Bound:
@@ -51,6 +55,11 @@ class Bound:
 
     async def run_async(self, work: Work, read: Callable[[n.Item], T]) -> T:
         return await run_async(self._lease, work, read)
+
+    def run_many(
+        self, works: Iterable[Work], read: Callable[[n.Item], T], at_once: int
+    ) -> Iterator[T]:
+        return run_many(self._lease, works, read, at_once)
 
 
 class Plain:
@@ -119,6 +128,18 @@ class Plain:
             return await run_async(lease, work, read)
         finally:
             lease.release()
+
+    def run_many(
+        self, works: Iterable[Work], read: Callable[[n.Item], T], at_once: int
+    ) -> Iterator[T]:
+        """Under one lease from the first result to the last."""
+        lent = self._lent()
+        lease = lent or acquire(self._wish())
+        try:
+            yield from run_many(lease, works, read, at_once)
+        finally:
+            if lent is None:
+                lease.release()
 
 
 def _forked(hold: _owner.Hold) -> bool:

@@ -49,6 +49,8 @@ size_t bth_cpu_own_bytes(const struct berth_op *op) {
         return full_bytes(&op->u.attend_full);
     case BERTH_OP_SELECT:
         return eights_bytes(1, op->u.select.x.cols);
+    case BERTH_OP_MAXOUT:
+        return mul3(op->u.maxout.y.cols, 4, 1);
     default:
         return 0;
     }

@@ -7,6 +7,7 @@
 #include "attend_kernels.h"
 #include "eights_kernels.h"
 #include "linear_kernels.h"
+#include "maxout_kernels.h"
 #include "pick_kernels.h"
 #include "row_kernels.h"
 #include "top_kernels.h"
@@ -28,6 +29,9 @@ static const struct bth_kernels table = {
             [BERTH_OP_SELECT] = op_select,
             [BERTH_OP_SSRU] = op_ssru,
             [BERTH_OP_TOP] = op_top,
+            [BERTH_OP_EMBED_SUM] = op_embed_sum,
+            [BERTH_OP_MAXOUT] = op_maxout,
+            [BERTH_OP_GATHER_MAX] = op_gather_max,
         },
     .exp = kernel_exp,
     .gelu = kernel_gelu,

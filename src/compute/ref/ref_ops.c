@@ -290,5 +290,14 @@ void bth_ref_op(const struct berth_op *op, int64_t rows, double *scratch) {
     case BERTH_OP_TOP:
         bth_ref_top(&op->u.top, rows);
         break;
+    case BERTH_OP_EMBED_SUM:
+        bth_ref_embed_sum(&op->u.embed_sum, rows);
+        break;
+    case BERTH_OP_MAXOUT:
+        bth_ref_maxout(&op->u.maxout, rows);
+        break;
+    case BERTH_OP_GATHER_MAX:
+        bth_ref_gather_max(&op->u.gather_max, rows);
+        break;
     }
 }

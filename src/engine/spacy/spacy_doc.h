@@ -39,6 +39,7 @@ struct spacy_lexeme {
     uint32_t bytes;
     uint32_t length; /* code points */
     uint64_t orth, lower, norm, prefix, suffix, shape;
+    const char *lower_text, *norm_text, *shape_text; /* NUL-terminated; spacy_lexeme.h has more */
     uint32_t flags;
     int32_t vector; /* row of the model's vectors, -1: none */
 };

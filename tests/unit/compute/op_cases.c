@@ -8,10 +8,11 @@
 #include "lib/test.h"
 
 static const char *const kind_names[BERTH_N_OPS] = {
-    "embed",   "layer_norm", "linear", "conv3",  "attend_full", "kv_store", "attend_paged",
-    "kv_copy", "gather",     "pick",   "select", "ssru",        "top"};
+    "embed",        "layer_norm", "linear", "conv3",     "attend_full", "kv_store",
+    "attend_paged", "kv_copy",    "gather", "pick",      "select",      "ssru",
+    "top",          "embed_sum",  "maxout", "gather_max"};
 
-enum { GROUP_ROWS = 3, MAX_BUFFERS = 24, GUARD = 13 };
+enum { GROUP_ROWS = 3, MAX_BUFFERS = 48, GUARD = 13 };
 
 /* One run: its device, and what has to be given back. */
 struct bench {
@@ -22,6 +23,7 @@ struct bench {
     struct berth_weight *weight;
     void *blocks[MAX_BUFFERS];
     int n_buffers, n_blocks;
+    bool narrow; /* the next tensor is in the device's narrow type */
 };
 
 static void *block(struct bench *b, size_t bytes) {
@@ -107,15 +109,48 @@ static int64_t place(const struct berth_tensor *t, int64_t r, int64_t c) {
     return at + r * t->row_stride + c;
 }
 
-/* A f32 tensor of `rows` rows, the first `live` of them from `from` (NULL: none), all else NaN.
+/* The next tensor is one that may be narrow: on a device that has such a type it is. */
+static struct bench *narrow(struct bench *b) {
+    b->narrow = b->device->narrow != BERTH_F32;
+    return b;
+}
+
+/* Up to a multiple of 8 for a good half of the narrow tensors: where kernels copy whole chunks. */
+static int64_t pad(const struct bench *b, int64_t n) {
+    return b->narrow && b->c->seed % 4 ? (n + 7) / 8 * 8 : n;
+}
+
+/* n floats as the device keeps them: a buffer of `dtype`. */
+static struct berth_buffer *floats_buffer(struct bench *b, enum berth_dtype dtype, const float *f,
+                                          int64_t n) {
+    return buffer(b, narrowed(b, dtype, f, n), (size_t)n * bth_dtype_bytes(dtype));
+}
+
+/* What a buffer holds, as f32 [*out_n]. */
+static float *buffer_floats(struct bench *b, struct berth_buffer *from, enum berth_dtype dtype,
+                            int64_t *out_n) {
+    const int64_t n = (int64_t)(from->bytes / bth_dtype_bytes(dtype));
+    float *f = block(b, (size_t)n * sizeof(*f));
+    uint16_t *h = dtype == BERTH_F16 ? block(b, from->bytes) : NULL;
+    CHECK_INT(b->device->ops->read(from, 0, h ? (void *)h : f, from->bytes), 0);
+    for (int64_t i = 0; h && i < n; i++) {
+        f[i] = bth_f16_to_f32(h[i]);
+    }
+    *out_n = n;
+    return f;
+}
+
+/* A f32 (or narrow) tensor of `rows` rows, the first `live` of them from `from` (NULL: none), all
+ * else NaN.
  * `unit`: a group holds a multiple of it. `head_cols`: of placings with heads. */
 static struct berth_tensor tensor(struct bench *b, enum op_placing placing, int64_t rows,
                                   int64_t cols, int64_t unit, int64_t head_cols, const float *from,
                                   int64_t live) {
     const bool groups = placing >= OP_GROUPS, heads = placing == OP_HEADS || placing == OP_BOTH;
-    struct berth_tensor t = {.dtype = BERTH_F32, .offset = placing ? 5 : 0, .rows = rows};
+    struct berth_tensor t = {.dtype = b->narrow ? b->device->narrow : BERTH_F32, .rows = rows};
+    t.offset = placing ? (size_t)pad(b, 5) : 0;
     t.cols = cols;
-    t.row_stride = cols + (placing == OP_STRIDED ? 7 : 0);
+    t.row_stride = pad(b, cols + (placing == OP_STRIDED ? 7 : 0));
     int64_t per_group = rows, n_groups = 1;
     if (groups) {
         t.group_rows = per_group = unit * GROUP_ROWS;
@@ -130,9 +165,10 @@ static struct berth_tensor tensor(struct bench *b, enum op_placing placing, int6
     }
     if (heads) {
         t.head_cols = t.row_stride = head_cols;
-        t.head_stride = per_group * head_cols + 4;
+        t.head_stride = pad(b, per_group * head_cols + 4);
     }
-    t.group_stride = groups ? (heads ? cols / head_cols * t.head_stride : per_group * cols) + 9 : 0;
+    const int64_t group = heads ? cols / head_cols * t.head_stride : per_group * t.row_stride;
+    t.group_stride = groups ? pad(b, group + 9) : 0;
     const int64_t all = (int64_t)t.offset + (groups ? n_groups * t.group_stride : 0) +
                         (heads ? cols / head_cols * t.head_stride : per_group * t.row_stride) +
                         GUARD;
@@ -145,16 +181,16 @@ static struct berth_tensor tensor(struct bench *b, enum op_placing placing, int6
             host[place(&t, r, c)] = from[r * cols + c];
         }
     }
-    t.buffer = buffer(b, host, (size_t)all * sizeof(*host));
+    t.buffer = floats_buffer(b, t.dtype, host, all);
+    b->narrow = false;
     return t;
 }
 
 /* The first `live` rows to `out`, `stride` floats apart; everything else must still be NaN. */
 static void fetch(struct bench *b, const struct berth_tensor *t, int64_t live, float *out,
                   int64_t stride) {
-    const int64_t all = (int64_t)(t->buffer->bytes / sizeof(float));
-    float *host = block(b, t->buffer->bytes);
-    CHECK_INT(b->device->ops->read(t->buffer, 0, host, t->buffer->bytes), 0);
+    int64_t all;
+    float *host = buffer_floats(b, t->buffer, t->dtype, &all);
     for (int64_t r = 0; r < live; r++) {
         for (int64_t c = 0; c < t->cols; c++) {
             out[r * stride + c] = host[place(t, r, c)];
@@ -281,7 +317,7 @@ static void run_layer_norm(struct bench *b, struct bth_builder *w, int64_t first
                     floats(b, 0, c->rows * c->n, 3) + first * c->n, n),
         .gamma = vector(b, 1, c->n),
         .beta = vector(b, 2, c->n),
-        .y = tensor(b, rows_only(c->placing), m, c->n, 1, 0, NULL, 0),
+        .y = tensor(narrow(b), rows_only(c->placing), m, c->n, 1, 0, NULL, 0),
         .eps = 1e-5f};
     bth_op_layer_norm(w, LIVE, &op);
     run(b, w, n);
@@ -298,11 +334,12 @@ static void run_linear(struct bench *b, struct bth_builder *w, int64_t first, in
     op.scale = 0.125f;
     op.eights = eights(b, 4, c->n);
     /* inputs in heads need columns that divide; one head is as good as any */
-    op.x = tensor(b, c->placing, m, c->k, 1, c->k % 4 ? c->k : c->k / 4,
+    op.x = tensor(c->many ? narrow(b) : b, c->placing, m, c->k, 1, c->k % 4 ? c->k : c->k / 4,
                   floats(b, 1, c->rows * c->k, 1) + first * c->k, n);
     const float *residual = floats(b, 3, c->rows * c->n, 1) + first * c->n;
     const bool in_place = c->residual && c->seed % 2;
-    op.y = tensor(b, c->placing, m, c->n, 1, c->n / heads, in_place ? residual : NULL, n);
+    op.y = tensor(c->many && !c->residual ? narrow(b) : b, c->placing, m, c->n, 1, c->n / heads,
+                  in_place ? residual : NULL, n);
     if (c->bias) {
         op.bias = vector(b, 2, c->n);
     }
@@ -324,9 +361,10 @@ static void run_conv3(struct bench *b, struct bth_builder *w, int64_t first, int
                                 .t_out = t_out,
                                 .stride = c->stride,
                                 .act = c->act};
-    op.x = tensor(b, rows_only(c->placing), m * c->t, c->k, c->t, 0,
+    op.x = tensor(narrow(b), rows_only(c->placing), m * c->t, c->k, c->t, 0,
                   floats(b, 1, c->rows * in, 1) + first * in, n * c->t);
-    op.y = tensor(b, c->placing, m * t_out, c->n, t_out, c->n / 2, NULL, 0);
+    op.y =
+        tensor(c->residual ? b : narrow(b), c->placing, m * t_out, c->n, t_out, c->n / 2, NULL, 0);
     if (c->bias) {
         op.bias = vector(b, 2, c->n);
     }
@@ -350,29 +388,41 @@ static void run_attend_full(struct bench *b, struct bth_builder *w, int64_t firs
                                       .nq = nq};
     struct berth_tensor *in[] = {&op.q, &op.k, &op.v};
     for (int i = 0; i < 3; i++) {
-        *in[i] = tensor(b, c->placing >= OP_GROUPS ? OP_BOTH : OP_HEADS, m * c->t, c->n, c->t,
-                        op.head_dim, floats(b, i, c->rows * group, 2) + first * group, n * c->t);
+        *in[i] =
+            tensor(narrow(b), c->placing >= OP_GROUPS ? OP_BOTH : OP_HEADS, m * c->t, c->n, c->t,
+                   op.head_dim, floats(b, i, c->rows * group, 2) + first * group, n * c->t);
     }
-    op.y = tensor(b, c->placing, m * nq, c->n, nq, op.head_dim, NULL, 0);
+    op.y = tensor(narrow(b), c->placing, m * nq, c->n, nq, op.head_dim, NULL, 0);
     bth_op_attend_full(w, LIVE, &op);
     run(b, w, n);
     fetch(b, &op.y, n * nq, out, c->n);
 }
 
-/* Pages of keys and values. `filled`: with data, else NaN. */
+static int64_t page_floats(const struct op_case *c) {
+    return 2 * c->page_rows * c->n + (c->seed % 2 ? 10 : 8);
+}
+
+/* Pages of keys and values. */
 static struct berth_kv pages(struct bench *b, int64_t n_pages, const float *from) {
     const struct op_case *c = b->c;
-    struct berth_kv kv = {.page_rows = c->page_rows, .heads = c->heads};
+    struct berth_kv kv = {.dtype = b->device->narrow, .page_rows = c->page_rows, .heads = c->heads};
+    /* in half of the cases as kernels like it: aligned */
+    const int64_t key = c->seed % 2 ? 3 : 4, gap = c->seed % 2 ? 2 : 0;
     kv.head_dim = c->n / c->heads;
-    kv.key_offset = 3;
-    kv.value_offset = 3 + c->page_rows * c->n + 2;
-    kv.page_stride = kv.value_offset + c->page_rows * c->n + 5;
-    kv.buffer = tensor(b, OP_DENSE, n_pages, kv.page_stride, 1, 0, from, n_pages).buffer;
+    kv.key_offset = key;
+    kv.value_offset = key + c->page_rows * c->n + gap;
+    kv.page_stride = page_floats(c);
+    kv.buffer = floats_buffer(b, kv.dtype, from, n_pages * kv.page_stride);
     return kv;
 }
 
-static int64_t page_floats(const struct op_case *c) {
-    return 2 * c->page_rows * c->n + 10;
+/* Rounded as the device does it. */
+static float *as_kept(struct bench *b, enum berth_dtype dtype, float *f, int64_t n) {
+    const uint16_t *h = narrowed(b, dtype, f, n);
+    for (int64_t i = 0; dtype != BERTH_F32 && i < n; i++) {
+        f[i] = bth_f16_to_f32(h[i]);
+    }
+    return f;
 }
 
 /* Row r of the case owns pages [r * pages, (r + 1) * pages), in reverse. */
@@ -398,8 +448,10 @@ static void run_kv_store(struct bench *b, struct bth_builder *w, int64_t first, 
         .kv = pages(b, c->rows * c->pages, floats(b, 2, all, 1))};
     bth_op_kv_store(w, LIVE, &op);
     run(b, w, n);
-    float *before = floats(b, 2, all, 1), *after = block(b, (size_t)all * sizeof(*after));
-    CHECK_INT(b->device->ops->read(op.kv.buffer, 0, after, (size_t)all * sizeof(*after)), 0);
+    int64_t have;
+    float *after = buffer_floats(b, op.kv.buffer, op.kv.dtype, &have);
+    float *before = as_kept(b, op.kv.dtype, floats(b, 2, all, 1), all);
+    CHECK_INT(have, all);
     memcpy(out, after + first * row, (size_t)(n * row) * sizeof(*after));
     CHECK(memcmp(before, after, (size_t)(first * row) * sizeof(*after)) == 0);
     CHECK(memcmp(before + (first + n) * row, after + (first + n) * row,
@@ -459,9 +511,10 @@ static void run_kv_copy(struct bench *b, struct bth_builder *w, int64_t first, i
                                         .kv = pages(b, n_pages, data)};
     bth_op_kv_copy(w, LIVE, &op);
     run(b, w, n);
-    float *after = block(b, (size_t)(n_pages * page) * sizeof(*after));
-    CHECK_INT(
-        b->device->ops->read(op.kv.buffer, 0, after, (size_t)(n_pages * page) * sizeof(*after)), 0);
+    int64_t have;
+    float *after = buffer_floats(b, op.kv.buffer, op.kv.dtype, &have);
+    CHECK_INT(have, n_pages * page);
+    data = as_kept(b, op.kv.dtype, data, have);
     const size_t bytes = (size_t)page * sizeof(*after);
     for (int64_t i = 0; i < n_pages; i++) {
         const int64_t row = n_pages - 1 - i - first;
@@ -662,14 +715,69 @@ static void run_top(struct bench *b, struct bth_builder *w, int64_t first, int64
     fetch(b, &op.out, n, out, OUT);
 }
 
+/* `heads` parts of k ids each, of a table of 50 rows. */
+static void run_embed_sum(struct bench *b, struct bth_builder *w, int64_t first, int64_t n,
+                          void *out) {
+    const struct op_case *c = b->c;
+    const int64_t m = capacity(b, n), d = c->n / c->heads, per_row = c->heads * c->k;
+    const struct berth_op_embed_sum op = {
+        .ids = table(b, ints(b, 0, c->rows * per_row, 50) + first * per_row, m, per_row, n),
+        .table = tensor(b, OP_STRIDED, 50, d, 1, 0, floats(b, 1, 50 * d, 1), 50),
+        .y = tensor(b, rows_only(c->placing), m, c->n, 1, 0, NULL, 0),
+        .terms = c->k};
+    bth_op_embed_sum(w, LIVE, &op);
+    run(b, w, n);
+    fetch(b, &op.y, n, out, c->n);
+}
+
+/* k pieces. */
+static void run_maxout(struct bench *b, struct bth_builder *w, int64_t first, int64_t n,
+                       void *out) {
+    const struct op_case *c = b->c;
+    const int64_t m = capacity(b, n), wide = c->k * c->n;
+    struct berth_op_maxout op = {.x = tensor(b, rows_only(c->placing), m, wide, 1, 0,
+                                             floats(b, 0, c->rows * wide, 3) + first * wide, n),
+                                 .pieces = c->k,
+                                 .eps = 1e-8f};
+    const float *residual = floats(b, 3, c->rows * c->n, 1) + first * c->n;
+    const bool in_place = c->residual && c->seed % 2;
+    op.y = tensor(b, rows_only(c->placing), m, c->n, 1, 0, in_place ? residual : NULL, n);
+    if (c->bias) { /* and a norm */
+        op.gamma = vector(b, 1, c->n);
+        op.beta = vector(b, 2, c->n);
+    }
+    if (c->residual) {
+        op.residual = in_place ? op.y : tensor(b, OP_STRIDED, m, c->n, 1, 0, residual, n);
+    }
+    bth_op_maxout(w, LIVE, &op);
+    run(b, w, n);
+    fetch(b, &op.y, n, out, c->n);
+}
+
+/* k pieces, `heads` parts, of 12 rows. */
+static void run_gather_max(struct bench *b, struct bth_builder *w, int64_t first, int64_t n,
+                           void *out) {
+    const struct op_case *c = b->c;
+    const int64_t m = capacity(b, n), wide = c->k * c->n, all = c->heads * wide;
+    const struct berth_op_gather_max op = {
+        .ids = table(b, ints(b, 0, c->rows * c->heads, 12) + first * c->heads, m, c->heads, n),
+        .x = tensor(b, OP_STRIDED, 12, all, 1, 0, floats(b, 1, 12 * all, 1), 12),
+        .bias = vector(b, 2, wide),
+        .y = tensor(b, rows_only(c->placing), m, c->n, 1, 0, NULL, 0),
+        .pieces = c->k};
+    bth_op_gather_max(w, LIVE, &op);
+    run(b, w, n);
+    fetch(b, &op.y, n, out, c->n);
+}
+
 typedef void run_fn(struct bench *, struct bth_builder *, int64_t, int64_t, void *);
 
 void op_case_run(const struct op_case *c, struct berth_device *device, int64_t first, int64_t n,
                  void *out) {
     static run_fn *const runs[BERTH_N_OPS] = {
-        run_embed,    run_layer_norm,   run_linear,  run_conv3,  run_attend_full,
-        run_kv_store, run_attend_paged, run_kv_copy, run_gather, run_pick,
-        run_select,   run_ssru,         run_top};
+        run_embed,        run_layer_norm, run_linear, run_conv3,     run_attend_full, run_kv_store,
+        run_attend_paged, run_kv_copy,    run_gather, run_pick,      run_select,      run_ssru,
+        run_top,          run_embed_sum,  run_maxout, run_gather_max};
     struct bench b = {.c = c, .device = device};
     struct bth_builder builder;
     bth_reservation_init(&b.bytes, BERTH_BYTES_WORKSPACE, SIZE_MAX / 2);
@@ -827,6 +935,19 @@ static struct op_case random_case(enum berth_op_kind kind, int i, unsigned long 
         break;
     case BERTH_OP_SSRU:
         c.near = true;
+        break;
+    case BERTH_OP_EMBED_SUM:
+        c.heads = ONE_OF(&s, 1, 2, 6);
+        c.n = c.heads * ONE_OF(&s, 1, 16, 31, 96);
+        c.k = ONE_OF(&s, 1, 2, 4);
+        break;
+    case BERTH_OP_MAXOUT:
+        c.k = ONE_OF(&s, 1, 2, 3);
+        c.near = c.bias; /* the norm */
+        break;
+    case BERTH_OP_GATHER_MAX:
+        c.k = ONE_OF(&s, 1, 2, 3);
+        c.heads = ONE_OF(&s, 1, 3, 8, 13);
         break;
     }
     c.near = c.near || c.act == BERTH_ACT_GELU || c.act == BERTH_ACT_SWISH;

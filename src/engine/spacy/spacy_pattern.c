@@ -1,0 +1,325 @@
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include "spacy/spacy_pattern.h"
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "base/str.h"
+#include <pcre2.h>
+#include <string.h>
+
+enum { MAX_PATTERN = 16 << 20, MAX_PARTS = 1024, TOO_LARGE = 120 /* PCRE2's, without a name */ };
+
+/* str.isspace; PCRE2's \s differs. */
+#define SPACES                                                                                     \
+    "\\x{9}-\\x{D}\\x{1C}-\\x{20}\\x{85}\\x{A0}\\x{1680}\\x{2000}-\\x{200A}\\x{2028}\\x{2029}"     \
+    "\\x{202F}\\x{205F}\\x{3000}"
+#define WORDS "\\p{L}\\p{N}_"
+
+struct spacy_pattern {
+    pcre2_code *parts[MAX_PARTS]; /* [n] alternatives, the first that matches leftmost wins */
+    size_t n;
+    uint32_t options;
+};
+
+struct spacy_matcher {
+    pcre2_match_data *match;
+    size_t budget, spent;
+};
+
+/* ---- from Python's syntax to PCRE2's --------------------------------------------------------*/
+
+struct translation {
+    const char *at, *end;
+    bool in_class;
+    struct bth_str *out;
+};
+
+static bool take_hex(struct translation *t, size_t digits) {
+    if ((size_t)(t->end - t->at) < digits) {
+        return false;
+    }
+    for (size_t i = 0; i < digits; i++) {
+        if (!t->at[i] || !strchr("0123456789abcdefABCDEF", t->at[i])) {
+            return false;
+        }
+    }
+    bth_str_printf(t->out, "\\x{%.*s}", (int)digits, t->at);
+    t->at += digits;
+    return true;
+}
+
+/* What stands behind a backslash; t->at is behind that. */
+static bool take_escape(struct translation *t) {
+    if (t->at == t->end) {
+        return false;
+    }
+    const char c = *t->at++;
+    switch (c) {
+    case 'x':
+        return take_hex(t, 2);
+    case 'u':
+        return take_hex(t, 4);
+    case 'U':
+        return take_hex(t, 8);
+    case 's':
+        bth_str_puts(t->out, t->in_class ? SPACES : "[" SPACES "]");
+        return true;
+    case 'S':
+        bth_str_puts(t->out, t->in_class ? "\\S" : "[^" SPACES "]");
+        return true;
+    case 'w':
+        bth_str_puts(t->out, t->in_class ? WORDS : "[" WORDS "]");
+        return true;
+    case 'W':
+        bth_str_puts(t->out, t->in_class ? "\\W" : "[^" WORDS "]");
+        return true;
+    case 'Z':
+        bth_str_puts(t->out, "\\z");
+        return true;
+    default:
+        /* other letters and digits: those that mean the same, no references */
+        if (((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')) &&
+            !strchr("0dDbBAntrfva", c)) {
+            return false;
+        }
+        bth_str_putc(t->out, '\\');
+        bth_str_putc(t->out, c);
+        return true;
+    }
+}
+
+/* Groups that capture nothing by name and call nothing. */
+static bool group_is_plain(const struct translation *t) {
+    static const char *const heads[] = {"?:", "?=", "?!", "?<=", "?<!", "?>"};
+    const size_t left = (size_t)(t->end - t->at);
+    if (left == 0 || (*t->at != '?' && *t->at != '*')) {
+        return true;
+    }
+    for (size_t i = 0; i < BTH_COUNT(heads); i++) {
+        if (left >= strlen(heads[i]) && memcmp(t->at, heads[i], strlen(heads[i])) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool translate(struct translation *t) {
+    while (t->at < t->end) {
+        const char c = *t->at++;
+        if (c == '\\') {
+            if (!take_escape(t)) {
+                return false;
+            }
+            continue;
+        }
+        bool literal = false;
+        if (t->in_class) {
+            literal = c == '['; /* PCRE2 would look for [:name:] */
+            t->in_class = c != ']';
+        } else if (c == '[') {
+            t->in_class = true;
+            bth_str_putc(t->out, c);
+            if (t->at < t->end && *t->at == '^') {
+                bth_str_putc(t->out, *t->at++);
+            }
+            if (t->at < t->end && *t->at == ']') { /* the first one is itself */
+                bth_str_puts(t->out, "\\]");
+                t->at++;
+            }
+            continue;
+        } else if (c == '(' && !group_is_plain(t)) {
+            return false;
+        }
+        if (literal) {
+            bth_str_putc(t->out, '\\');
+        }
+        bth_str_putc(t->out, c);
+    }
+    return !t->in_class;
+}
+
+/* Flags in front: (?u) means nothing here, (?iu) ignores case. */
+static uint32_t take_flags(const char **text, const char *end) {
+    uint32_t options = 0;
+    const char *p = *text;
+    if (end - p > 3 && p[0] == '(' && p[1] == '?') {
+        p += 2;
+        for (; p < end && (*p == 'u' || *p == 'i'); p++) {
+            options |= *p == 'i' ? PCRE2_CASELESS : 0;
+        }
+        if (p < end && *p == ')') {
+            *text = p + 1;
+            return options;
+        }
+    }
+    return 0;
+}
+
+/* ---- compiling ------------------------------------------------------------------------------*/
+
+/* The | outside of groups and classes that is nearest to the middle; NULL: there is none. */
+static const char *middle_bar(const char *s, size_t n) {
+    const char *best = NULL;
+    int depth = 0;
+    bool in_class = false;
+    for (size_t i = 0; i < n; i++) {
+        if (s[i] == '\\') {
+            i++;
+        } else if (in_class) {
+            in_class = s[i] != ']';
+        } else if (s[i] == '[') {
+            in_class = true;
+        } else if (s[i] == '(' || s[i] == ')') {
+            depth += s[i] == '(' ? 1 : -1;
+        } else if (s[i] == '|' && depth == 0) {
+            if (best && i > n / 2 && i - n / 2 > n / 2 - BTH_MIN(n / 2, (size_t)(best - s))) {
+                break;
+            }
+            best = s + i;
+        }
+    }
+    return best;
+}
+
+static int compile_part(struct spacy_pattern *p, const char *s, size_t n, struct berth_error *err) {
+    int why = 0;
+    PCRE2_SIZE at = 0;
+    pcre2_code *code = pcre2_compile((PCRE2_SPTR)s, n, p->options, &why, &at, NULL);
+    if (code) {
+        /* without a JIT for this machine PCRE2 interprets */
+        (void)pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);
+        p->parts[p->n++] = code;
+        return 0;
+    }
+    const char *bar = why == TOO_LARGE ? middle_bar(s, n) : NULL;
+    if (bar && p->n + 2 < MAX_PARTS) {
+        int rc = compile_part(p, s, (size_t)(bar - s), err);
+        return rc < 0 ? rc : compile_part(p, bar + 1, (size_t)(s + n - bar - 1), err);
+    }
+    PCRE2_UCHAR text[120] = "";
+    pcre2_get_error_message(why, text, sizeof(text));
+    return why == PCRE2_ERROR_NOMEMORY
+               ? bth_error_nomem(err)
+               : bth_error(err, BERTH_EFORMAT, "a pattern is not read: %.100s at %zu",
+                           (const char *)text, (size_t)at);
+}
+
+int spacy_pattern_compile(const char *text, size_t n, bool anchored, struct spacy_pattern **out,
+                          struct berth_error *err) {
+    if (n > MAX_PATTERN || !bth_utf8_valid(text, n)) {
+        return bth_error(err, BERTH_EFORMAT, "a pattern is too long, or no UTF-8");
+    }
+    struct spacy_pattern *p = bth_calloc(1, sizeof(*p));
+    if (!p) {
+        return bth_error_nomem(err);
+    }
+    struct bth_str s = {0};
+    const char *body = text;
+    p->options = PCRE2_UTF | PCRE2_UCP | PCRE2_NO_UTF_CHECK | PCRE2_NEVER_BACKSLASH_C |
+                 (anchored ? PCRE2_ANCHORED : 0) | take_flags(&body, text + n);
+    struct translation t = {.at = body, .end = text + n, .out = &s};
+    int rc = translate(&t) ? 0
+                           : bth_error(err, BERTH_EFORMAT, "a pattern is not read near byte %zu",
+                                       (size_t)(t.at - text));
+    if (rc == 0) {
+        rc = s.failed ? bth_error_nomem(err) : compile_part(p, bth_str_text(&s), s.size, err);
+    }
+    bth_str_finish(&s);
+    if (rc < 0) {
+        spacy_pattern_free(p);
+        return rc;
+    }
+    *out = p;
+    return 0;
+}
+
+void spacy_pattern_free(struct spacy_pattern *p) {
+    for (size_t i = 0; p && i < p->n; i++) {
+        pcre2_code_free(p->parts[i]);
+    }
+    bth_free(p);
+}
+
+/* ---- matching -------------------------------------------------------------------------------*/
+
+struct spacy_matcher *spacy_matcher_create(size_t budget) {
+    struct spacy_matcher *m = bth_calloc(1, sizeof(*m));
+    if (m) {
+        m->budget = budget;
+        m->match = pcre2_match_data_create(1, NULL);
+    }
+    if (m && !m->match) {
+        bth_free(m);
+        m = NULL;
+    }
+    return m;
+}
+
+void spacy_matcher_destroy(struct spacy_matcher *m) {
+    if (m) {
+        pcre2_match_data_free(m->match);
+        bth_free(m);
+    }
+}
+
+/* 1 and the range, 0, or an error of PCRE2. */
+static int run(const pcre2_code *code, struct spacy_matcher *m, const char *s, size_t n,
+               size_t from) {
+    int rc = pcre2_match(code, (PCRE2_SPTR)s, n, from, PCRE2_NO_UTF_CHECK, m->match, NULL);
+    if (rc == PCRE2_ERROR_JIT_STACKLIMIT) { /* the interpreter keeps its state on the heap */
+        rc = pcre2_match(code, (PCRE2_SPTR)s, n, from, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, m->match,
+                         NULL);
+    }
+    return rc >= 0 ? 1 : rc == PCRE2_ERROR_NOMATCH ? 0 : rc;
+}
+
+static int spend(struct spacy_matcher *m, size_t n, struct berth_error *err) {
+    m->spent += n;
+    if (m->budget && m->spent > m->budget) {
+        return bth_error(err, BERTH_ETOOLARGE,
+                         "the text takes too long to be split into tokens: it has too long a piece "
+                         "without a space");
+    }
+    return 0;
+}
+
+int spacy_pattern_next(const struct spacy_pattern *p, struct spacy_matcher *m, const char *s,
+                       size_t n, size_t *at, size_t *out_begin, size_t *out_end,
+                       struct berth_error *err) {
+    bool found = false;
+    size_t begin = 0, end = 0;
+    for (size_t i = 0; p && i < p->n && *at <= n; i++) {
+        int rc = spend(m, n - *at, err);
+        if (rc < 0) {
+            return rc;
+        }
+        rc = run(p->parts[i], m, s, n, *at);
+        if (rc < 0) {
+            return rc == PCRE2_ERROR_NOMEMORY
+                       ? bth_error_nomem(err)
+                       : bth_error(err, BERTH_ETOOLARGE,
+                                   "a pattern takes too long on the text (code %d)", rc);
+        }
+        const PCRE2_SIZE *span = pcre2_get_ovector_pointer(m->match);
+        if (rc == 1 && (!found || span[0] < begin)) {
+            found = true;
+            begin = span[0];
+            end = span[1];
+        }
+    }
+    if (!found) {
+        return 0;
+    }
+    uint32_t c;
+    *at = end > begin || end == n ? end + (end == begin)
+                                  : end + bth_utf8_decode(s + end, n - end, &c);
+    *out_begin = begin;
+    *out_end = end;
+    return 1;
+}
+
+int spacy_pattern_search(const struct spacy_pattern *p, struct spacy_matcher *m, const char *s,
+                         size_t n, size_t *out_begin, size_t *out_end, struct berth_error *err) {
+    size_t at = 0;
+    return spacy_pattern_next(p, m, s, n, &at, out_begin, out_end, err);
+}
