@@ -247,10 +247,8 @@ static void check_memory(void) {
         bth_alloc_fail_at(0);
         if (rc == 0) {
             drive_unload(&m);
-        } else {
-            if (rc != BERTH_ENOMEM) {
-                fprintf(stderr, "allocation %lld: %d %s\n", (long long)n, rc, err.message);
-            }
+        } else if (rc != BERTH_ENOMEM) {
+            TEST_FAIL("allocation %lld: %s", (long long)n, err.message);
         }
         CHECK_INT(bth_alloc_live(), live);
     }
