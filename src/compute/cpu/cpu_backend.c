@@ -102,6 +102,7 @@ int bth_cpu_open(const struct bth_cpu_config *config, struct berth_device **out,
     while (!(d->kernels = kernels_for(isa))) {
         isa--;
     }
+    d->together = config->together;
     rc = bth_team_create(threads, &d->team, err);
     if (rc < 0) {
         bth_free(d);

@@ -17,7 +17,8 @@ int main(void) {
     CHECK(n <= MAX_CASES);
     CHECK_OK(bth_ref_open(&ref, &err), err);
     for (int i = 0; i < 3; i++) {
-        const struct bth_cpu_config config = {.threads = 1 + i % 2, .cap = BTH_CPU_AVX512};
+        const struct bth_cpu_config config = {
+            .threads = 1 + i % 2, .cap = BTH_CPU_AVX512, .together = true};
         setenv("BERTH_CPU", isas[i], 1);
         CHECK_OK(bth_cpu_open(&config, &cpu[i], &err), err);
     }
