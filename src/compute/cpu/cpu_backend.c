@@ -102,7 +102,6 @@ int bth_cpu_open(const struct bth_cpu_config *config, struct berth_device **out,
     while (!(d->kernels = kernels_for(isa))) {
         isa--;
     }
-    d->together = config->together;
     rc = bth_team_create(threads, &d->team, err);
     if (rc < 0) {
         bth_free(d);
@@ -121,4 +120,8 @@ int bth_cpu_open(const struct bth_cpu_config *config, struct berth_device **out,
              threads, threads == 1 ? "" : "s");
     *out = &d->base;
     return 0;
+}
+
+void bth_cpu_together(struct berth_device *device) {
+    ((struct bth_cpu_device *)device)->together = true;
 }

@@ -44,7 +44,7 @@ static int check_widths(const struct berth_op *ops, size_t n_ops, struct berth_e
     for (size_t i = 0; i < n_ops; i++) {
         if (ops[i].kind > BERTH_OP_PICK) {
             return bth_error(err, BERTH_EUNSUPPORTED,
-                             "a GPU does not run networks of hashed words; use the CPU");
+                             "a GPU has no kernels for this model; use the CPU");
         }
         int64_t dh = ops[i].kind == BERTH_OP_ATTEND_PAGED  ? ops[i].u.attend_paged.kv.head_dim
                      : ops[i].kind == BERTH_OP_ATTEND_FULL ? ops[i].u.attend_full.head_dim
@@ -154,7 +154,10 @@ static void launch(struct berth_program *p, const struct berth_op *op) {
     case BERTH_OP_EMBED_SUM:
     case BERTH_OP_MAXOUT:
     case BERTH_OP_GATHER_MAX:
-        break; /* no such program is made */
+    case BERTH_OP_SELECT:
+    case BERTH_OP_SSRU:
+    case BERTH_OP_TOP:
+        break; /* refused when the program was made */
     }
 }
 

@@ -14,10 +14,10 @@ static const char *const isas[ISAS] = {"scalar", "avx2", "avx512"};
 static void open_all(struct berth_device **devices) {
     struct berth_error err;
     for (int i = 0; i < DEVICES; i++) {
-        const struct bth_cpu_config config = {
-            .threads = 1 + i / ISAS, .cap = BTH_CPU_AVX512, .together = true};
+        const struct bth_cpu_config config = {.threads = 1 + i / ISAS, .cap = BTH_CPU_AVX512};
         setenv("BERTH_CPU", isas[i % ISAS], 1);
         CHECK_OK(bth_cpu_open(&config, &devices[i], &err), err);
+        bth_cpu_together(devices[i]);
     }
 }
 

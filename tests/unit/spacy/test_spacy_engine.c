@@ -108,12 +108,14 @@ static void check_same_bytes(const char *name) {
     check_company(name, texts, alone, device, 1);
     check_company(name, texts, alone, device, 2 * TEXTS);
     for (int i = 0; i < 3; i++) {
-        const struct bth_cpu_config config = {
-            .threads = 1 + i, .cap = BTH_CPU_AVX512, .together = i == 1};
+        const struct bth_cpu_config config = {.threads = 1 + i, .cap = BTH_CPU_AVX512};
         struct berth_device *other;
         struct berth_error err;
         setenv("BERTH_CPU", isas[i], 1);
         CHECK_OK(bth_cpu_open(&config, &other, &err), err);
+        if (i == 1) {
+            bth_cpu_together(other);
+        }
         check_company(name, texts, alone, other, (size_t)(3 + 9 * i));
         other->ops->close(other);
     }
