@@ -23,5 +23,8 @@ struct bth_cpu_config {
  * environment. All three give the same bits. EINVAL (bad BERTH_CPU), ENOMEM. */
 int bth_cpu_open(const struct bth_cpu_config *config, struct berth_device **out,
                  struct berth_error *err);
+/* For tests, before programs are made: the whole team walks small runs too, which otherwise their
+ * caller walks alone. */
+void bth_cpu_together(struct berth_device *device);
 
 #endif

@@ -127,3 +127,7 @@ int bth_cpu_open(const struct bth_cpu_config *config, struct berth_device **out,
     *out = &d->base;
     return 0;
 }
+
+void bth_cpu_together(struct berth_device *device) {
+    ((struct bth_cpu_device *)device)->together = true;
+}

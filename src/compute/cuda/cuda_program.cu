@@ -44,8 +44,7 @@ static int check_ops(struct berth_device *device, const struct berth_op *ops, si
                      struct berth_error *err) {
     for (size_t i = 0; i < n_ops; i++) {
         if (!device->ops->runs(device, ops[i].kind)) {
-            return bth_error(err, BERTH_EUNSUPPORTED, "a GPU does not run ops of kind %d here yet",
-                             (int)ops[i].kind);
+            return bth_error(err, BERTH_EUNSUPPORTED, "a GPU has no kernels for this model; use the CPU");
         }
         int64_t dh = ops[i].kind == BERTH_OP_ATTEND_PAGED  ? ops[i].u.attend_paged.kv.head_dim
                      : ops[i].kind == BERTH_OP_ATTEND_FULL ? ops[i].u.attend_full.head_dim
@@ -152,6 +151,9 @@ static void launch(struct berth_program *p, const struct berth_op *op) {
         return launch_gather(s, &op->u.gather, live);
     case BERTH_OP_PICK:
         return launch_pick(s, &op->u.pick, live);
+    case BERTH_OP_EMBED_SUM:
+    case BERTH_OP_MAXOUT:
+    case BERTH_OP_GATHER_MAX:
     case BERTH_OP_SELECT:
     case BERTH_OP_SSRU:
     case BERTH_OP_TOP:

@@ -17,6 +17,7 @@ static void open_all(struct berth_device **devices) {
         const struct bth_cpu_config config = {.threads = 1 + i / ISAS, .cap = BTH_CPU_AVX512};
         setenv("BERTH_CPU", isas[i % ISAS], 1);
         CHECK_OK(bth_cpu_open(&config, &devices[i], &err), err);
+        bth_cpu_together(devices[i]);
     }
 }
 

@@ -113,6 +113,9 @@ static void check_same_bytes(const char *name) {
         struct berth_error err;
         setenv("BERTH_CPU", isas[i], 1);
         CHECK_OK(bth_cpu_open(&config, &other, &err), err);
+        if (i == 1) {
+            bth_cpu_together(other);
+        }
         check_company(name, texts, alone, other, (size_t)(3 + 9 * i));
         other->ops->close(other);
     }
@@ -247,10 +250,8 @@ static void check_memory(void) {
         bth_alloc_fail_at(0);
         if (rc == 0) {
             drive_unload(&m);
-        } else {
-            if (rc != BERTH_ENOMEM) {
-                fprintf(stderr, "allocation %lld: %d %s\n", (long long)n, rc, err.message);
-            }
+        } else if (rc != BERTH_ENOMEM) {
+            TEST_FAIL("allocation %lld: %s", (long long)n, err.message);
         }
         CHECK_INT(bth_alloc_live(), live);
     }
