@@ -370,6 +370,9 @@ static int apply_special(const struct spacy_split *s, const struct spacy_doc *do
 
 static int finish_tokens(struct spacy_doc *doc, const struct tokens *tokens,
                          struct berth_error *err) {
+    if (tokens->n == 0) {
+        return 0;
+    }
     struct spacy_token *copy =
         bth_arena_memdup(&doc->arena, tokens->data, tokens->n * sizeof(*copy));
     if (!copy) {
@@ -381,9 +384,7 @@ static int finish_tokens(struct spacy_doc *doc, const struct tokens *tokens,
         copy[i].head = (int32_t)i;
         idx += copy[i].lex->length + copy[i].space;
     }
-    if (tokens->n) {
-        copy[0].sent_start = 1;
-    }
+    copy[0].sent_start = 1;
     doc->tokens = copy;
     doc->n = tokens->n;
     return 0;
