@@ -147,6 +147,10 @@ static void launch(struct berth_program *p, const struct berth_op *op) {
         return launch_gather(s, &op->u.gather, live);
     case BERTH_OP_PICK:
         return launch_pick(s, &op->u.pick, live);
+    case BERTH_OP_SELECT:
+    case BERTH_OP_SSRU:
+    case BERTH_OP_TOP:
+        break; /* refused when the program was made */
     }
 }
 

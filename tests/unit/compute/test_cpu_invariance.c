@@ -7,7 +7,7 @@
 #include "lib/test.h"
 #include "op_cases.h"
 
-enum { MAX_CASES = 256, DEVICES = 9, ISAS = 3 };
+enum { MAX_CASES = 320, DEVICES = 9, ISAS = 3 };
 
 static const char *const isas[ISAS] = {"scalar", "avx2", "avx512"};
 

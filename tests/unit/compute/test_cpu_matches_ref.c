@@ -6,7 +6,7 @@
 #include "lib/test.h"
 #include "op_cases.h"
 
-enum { MAX_CASES = 256 };
+enum { MAX_CASES = 320 };
 
 int main(void) {
     static const char *const isas[] = {"scalar", "avx2", "avx512"};
