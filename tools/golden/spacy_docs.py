@@ -27,6 +27,7 @@ CASES = {
     "plain": "Apple is looking at buying U.K. startup for $1 billion.",
     "two": 'Mr. O\'Neill said: "We\'ve won, (twice)!"\n\nThe <b>others</b> & I weren\'t there in 2019...',
     "mixed": "Im Café 😀 sagte José García: «日本語» – naïve… costs 5€ at https://example.com/a?b=c&d=e",
+    "sentences": "It is late. We all go home now! Do you come too?",
     "one": "Hello",
     "blank": "  \n ",
     "nothing": "",

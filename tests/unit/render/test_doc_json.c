@@ -209,8 +209,9 @@ static void test_no_memory(void) {
 }
 
 int main(void) {
-    static const char *const names[] = {"plain",   "two",  "mixed", "one",    "blank",
-                                        "nothing", "long", "words", "tagged", "entities"};
+    static const char *const names[] = {"plain", "two",     "mixed",   "one",
+                                        "blank", "nothing", "long",    "sentences",
+                                        "words", "tagged",  "entities"};
     for (size_t i = 0; i < BTH_COUNT(names); i++) {
         check(names[i]);
     }
