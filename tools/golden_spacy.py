@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Makes golden documents with spaCy itself: JSON lines that tests/lib/spacy_docs.h reads.
 
-    golden_spacy.py MODEL TEXTS OUT       a pipeline, a file of JSON strings (one a line)
+    golden_spacy.py MODEL TEXTS OUT       a pipeline, a file of JSON strings (one a line), or of
+                                          {"text", "options": {"components", "enable", "exclude"}}
     golden_spacy.py --old OLD.jsonl OUT   from documents in the form of to_json and token attributes
 
 The first line says what made it. Each other line is a document:
   {"text", "tokens": [[text, space, tag, pos, morph, lemma, dep, head, iob, ent, start], ...],
    "chunks": [[begin, end], ...], "row": [the tensor's first row], "sum", "max": of all of it}
-An option of a request can go along: {"options": {"components": ...}}.
+Options go along: they are those of Berth's requests.
 """
 import json
 import sys
@@ -30,6 +31,21 @@ def document(doc):
     return {"text": doc.text, "tokens": tokens, "chunks": chunks, **numbers(doc.tensor)}
 
 
+def names(options, key):
+    return [n for n in options.get(key, "").split(",") if n]
+
+
+def pipes(nlp, options):
+    """What a request with these options runs."""
+    chosen = names(options, "components") or list(nlp.pipe_names)
+    chosen += names(options, "enable")
+    without = names(options, "exclude")
+    listens = {"tagger", "parser", "morphologizer"}
+    if listens & set(chosen):
+        chosen.append("tok2vec")
+    return [n for n in nlp.component_names if n in chosen and n not in without]
+
+
 def from_spacy(model, texts, out):
     import spacy
     import thinc
@@ -37,10 +53,22 @@ def from_spacy(model, texts, out):
     print(json.dumps({"spacy": spacy.__version__, "thinc": thinc.__version__,
                       "model": f"{nlp.meta['lang']}_{nlp.meta['name']} {nlp.meta['version']}"}),
           file=out)
-    n = 0
-    for doc in nlp.pipe(json.loads(line) for line in texts):
+    n, usual = 0, set(nlp.pipe_names)
+    for line in texts:
+        item = json.loads(line)
+        item = {"text": item} if isinstance(item, str) else item
+        wanted = pipes(nlp, item.get("options", {}))
+        with nlp.select_pipes(enable=wanted):
+            for name in set(wanted) - set(nlp.pipe_names):
+                nlp.enable_pipe(name)
+            doc = nlp(item["text"])
+        for name in set(nlp.pipe_names) - usual:
+            nlp.disable_pipe(name)
         n += len(doc)
-        print(json.dumps(document(doc), ensure_ascii=False, separators=(",", ":")), file=out)
+        made = document(doc)
+        if "options" in item:
+            made["options"] = item["options"]
+        print(json.dumps(made, ensure_ascii=False, separators=(",", ":")), file=out)
     print(n, "tokens", file=sys.stderr)
 
 

@@ -13,9 +13,9 @@ static const char *const names[] = {"text", "space", "tag", "pos", "morph", "lem
 /* Field i of a token as golden files have it, in `out`. */
 static void field(const struct berth_token *t, int i, char *out, size_t size) {
     static const char *const iob[] = {"", "I", "O", "B"};
-    const char *const texts[] = {t->text, t->space ? "true" : "false", t->tag, t->pos,
-                                 t->morph, t->lemma, t->dep, NULL, iob[t->ent_iob & 3],
-                                 t->ent_type, NULL};
+    const char *const texts[] = {
+        t->text, t->space ? "true" : "false", t->tag,      t->pos, t->morph, t->lemma, t->dep,
+        NULL,    iob[t->ent_iob & 3],         t->ent_type, NULL};
     if (texts[i]) {
         snprintf(out, size, "%s", texts[i]);
     } else {
@@ -85,8 +85,7 @@ static void compare_tensor(struct spacy_docs_count *c, json_t *want, const struc
     CHECK(doc->tensor);
     CHECK_INT(doc->tensor_width, json_array_size(row));
     for (size_t i = 0; i < doc->tensor_width; i++) {
-        const double d =
-            fabs((double)doc->tensor[i] - json_number_value(json_array_get(row, i)));
+        const double d = fabs((double)doc->tensor[i] - json_number_value(json_array_get(row, i)));
         most = d > most ? d : most;
     }
     for (size_t i = 0; i < doc->n_tokens * doc->tensor_width; i++) {

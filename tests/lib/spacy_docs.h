@@ -7,8 +7,9 @@
 #include <berth/engine.h>
 
 struct spacy_docs_count {
-    size_t docs, tokens, bad; /* bad: tokens, spans and tensors that differ; the first are printed */
-    double tensor;            /* the largest difference */
+    size_t docs, tokens,
+        bad;       /* bad: tokens, spans and tensors that differ; the first are printed */
+    double tensor; /* the largest difference */
 };
 
 /* Runs all documents of a file through a model in company, and adds up what was compared. `most`:

@@ -93,9 +93,8 @@ float *spacy_layer_floats(const struct spacy_loader *l, const struct bth_source_
     return values;
 }
 
-/* After a failure whose error is in l->err. */
-static int failed(const struct spacy_loader *l) {
-    return l->err && l->err->code < 0 ? l->err->code : BERTH_EFORMAT;
+int spacy_layer_failed(const struct spacy_loader *l) {
+    return l->err->code < 0 ? l->err->code : BERTH_EFORMAT;
 }
 
 int spacy_layer_tensor(const struct spacy_loader *l, const float *values, int64_t rows,
@@ -120,7 +119,7 @@ static int load_vector(const struct spacy_loader *l, const struct bth_thinc_node
                        const char *name, int64_t n, struct berth_tensor *out) {
     const struct bth_source_tensor *t = spacy_layer_param(l, node, name, 1);
     if (!t) {
-        return failed(l);
+        return spacy_layer_failed(l);
     }
     if (t->dims[0] != n) {
         return bth_error(l->err, BERTH_EFORMAT, "%s/model: %s of %.60s holds %lld values, not %lld",
@@ -128,7 +127,7 @@ static int load_vector(const struct spacy_loader *l, const struct bth_thinc_node
     }
     float *values = spacy_layer_floats(l, t);
     if (!values) {
-        return failed(l);
+        return spacy_layer_failed(l);
     }
     int rc = spacy_layer_tensor(l, values, 1, n, out);
     bth_free(values);
@@ -139,11 +138,11 @@ int spacy_linear_load(const struct spacy_loader *l, const struct bth_thinc_node 
                       struct spacy_linear *out) {
     const struct bth_source_tensor *w = spacy_layer_param(l, node, "W", 2);
     if (!w) {
-        return failed(l);
+        return spacy_layer_failed(l);
     }
     float *rows = spacy_layer_floats(l, w);
     if (!rows) {
-        return failed(l);
+        return spacy_layer_failed(l);
     }
     struct spacy_linear made = {.n = w->dims[0], .k = w->dims[1]};
     int rc = l->device->ops->weight_create(l->device, l->weights, BERTH_F32, made.n, made.k, rows,
@@ -181,7 +180,7 @@ int spacy_maxout_load(const struct spacy_loader *l, const struct bth_thinc_node 
     const struct bth_source_tensor *w = spacy_layer_param(l, maxout, "W", 3);
     const struct bth_source_tensor *b = w ? spacy_layer_param(l, maxout, "b", 2) : NULL;
     if (!b) {
-        return failed(l);
+        return spacy_layer_failed(l);
     }
     if (b->dims[0] != w->dims[0] || b->dims[1] != w->dims[1]) {
         return bth_error(l->err, BERTH_EFORMAT, "%s/model: W and b of a maxout layer differ",
@@ -193,7 +192,7 @@ int spacy_maxout_load(const struct spacy_loader *l, const struct bth_thinc_node 
     float *rows = by_piece(l, w, w->dims[2]), *bias = rows ? by_piece(l, b, 1) : NULL;
     int rc = bias ? l->device->ops->weight_create(l->device, l->weights, BERTH_F32, made.linear.n,
                                                   made.linear.k, rows, &made.linear.w, l->err)
-                  : failed(l);
+                  : spacy_layer_failed(l);
     if (rc == 0) {
         rc = spacy_layer_tensor(l, bias, 1, made.linear.n, &made.linear.bias);
     }

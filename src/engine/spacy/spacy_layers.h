@@ -16,7 +16,7 @@ struct spacy_loader {
     struct berth_reservation *weights;
     const struct bth_thinc *file;
     const char *name; /* "tagger" */
-    struct berth_error *err;
+    struct berth_error *err; /* never NULL: functions that give NULL leave the code there */
 };
 
 /* y = x W^T + b; bias buffer NULL: none. */
@@ -45,6 +45,9 @@ const struct bth_source_tensor *spacy_layer_param(const struct spacy_loader *l,
                                                   const char *name, int rank);
 /* All of it as f32 (bth_free); NULL and an error. */
 float *spacy_layer_floats(const struct spacy_loader *l, const struct bth_source_tensor *t);
+
+/* The code of the failure that one of these two has told. */
+int spacy_layer_failed(const struct spacy_loader *l);
 
 /* n floats as a device tensor [rows, cols] of its own buffer. */
 int spacy_layer_tensor(const struct spacy_loader *l, const float *values, int64_t rows,

@@ -119,21 +119,24 @@ static int number(const struct list *l, bool entities, struct spacy_strings *str
     return 0;
 }
 
-/* The JSON inside the msgpack; NULL and an error. */
-static json_t *parse(const struct spacy_file *file, const char *name, struct berth_error *err) {
+/* The JSON inside the msgpack; NULL and an error in *out_rc. */
+static json_t *parse(const struct spacy_file *file, const char *name, int *out_rc,
+                     struct berth_error *err) {
     struct bth_packed packed = {0};
     json_t *kinds = NULL;
     size_t n = 0;
-    if (bth_packed_open(&packed, file->data, file->size, err) == 0) {
+    int rc = bth_packed_open(&packed, file->data, file->size, err);
+    if (rc == 0) {
         const char *text = bth_packed_text(bth_packed_get(&packed.root, "moves"), &n);
         kinds = text ? json_loadb(text, n, 0, NULL) : NULL;
         if (!json_is_object(kinds)) {
             json_decref(kinds);
             kinds = NULL;
-            bth_error(err, BERTH_EFORMAT, "%s/moves holds no moves", name);
+            rc = bth_error(err, BERTH_EFORMAT, "%s/moves holds no moves", name);
         }
     }
     bth_packed_close(&packed);
+    *out_rc = rc;
     return kinds;
 }
 
@@ -148,13 +151,11 @@ int spacy_moves_load(struct spacy_package *p, const char *name, bool entities,
         return rc;
     }
     struct list l = {.moves = NULL, .name = name, .err = err};
-    json_t *kinds = parse(&file, name, err);
+    json_t *kinds = parse(&file, name, &rc, err);
     l.moves = kinds ? bth_calloc(MAX_CLASSES, sizeof(*l.moves)) : NULL;
-    if (!kinds) {
-        rc = BERTH_EFORMAT;
-    } else if (!l.moves) {
+    if (kinds && !l.moves) {
         rc = bth_error_nomem(err);
-    } else {
+    } else if (kinds) {
         rc = collect(&l, kinds, entities);
     }
     if (rc == 0) {

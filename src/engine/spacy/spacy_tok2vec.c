@@ -160,7 +160,7 @@ static int read_table(struct spacy_tok2vec *t, const struct spacy_loader *l,
     const struct bth_thinc_attr *seed = bth_thinc_attr(node, "seed");
     const struct bth_thinc_attr *column = bth_thinc_attr(node, "column");
     if (!e) {
-        return BERTH_EFORMAT;
+        return spacy_layer_failed(l);
     }
     const int64_t base =
         t->n_tables ? t->tables[t->n_tables - 1].base + t->tables[t->n_tables - 1].rows : 0;
@@ -207,7 +207,7 @@ static int load_tables(struct spacy_tok2vec *t, const struct spacy_loader *l) {
         float *values = spacy_layer_floats(l, e);
         rc = values ? l->device->ops->write(b, (size_t)t->tables[i].base * row, values,
                                             (size_t)e->dims[0] * row)
-                    : BERTH_ENOMEM;
+                    : spacy_layer_failed(l);
         bth_free(values);
     }
     return rc;

@@ -10,8 +10,8 @@ enum {
     CACHED_CHUNKS = 30000,
     MAX_EXCEPTION = 1024, /* bytes */
     /* What patterns may look at for one document: long runs without a space are quadratic. */
-    FREE_BYTES = 128 << 20,
-    BYTES_PER_BYTE = 128
+    FREE_BYTES = 32 << 20,
+    BYTES_PER_BYTE = 64
 };
 enum { KEY_ORTH = 65, KEY_NORM = 67 };
 

@@ -59,7 +59,7 @@ static int load_lower(struct spacy_transition *t, const struct spacy_loader *l,
     const struct bth_source_tensor *b = w ? spacy_layer_param(l, node, "b", 2) : NULL;
     const struct bth_source_tensor *pad = b ? spacy_layer_param(l, node, "pad", 4) : NULL;
     if (!pad) {
-        return BERTH_EFORMAT;
+        return spacy_layer_failed(l);
     }
     t->features = w->dims[0];
     t->n = w->dims[1];
@@ -77,7 +77,7 @@ static int load_lower(struct spacy_transition *t, const struct spacy_loader *l,
     int rc = t->missing
                  ? l->device->ops->weight_create(l->device, l->weights, BERTH_F32, t->lower.n,
                                                  t->lower.k, rows, &t->lower.w, l->err)
-                 : BERTH_ENOMEM;
+                 : spacy_layer_failed(l);
     if (rc == 0) {
         rc = spacy_layer_tensor(l, bias, 1, t->n * t->pieces, &t->lower.bias);
     }
