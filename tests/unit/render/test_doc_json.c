@@ -1,4 +1,4 @@
-/* The documents in tests/golden/docs (tools/golden/spacy_docs.py), as a daemon sends them, written
+/* The documents in tests/golden/docs (tools/golden_spacy_docs.py), as a daemon sends them, written
  * again: what comes out must be spaCy's bytes. */
 #include "base/alloc.h"
 #include "base/fs.h"

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Documents of spaCy, and what spaCy makes of them: Doc.to_json() and displaCy's drawings.
 
-usage: spacy_docs.py MODEL_FOLDER OUTPUT_FOLDER
+usage: golden_spacy_docs.py MODEL_FOLDER OUTPUT_FOLDER
 
 Each file has the document as berthd sends it ("line") and the expected texts. Needs spacy 3.8.7; MODEL_FOLDER is
 that of en_core_web_sm 3.8.0.
