@@ -8,12 +8,12 @@
  *
  *   server.c server_private.h   life: sockets, threads, drain; what the files share
  *   listener.c notify.c         sockets that listen, systemd
- *   http.c vet.c auth.c         libmicrohttpd's callbacks; what a head alone decides; keys and hosts
+ *   http.c vet.c auth.c         libmicrohttpd's callbacks, what a head decides, keys and hosts
  *   conn.c exchange.c answer.c  connections and their time-outs, one request and its answer
  *   body.c multipart.c form.c   what it brings
  *   desk.c work.c work_many.c   from request to lease to jobs to answer
  *   reply_*.c json_text.c       results as text
- *   routes.c routes_<group>.c   the table, and its groups: a new route is a line and a function there
+ *   routes.c routes_<group>.c   the table; its groups: a new route is a line and a function
  *   daemon.c log.c metrics.c    the process: signals, watchdog; what it tells
  */
 #ifndef BTH_SERVER_H
