@@ -1,5 +1,5 @@
-"""Documents, tokens and spans as spaCy has them: recorded ones, and those of the real pipeline where
-BERTH_SPACY_SAMPLE names its folder."""
+"""Documents, tokens and spans as spaCy has them: recorded ones, those of a tiny pipeline, and of the real
+one where BERTH_SPACY_SAMPLE names its folder."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import berth
 
 REAL = os.environ.get("BERTH_SPACY_SAMPLE", "")
 TEXT = "Apple is looking at buying U.K. startup for $1 billion."
+GOLDEN = ("plain", "two", "mixed", "one", "blank", "nothing", "long", "sentences")
 LONG = (
     "The old man whom the children had seen walking his three small dogs along the river that runs "
     "past the mill, which nobody has used since 1950, told Mary Smith of the New York Times about it, "
@@ -190,45 +191,55 @@ def test_toy(manager):
         assert [len(doc) for doc in nlp.pipe(["a b", "c"])] == [2, 1]
 
 
-# ---- the real pipeline ----
+# ---- pipelines ----
 
 real = pytest.mark.skipif(not REAL, reason="BERTH_SPACY_SAMPLE names no pipeline")
+TINY = str(docs.FOLDER.parents[1] / "data/spacy/tiny_en")
+
+
+@pytest.fixture(params=[TINY, pytest.param(REAL, marks=real)], ids=["tiny", "real"])
+def folder(request):
+    return request.param
 
 
 @pytest.fixture
-def nlp(manager, monkeypatch):
+def nlp(manager, folder, monkeypatch):
+    monkeypatch.setenv("BERTH_SPACY_MODEL", folder)
+    with manager.get_spacy_model_safe() as found:
+        yield found
+
+
+@pytest.fixture
+def english(manager, monkeypatch):
     monkeypatch.setenv("BERTH_SPACY_MODEL", REAL)
     with manager.get_spacy_model_safe() as found:
         yield found
 
 
 @real
-@pytest.mark.parametrize(
-    "name", ["plain", "two", "mixed", "one", "blank", "nothing", "long", "sentences"]
-)
-def test_pipeline(nlp, name):
+@pytest.mark.parametrize("name", list(GOLDEN))
+def test_pipeline(english, name):
     golden = docs.golden(name)
-    assert json.dumps(nlp(golden["line"]["doc"]["text"]).to_json()) == golden["to_json"]
+    assert json.dumps(english(golden["line"]["doc"]["text"]).to_json()) == golden["to_json"]
 
 
 @real
-def test_components(nlp):
+def test_components(english):
     all_names = ["tok2vec", "tagger", "parser", "attribute_ruler", "lemmatizer", "ner"]
-    assert nlp.pipe_names == all_names and nlp.lang == "en" and nlp.has_pipe("ner")
-    with nlp.select_pipes(enable=["ner"]):
-        assert nlp.pipe_names == ["ner"]
-        found = nlp("Angela Merkel lives in Berlin.")
+    assert english.pipe_names == all_names and english.lang == "en" and english.has_pipe("ner")
+    with english.select_pipes(enable=["ner"]):
+        assert english.pipe_names == ["ner"]
+        found = english("Angela Merkel lives in Berlin.")
         assert [e.text for e in found.ents] == ["Angela Merkel", "Berlin"]
         assert not found.has_annotation("TAG")
-    with nlp.disable_pipes("parser", "ner"):
-        assert not nlp("It is.").has_annotation("DEP")
-    assert nlp.pipe_names == all_names
-    assert not nlp(TEXT, disable=["ner"]).has_annotation("ENT_IOB")
+    with english.disable_pipes("parser", "ner"):
+        assert not english("It is.").has_annotation("DEP")
+    assert english.pipe_names == all_names
+    assert not english(TEXT, disable=["ner"]).has_annotation("ENT_IOB")
     with pytest.raises(ValueError, match="nonsense"):
-        nlp(TEXT, disable="nonsense")
+        english(TEXT, disable="nonsense")
 
 
-@real
 def test_pipe(nlp):
     texts = [f"This is text number {i}." for i in range(200)]
     assert [d.text for d in nlp.pipe(texts)] == texts
@@ -242,9 +253,8 @@ def test_pipe(nlp):
         list(nlp.pipe(["a", 5]))
 
 
-@real
-def test_documents_outlive_the_lease(manager, monkeypatch):
-    monkeypatch.setenv("BERTH_SPACY_MODEL", REAL)
+def test_documents_outlive_the_lease(manager, folder, monkeypatch):
+    monkeypatch.setenv("BERTH_SPACY_MODEL", folder)
     with manager.get_spacy_model_safe() as nlp:
         found = nlp(TEXT)
     with pytest.raises(berth.LeaseReleased):
@@ -257,7 +267,6 @@ def test_documents_outlive_the_lease(manager, monkeypatch):
     assert [d.to_json() for d in nlp.pipe([TEXT])] == [found.to_json()]
 
 
-@real
 def test_many_threads_and_tasks(nlp, pool):
     alone = nlp(LONG).to_json()
     assert all(d.to_json() == alone for d in pool.map(nlp, [LONG] * 32))
@@ -268,15 +277,14 @@ def test_many_threads_and_tasks(nlp, pool):
     assert all(d.to_json() == alone for d in asyncio.run(tasks()))
 
 
-@real
 def test_vectors_of_the_pipeline(nlp):
     pytest.importorskip("numpy")
     found = nlp(TEXT)
-    assert found.tensor.shape == (12, 96) and found[0].has_vector
-    assert 0 < found[0:3].similarity(found[3:6]) < 1
+    assert found.tensor.shape[0] == 12 and found.tensor.shape[1] > 0 and found[0].has_vector
+    assert found.tensor.any() and (nlp(TEXT).tensor == found.tensor).all()
+    assert -1 < found[0:3].similarity(found[3:6]) < 1
 
 
-@real
 def test_bad_texts(nlp):
     with pytest.raises(TypeError):
         nlp(5)
