@@ -217,9 +217,8 @@ static int close_all(struct berth *b, int64_t deadline, struct berth_error *err)
 
 static int acquire(struct berth *b, const char *model, const struct berth_acquire_options *o,
                    struct berth_lease *out, struct berth_error *err) {
-    struct bth_ask ask;
-    int rc = bth_read_ask(o, &ask, err);
-    rc = rc < 0 ? rc : bth_manager_lease(b->manager, model, &ask, &out->lease, err);
+    const struct bth_ask ask = bth_ask_of(o);
+    int rc = bth_manager_lease(b->manager, model, &ask, &out->lease, err);
     if (rc == 0) {
         bth_lease_bind(out, out->lease, b->scheds);
     }

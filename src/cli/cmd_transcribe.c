@@ -51,9 +51,9 @@ static const struct bth_arg table[] = {
     [DEVICE] =
         {"device", 0, "NAME",
          "cpu, cuda, cuda:N, a GPU's UUID or auto (default cpu);\n'berth devices' lists them"},
-    [PRECISION] =
-        {"precision", 0, "exact|fast",
-         "exact f32, or 16-bit products on a GPU (default exact on\na CPU, fast on a GPU)"},
+    [PRECISION] = {"precision", 0, "exact|fast",
+                   "exact f32, or faster products where there are such: of\n16 bits on a GPU, of 8 "
+                   "bits for marian on a CPU (default\nexact on a CPU, fast on a GPU)"},
     [INPUT_FORMAT] = {"input_format", 0, "s16|f32", "the files hold raw samples of this kind"},
     [RATE] = {"rate", 0, "HZ", "of raw samples (default 16000)"},
     [CHANNELS] = {"channels", 0, "N", "of raw samples (default 1)"},

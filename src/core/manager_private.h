@@ -6,7 +6,8 @@
  *   manager_async.c  acquiring without waiting
  *   manager_use.c    uses: opening, bytes, `granted` callbacks
  *   manager_load.c   a loader thread: estimate, load, unload
- *   manager_stats.c  snapshots
+ *   manager_stats.c  snapshots of models and devices
+ *   manager_view.c   snapshots of leases and of those who wait
  *   manager_text.c   what a refusal says
  *
  * Everything that changes lies in `state` and is changed by bth_step alone; the rest is the glue:
@@ -47,7 +48,8 @@ struct bth_waiter {
 struct bth_lease {
     struct bth_manager *manager;
     const char *name; /* of the model or family */
-    char *tag;
+    char *tag, *holder;
+    int64_t since;             /* asked, then granted */
     struct bth_waiter *waiter; /* until the answer: who sleeps for it, */
     struct bth_acquire *async; /* or whom to tell */
     uint64_t id;

@@ -12,6 +12,9 @@
 
 enum { STREAM_BLOCK = 16384, POOL_BYTES = 32768, IDLE_S = 300, JSON_BODY_BYTES = 65536 };
 
+/* What is read of a refused body that does not say how long it is. */
+enum { CHUNKS_REST = 1 << 20 };
+
 /* ---- sending ---------------------------------------------------------------------------------*/
 
 /* The next bytes of a stream; with none there, the connection sleeps until the desk has some. */
@@ -128,6 +131,11 @@ static enum MHD_Result send_or_sleep(struct bth_exchange *x) {
 /* ---- receiving -------------------------------------------------------------------------------*/
 
 static int keep(struct bth_exchange *x, const char *data, size_t n, struct berth_error *err) {
+    const uint64_t most = x->server->limits.body_bytes;
+    if (x->received > most) { /* whatever it is made of */
+        return bth_error(err, BERTH_ETOOLARGE, "the body is larger than %llu bytes",
+                         (unsigned long long)most);
+    }
     int rc = bth_exchange_charge(x, n, err);
     if (rc < 0) {
         return rc;
@@ -151,7 +159,8 @@ static enum MHD_Result receive(struct bth_exchange *x, const char *data, size_t 
     atomic_fetch_add_explicit(&s->metrics.body_bytes, n, memory_order_relaxed);
     if (x->ready || x->body_error.code) {
         x->thrown_away += n;
-        return x->thrown_away > s->limits.body_bytes ? MHD_NO : MHD_YES;
+        uint64_t most = x->chunked ? CHUNKS_REST : s->limits.body_bytes;
+        return x->thrown_away > most ? MHD_NO : MHD_YES;
     }
     keep(x, data, n, &x->body_error);
     return MHD_YES;

@@ -139,7 +139,7 @@ static bool key(struct bth_exchange *x, const struct head *h) {
     const char *name = bth_auth_check(&s->auth, h->authorization);
     set_caller(x, h, name);
     if (s->auth.n_keys == 0 || name || x->conn->door->socket.local ||
-        (x->route && x->route->open)) {
+        (x->route && (x->route->open || (x->route->libre && !h->authorization)))) {
         return true;
     }
     bth_count(&s->metrics.refused_key);
@@ -226,6 +226,7 @@ bool bth_vet(struct bth_exchange *x, const char *url, const char *version) {
     MHD_get_connection_values(x->mhd, MHD_HEADER_KIND, note_header, &h);
     set_id(x, &h);
     set_caller(x, &h, NULL);
+    x->chunked = h.encoding != NULL;
     x->route = bth_route_find(x->method, url, &x->rest, x->allow);
     if (x->route) {
         x->allow[0] = '\0';
@@ -235,6 +236,8 @@ bool bth_vet(struct bth_exchange *x, const char *url, const char *version) {
     if (good) {
         return true;
     }
+    /* chunks say too late how long they are */
+    x->close |= x->chunked;
     bool wait_for_body = !x->close && !h.expect && h.bytes <= SHORT_BODY;
     return wait_for_body;
 }

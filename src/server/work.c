@@ -64,13 +64,17 @@ static void release(struct bth_work *w) {
         w->release(w->held);
         w->held = NULL;
     }
-    if (w->lease) {
+    if (w->session) {
+        bth_session_close(w->session);
+        w->session = NULL;
+    }
+    if (w->lease && !*w->ask.session) {
         if (w->sched) {
             bth_sched_cancel(w->sched, w->lease);
         }
         bth_lease_release(w->lease);
-        w->lease = NULL;
     }
+    w->lease = NULL; /* a session's stays with it */
 }
 
 /* Before the answer: who has it may send the next request at once, and finds the place and the
@@ -96,7 +100,7 @@ static void over(struct bth_exchange *x) {
     }
 }
 
-static void fail(struct bth_exchange *x, const struct berth_error *err) {
+void bth_work_fail(struct bth_exchange *x, const struct berth_error *err) {
     struct bth_work *w = &x->work;
     bth_histogram_add(&x->server->metrics.duration, bth_now() - x->began);
     give_back(x);
@@ -113,7 +117,7 @@ static void fail(struct bth_exchange *x, const struct berth_error *err) {
 }
 
 /* The client has left, or its time is up while nobody reads. */
-static void drop(struct bth_exchange *x) {
+void bth_work_drop(struct bth_exchange *x) {
     struct bth_work *w = &x->work;
     if (w->state == BTH_WORK_LEASE) {
         bth_acquire_cancel(&w->acquire); /* answered now, if not before */
@@ -138,6 +142,12 @@ void bth_work_write(struct bth_exchange *x, struct bth_str *text) {
 void bth_work_end_stream(struct bth_exchange *x) {
     give_back(x);
     bth_stream_end(x);
+    over(x);
+}
+
+void bth_work_answer(struct bth_exchange *x, struct bth_str *text) {
+    give_back(x);
+    bth_answer_json(x, text);
     over(x);
 }
 
@@ -174,7 +184,7 @@ static void take_results(struct bth_exchange *x) {
             return; /* nothing yet: a note will come */
         }
         if (rc < 0) {
-            fail(x, &err);
+            bth_work_fail(x, &err);
         } else if (item->kind == BERTH_ITEM_FINAL) {
             finish(x, item);
         } else if (w->reply->part) {
@@ -203,35 +213,21 @@ void bth_work_job_event(void *exchange) {
     bth_desk_note(exchange, BTH_DESK_JOB);
 }
 
-static void begin(struct bth_exchange *x) {
+static void acquire(struct bth_exchange *x) {
     struct bth_work *w = &x->work;
-    struct bth_manager *m = x->server->berth->manager;
     struct berth_error err = {0};
-    int rc;
-    w->began = bth_now();
-    w->deadline = bth_deadline(w->began, w->wait_ms);
-    w->beat_at = w->reply ? w->began + w->reply->beat_ms * BTH_NS_PER_MS : BTH_FOREVER;
-    if (w->kind == BTH_WORK_UNLOAD) {
-        w->state = BTH_WORK_UNLOADING;
-        rc = bth_manager_unload_start(m, w->model, &w->mark, &err);
-    } else {
-        w->state = BTH_WORK_LEASE;
-        w->acquire.answered = lease_answered;
-        rc = bth_acquire_start(m, w->model, x->caller, &w->acquire, &err);
-    }
-    if (rc < 0) {
-        fail(x, &err);
+    const struct bth_ask ask = {.holder = x->caller, .deadline = w->deadline};
+    w->state = BTH_WORK_LEASE;
+    w->acquire = (struct bth_acquire){.answered = lease_answered};
+    if (bth_acquire_start_ask(x->server->berth->manager, w->model, &ask, &w->acquire, &err) < 0) {
+        bth_work_fail(x, &err);
     }
 }
 
-static void answer_model(struct bth_exchange *x) {
-    struct bth_str text = {0};
-    give_back(x);
-    bth_str_putc(&text, '{');
-    bth_json_put_string(&text, "model", x->work.model);
-    bth_str_putc(&text, '}');
-    bth_answer_json(x, &text);
-    over(x);
+void bth_work_again(struct bth_exchange *x) {
+    bth_lease_release(x->work.lease);
+    x->work.lease = NULL;
+    acquire(x);
 }
 
 static void submit(struct bth_exchange *x) {
@@ -242,14 +238,16 @@ static void submit(struct bth_exchange *x) {
     if (w->deadline != BTH_FOREVER) {
         w->request.deadline_ms = BTH_MAX(1, (w->deadline - bth_now()) / BTH_NS_PER_MS);
     }
-    w->sched = b->scheds[bth_lease_device(w->lease)];
+    if (!*w->ask.session) {
+        w->sched = b->scheds[bth_lease_device(w->lease)];
+    }
     if (w->many) {
         w->state = BTH_WORK_JOB;
         bth_many_go(x);
         return;
     }
     if (bth_sched_submit(w->sched, w->lease, &w->request, &w->job, &err) < 0) {
-        fail(x, &err);
+        bth_work_fail(x, &err);
         return;
     }
     w->state = BTH_WORK_JOB;
@@ -257,17 +255,55 @@ static void submit(struct bth_exchange *x) {
     bth_job_on_event(w->job, bth_work_job_event, x);
 }
 
+static void begin(struct bth_exchange *x) {
+    struct bth_work *w = &x->work;
+    struct bth_manager *m = x->server->berth->manager;
+    struct berth_error err = {0};
+    int rc;
+    w->began = bth_now();
+    w->deadline = bth_deadline(w->began, w->wait_ms);
+    w->beat_at = w->reply ? w->began + w->reply->beat_ms * BTH_NS_PER_MS : BTH_FOREVER;
+    if (w->kind >= BTH_WORK_OPEN_SESSION) {
+        bth_work_lease_begin(x);
+        return;
+    }
+    if (w->kind == BTH_WORK_UNLOAD) {
+        w->state = BTH_WORK_UNLOADING;
+        rc = bth_manager_unload_start(m, w->model, &w->mark, &err);
+    } else if (*w->ask.session) {
+        w->state = BTH_WORK_LEASE;
+        rc = bth_work_lease_use(x, &err);
+        if (rc == 0) {
+            submit(x);
+        }
+    } else {
+        acquire(x);
+        return;
+    }
+    if (rc < 0) {
+        bth_work_fail(x, &err);
+    }
+}
+
+static void answer_model(struct bth_exchange *x) {
+    struct bth_str text = {0};
+    bth_str_putc(&text, '{');
+    bth_json_put_string(&text, "model", x->work.model);
+    bth_str_putc(&text, '}');
+    bth_work_answer(x, &text);
+}
+
 static void leased(struct bth_exchange *x) {
     struct bth_work *w = &x->work;
     if (w->lease_rc < 0) {
-        fail(x, &w->lease_error);
+        bth_work_fail(x, &w->lease_error);
         return;
     }
     w->lease = w->acquire.lease;
     if (w->cancelled) { /* granted at the last moment */
         struct berth_error err;
         bth_error(&err, BERTH_ESHUTDOWN, "the server is shutting down: try again later");
-        fail(x, &err);
+        bth_work_fail(x, &err);
     } else if (w->kind == BTH_WORK_LOAD) {
         answer_model(x);
     } else {
@@ -290,11 +326,14 @@ void bth_work_note(struct bth_exchange *x, unsigned notes) {
     if ((notes & BTH_DESK_BEGIN) && w->state == BTH_WORK_NONE) {
         begin(x);
     }
+    if ((notes & BTH_DESK_GRANT) && w->session) {
+        bth_session_look(w->session);
+    }
     if ((notes & BTH_DESK_LEASE) && w->state == BTH_WORK_LEASE) {
         leased(x);
     }
     if ((notes & BTH_DESK_LEFT) && w->state != BTH_WORK_OVER) {
-        drop(x);
+        bth_work_drop(x);
     }
     if ((notes & (BTH_DESK_JOB | BTH_DESK_ROOM)) && w->state == BTH_WORK_JOB) {
         if (w->many) {
@@ -317,7 +356,9 @@ static void cancel_work(struct bth_exchange *x) {
     } else if (w->state == BTH_WORK_UNLOADING) {
         struct berth_error err;
         bth_error(&err, BERTH_ESHUTDOWN, "the server is shutting down; the unload goes on");
-        fail(x, &err);
+        bth_work_fail(x, &err);
+    } else {
+        bth_work_lease_cancel(x);
     }
 }
 
@@ -327,18 +368,9 @@ static void time_is_up(struct bth_exchange *x) {
         struct berth_error err;
         bth_error(&err, BERTH_ETIMEDOUT,
                   "%s: still in use, unloads when its last lease and request have ended", w->model);
-        fail(x, &err);
+        bth_work_fail(x, &err);
     } else if (w->state == BTH_WORK_LEASE && !w->cancelled) {
-        struct berth_error err;
-        bth_acquire_cancel(&w->acquire);
-        if (w->acquire.lease) {
-            return; /* granted at the last moment: its note is on the way */
-        }
-        bth_error(&err, BERTH_ETIMEDOUT,
-                  "%s: not loaded yet when the time was up; try again or wait "
-                  "longer",
-                  w->model);
-        fail(x, &err);
+        bth_acquire_tick(&w->acquire); /* its note is on the way */
     }
 }
 
@@ -371,6 +403,9 @@ void bth_work_tick(struct bth_exchange *x, int64_t now, bool cancel) {
     if (w->state == BTH_WORK_UNLOADING &&
         bth_manager_unloaded(x->server->berth->manager, w->model, w->mark)) {
         answer_model(x);
+    }
+    if (w->state == BTH_WORK_SESSION || w->state == BTH_WORK_WATCHING) {
+        bth_work_lease_tick(x, now);
     }
     if (cancel && !w->cancelled && w->state != BTH_WORK_NONE && w->state != BTH_WORK_OVER) {
         cancel_work(x);

@@ -43,38 +43,91 @@ static void fill(struct bth_exchange *x) {
     }
 }
 
+/* What the oldest text has come to, or its error; ETIMEDOUT with *out_wait: it is still at work. */
+static int oldest(struct bth_many *m, struct berth_item **out, bool *out_wait,
+                  struct berth_error *err) {
+    struct bth_many_slot *s = slot(m, m->answered);
+    int rc = s->err.code;
+    *err = s->err;
+    while (s->job) { /* progress is passed over */
+        enum berth_job_state state = bth_job_state(s->job);
+        bool ended = state == BERTH_JOB_DONE || state == BERTH_JOB_FAILED;
+        struct berth_item *item = NULL;
+        rc = bth_job_next(s->job, 0, &item, err);
+        *out_wait = rc == BERTH_ETIMEDOUT && !ended;
+        if (*out_wait) {
+            return rc;
+        }
+        if (rc < 0 || item->kind == BERTH_ITEM_FINAL) {
+            *out = item;
+            break;
+        }
+        berth_item_free(item);
+    }
+    bth_job_free(s->job);
+    s->job = NULL;
+    return rc;
+}
+
 /* Appends what the oldest text has come to; false: it is still at work. */
 static bool take(struct bth_work *w, struct bth_str *out) {
     struct bth_many *m = w->many;
-    struct bth_many_slot *s = slot(m, m->answered);
     struct berth_item *item = NULL;
-    int rc = s->err.code;
-    while (s->job && !item) { /* progress is passed over */
-        enum berth_job_state state = bth_job_state(s->job);
-        bool ended = state == BERTH_JOB_DONE || state == BERTH_JOB_FAILED;
-        rc = bth_job_next(s->job, 0, &item, &s->err);
-        if (rc == BERTH_ETIMEDOUT && !ended) {
-            return false;
-        }
-        if (rc < 0) {
-            break;
-        }
-        if (item->kind != BERTH_ITEM_FINAL) {
-            berth_item_free(item);
-            item = NULL;
-        }
+    struct berth_error err;
+    bool wait = false;
+    int rc = oldest(m, &item, &wait, &err);
+    if (wait) {
+        return false;
     }
     bth_str_puts(out, m->answered ? m->between : m->open);
-    if (item) {
+    if (rc == 0) {
         w->reply->final(out, item, w->at);
     } else {
-        w->reply->failed(out, &s->err);
+        w->reply->failed(out, &err);
     }
     berth_item_free(item);
-    bth_job_free(s->job);
-    s->job = NULL;
     m->answered++;
     return true;
+}
+
+static void finish_gathering(struct bth_exchange *x) {
+    struct bth_many *m = x->work.many;
+    struct bth_str text = {0};
+    struct berth_error err;
+    int rc = m->gather->finish(x, &text, &err);
+    if (rc < 0) {
+        bth_work_fail(x, &err);
+    } else if (rc == 0) {
+        bth_histogram_add(&x->server->metrics.duration, bth_now() - x->began);
+        bth_work_answer(x, &text);
+    } else {
+        m->submitted = m->answered = 0;
+        bth_work_again(x);
+    }
+    bth_str_finish(&text);
+}
+
+static void gather(struct bth_exchange *x) {
+    struct bth_many *m = x->work.many;
+    struct berth_error err;
+    fill(x);
+    while (m->answered < m->n) {
+        struct berth_item *item = NULL;
+        bool wait = false;
+        int rc = oldest(m, &item, &wait, &err);
+        if (wait) {
+            return;
+        }
+        rc = rc < 0 ? rc : m->gather->take(x, m->answered, item, &err);
+        berth_item_free(item);
+        if (rc < 0) {
+            bth_work_fail(x, &err);
+            return;
+        }
+        m->answered++;
+        fill(x);
+    }
+    finish_gathering(x);
 }
 
 void bth_many_go(struct bth_exchange *x) {
@@ -82,6 +135,10 @@ void bth_many_go(struct bth_exchange *x) {
     struct bth_many *m = w->many;
     struct bth_str text = {0};
     bool more = true;
+    if (m->gather) {
+        gather(x);
+        return;
+    }
     while (more && bth_stream_pending(x) < MAX_PENDING) {
         fill(x);
         more = m->answered < m->n && take(w, &text);

@@ -75,7 +75,7 @@ void http_prepare(struct test_server *t) {
 
 void http_start(struct test_server *t, const char *whisper) {
     char echo[512], slow[512], broken[512];
-    struct berth_model_spec specs[5] = {
+    struct berth_model_spec specs[13] = {
         {.name = "toy/echo", .path = test_dir_path(&t->dir, "echo", echo), .alias = "echo"},
         {.name = "toy/slow", .path = test_dir_path(&t->dir, "slow", slow)},
         {.name = "toy/broken", .path = test_dir_path(&t->dir, "broken", broken)}};
@@ -88,6 +88,9 @@ void http_start(struct test_server *t, const char *whisper) {
     }
     struct berth_config c = BERTH_CONFIG_INIT;
     struct berth_error err;
+    for (size_t i = 0; i < BTH_COUNT(t->pairs) && t->pairs[i]; i++) {
+        specs[n++] = (struct berth_model_spec){t->pairs[i], echo, NULL, "toy"};
+    }
     c.file = "";
     c.models = specs;
     c.n_models = n;

@@ -80,6 +80,44 @@ class Transcript(c.Structure):
     ]
 
 
+class Hypothesis(c.Structure):
+    _fields_ = [
+        ("text", c.c_char_p),
+        ("score", c.c_double),
+        ("tokens", c.POINTER(c.c_int32)),
+        ("logprobs", c.POINTER(c.c_float)),
+        ("n_tokens", c.c_size_t),
+    ]
+
+
+class Sentence(c.Structure):
+    _fields_ = [
+        ("source_begin", c.c_size_t),
+        ("source_end", c.c_size_t),
+        ("target_begin", c.c_size_t),
+        ("target_end", c.c_size_t),
+        ("tokens", c.POINTER(c.c_int32)),
+        ("n_tokens", c.c_size_t),
+        ("hypotheses", c.POINTER(Hypothesis)),
+        ("n_hypotheses", c.c_size_t),
+        ("alignment", c.POINTER(c.c_float)),
+        ("cached", c.c_bool),
+        ("repeats", c.c_bool),
+    ]
+
+
+class Translation(c.Structure):
+    _fields_ = [
+        ("source", c.c_char_p),
+        ("target", c.c_char_p),
+        ("text", c.c_char_p),
+        ("alternatives", c.POINTER(c.c_char_p)),
+        ("n_alternatives", c.c_size_t),
+        ("sentences", c.POINTER(Sentence)),
+        ("n_sentences", c.c_size_t),
+    ]
+
+
 class Token(c.Structure):
     _fields_ = [
         ("text", c.c_char_p),
@@ -145,7 +183,7 @@ class Item(c.Structure):
         ("total", c.c_double),
         ("transcript", c.POINTER(Transcript)),
         ("text", c.c_char_p),
-        ("translation", c.c_void_p),
+        ("translation", c.POINTER(Translation)),
         ("doc", c.POINTER(Doc)),
     ]
     job: object = None  # that frees it
@@ -253,6 +291,7 @@ _FUNCTIONS: dict[str, tuple[object, list[object]]] = {
         c.c_int,
         [c.c_void_p, c.c_uint64, c.c_int64, c.POINTER(CleanupReport), _ERR],
     ),
+    "berth_unload": (c.c_int, [c.c_void_p, c.c_char_p, c.c_int64, _ERR]),
     "berth_trim": (c.c_int, [c.c_void_p, _BYTES, _BYTES, _ERR]),
     "berth_models": (
         c.c_size_t,

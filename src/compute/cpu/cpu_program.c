@@ -1,7 +1,7 @@
 /*
- * A program is its ops and a share in its workspace's scratch: a part that all members share, then one
- * part per member, each as large as the program's largest op needs. Running it,
- * every member walks the ops with a barrier behind each; nothing is allocated or decided.
+ * A program is its ops and a share in its workspace's scratch: a part that all members share, then
+ * one part per member, each as large as the program's largest op needs. Running it, every member
+ * walks the ops with a barrier behind each; nothing is allocated or decided.
  */
 #include "base/alloc.h"
 #include "base/error.h"

@@ -39,13 +39,9 @@ static size_t most_of(const struct berth_op *ops, size_t n_ops,
     return (most + 255) / 256 * 256;
 }
 
-/* What there are no kernels for, and what they have no room for. */
+/* What the kernels have no room for. */
 static int check_widths(const struct berth_op *ops, size_t n_ops, struct berth_error *err) {
     for (size_t i = 0; i < n_ops; i++) {
-        if (ops[i].kind > BERTH_OP_PICK) {
-            return bth_error(err, BERTH_EUNSUPPORTED,
-                             "a GPU does not run networks of hashed words; use the CPU");
-        }
         int64_t dh = ops[i].kind == BERTH_OP_ATTEND_PAGED  ? ops[i].u.attend_paged.kv.head_dim
                      : ops[i].kind == BERTH_OP_ATTEND_FULL ? ops[i].u.attend_full.head_dim
                                                            : 0;
@@ -151,10 +147,10 @@ static void launch(struct berth_program *p, const struct berth_op *op) {
         return launch_gather(s, &op->u.gather, live);
     case BERTH_OP_PICK:
         return launch_pick(s, &op->u.pick, live);
-    case BERTH_OP_EMBED_SUM:
-    case BERTH_OP_MAXOUT:
-    case BERTH_OP_GATHER_MAX:
-        break; /* no such program is made */
+    case BERTH_OP_SELECT:
+    case BERTH_OP_SSRU:
+    case BERTH_OP_TOP:
+        break; /* refused when the program was made */
     }
 }
 

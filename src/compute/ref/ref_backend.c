@@ -33,7 +33,7 @@ static size_t weight_bytes(struct berth_device *device, enum berth_dtype dtype, 
 static int weight_create(struct berth_device *device, struct berth_reservation *r,
                          enum berth_dtype dtype, int64_t n, int64_t k, const void *rows,
                          struct berth_weight **out, struct berth_error *err) {
-    if (n < 1 || k < 1 || (dtype != BERTH_F32 && dtype != BERTH_F16 && dtype != BERTH_BF16)) {
+    if (n < 1 || k < 1 || dtype > BERTH_I8) {
         return bth_error(err, BERTH_EINTERNAL, "a weight of %lld x %lld and type %d", (long long)n,
                          (long long)k, (int)dtype);
     }

@@ -10,8 +10,6 @@
 #define NO_TREE 4294967295u
 /* Nodes of one tree, children counted as often as they occur: words have a dozen. */
 #define MAX_NODES 1000
-/* From here on spaCy sorts all classes instead of looking for the best again and again. */
-#define TOP_K_SORTS 21
 /* Each is a pass over all classes. */
 #define MAX_TOP_K 1000
 
@@ -277,26 +275,23 @@ int spacy_edit_trees_apply(const struct spacy_edit_trees *t, size_t class, const
     return out->failed ? bth_error_nomem(err) : applies;
 }
 
-/* The best class after `before`, which are no longer asked: by score, equal ones by number,
- * from the lowest or, as spaCy's sort leaves them, from the highest. */
 struct choice {
     float score;
     size_t class;
 };
 
-static bool is_better(struct choice a, struct choice b, bool sorts) {
-    if (a.score != b.score) {
-        return a.score > b.score;
-    }
-    return sorts ? a.class > b.class : a.class < b.class;
+/* Equal scores go by class. */
+static bool is_better(struct choice a, struct choice b) {
+    return a.score != b.score ? a.score > b.score : a.class < b.class;
 }
 
-static bool next_best(const float *scores, size_t n, const struct choice *before, bool sorts,
+/* The best class that is not as good as `before` (NULL: of all). */
+static bool next_best(const float *scores, size_t n, const struct choice *before,
                       struct choice *out) {
     bool found = false;
     for (size_t i = 0; i < n; i++) {
         struct choice c = {scores[i], i};
-        if ((!before || is_better(*before, c, sorts)) && (!found || is_better(c, *out, sorts))) {
+        if ((!before || is_better(*before, c)) && (!found || is_better(c, *out))) {
             *out = c;
             found = true;
         }
@@ -312,11 +307,10 @@ static int set_lemma(struct spacy_token *token, struct spacy_strings *strings, c
 static int run_token(const struct spacy_edit_trees *t, struct spacy_doc *doc, size_t i,
                      const float *scores, struct bth_str *lemma, struct berth_error *err) {
     struct spacy_token *token = &doc->tokens[i];
-    bool sorts = t->top_k >= TOP_K_SORTS;
     struct choice last, choice;
     size_t tries = BTH_MIN(t->top_k, t->classes);
     for (size_t k = 0; k < tries; k++) {
-        if (!next_best(scores, t->classes, k > 0 ? &last : NULL, sorts, &choice)) {
+        if (!next_best(scores, t->classes, k > 0 ? &last : NULL, &choice)) {
             break;
         }
         int rc = spacy_edit_trees_apply(t, choice.class, token->lex->text, token->lex->bytes, lemma,

@@ -92,6 +92,9 @@ struct spacy_word {
 
 /* A text value, or the first of a list of texts; whether it is one. o may be NULL. */
 bool spacy_lemma_first(const msgpack_object *o, struct spacy_text *out);
+/* One of the exceptions of a word; false: there are no more. A text in place of a list is taken as
+ * Python takes it, as a list of characters. o may be NULL. */
+bool spacy_lemma_exception(const msgpack_object *o, size_t i, struct spacy_text *out);
 /* The value of a word in a table of texts, or what is given. */
 struct spacy_text spacy_lemma_lookup(const struct spacy_table *t, struct spacy_text word,
                                      struct spacy_text otherwise);

@@ -418,8 +418,8 @@ static void append_pronoun(const struct spacy_lemma_tables *t, struct spacy_word
                            struct spacy_text pron, struct bth_str *out) {
     struct spacy_text lemma;
     spacy_forms_clear(&w->forms);
-    if (!spacy_lemma_first(spacy_word_map_get(&spacy_lemma_of(t, PRON)->exceptions, pron),
-                           &lemma)) {
+    if (!spacy_lemma_exception(spacy_word_map_get(&spacy_lemma_of(t, PRON)->exceptions, pron), 0,
+                               &lemma)) {
         /* looked up among the verbs, as spaCy does */
         lemma = determiner(t->spanish, PRONS, &spacy_lemma_of(t, VERB)->index, pron, &w->forms);
     }
@@ -439,7 +439,7 @@ static struct spacy_text verb_with_pronouns(const struct spacy_lemma_tables *t,
     struct bth_str plain = {0}, out = {0};
     strip_accents(t->spanish, rest, &plain);
     struct spacy_text word = {bth_str_text(&plain), plain.size};
-    if (!spacy_lemma_first(spacy_word_map_get(&verbs->exceptions, word), &lemma)) {
+    if (!spacy_lemma_exception(spacy_word_map_get(&verbs->exceptions, word), 0, &lemma)) {
         lemma = verb(t->spanish, &verbs->index, select_rules(&t->spanish->verb, w->morph), word, w);
     }
     bth_str_append(&out, lemma.p, lemma.n);
@@ -476,8 +476,8 @@ struct spacy_text spacy_lemma_spanish(const struct spacy_lemma_tables *t, struct
     default:
         break;
     }
-    if (spacy_lemma_first(spacy_word_map_get(&spacy_lemma_of(t, w->pos)->exceptions, w->lower),
-                          &lemma)) {
+    if (spacy_lemma_exception(spacy_word_map_get(&spacy_lemma_of(t, w->pos)->exceptions, w->lower),
+                              0, &lemma)) {
         return lemma;
     }
     switch (w->pos) {

@@ -28,15 +28,11 @@ static struct spacy_text first_form(const struct spacy_forms *f) {
 static bool last_exception(const struct spacy_forms *forms, const msgpack_object *list,
                            struct spacy_text *out) {
     bool found = false;
-    size_t n = list && list->type == MSGPACK_OBJECT_ARRAY ? list->via.array.size : 0;
-    for (size_t i = 0; i < n; i++) {
-        struct spacy_text form;
-        form.p = bth_packed_text(&list->via.array.ptr[i], &form.n);
-        bool known = !form.p || spacy_forms_has(forms, form);
+    struct spacy_text form, before;
+    for (size_t i = 0; spacy_lemma_exception(list, i, &form); i++) {
+        bool known = spacy_forms_has(forms, form);
         for (size_t k = 0; k < i && !known; k++) {
-            struct spacy_text before;
-            before.p = bth_packed_text(&list->via.array.ptr[k], &before.n);
-            known = before.p && spacy_text_is(before, form);
+            known = spacy_lemma_exception(list, k, &before) && spacy_text_is(before, form);
         }
         if (!known) {
             *out = form;
@@ -124,7 +120,7 @@ static bool known_first(const struct spacy_lemma_pos *pos, struct spacy_word *w,
         *out = w->lower;
         return true;
     }
-    if (spacy_lemma_first(spacy_word_map_get(&pos->exceptions, w->lower), out)) {
+    if (spacy_lemma_exception(spacy_word_map_get(&pos->exceptions, w->lower), 0, out)) {
         return true;
     }
     spacy_lemma_apply(pos, w->lower, &w->forms, &w->unknown);
@@ -224,7 +220,7 @@ struct spacy_text spacy_lemma_dutch(const struct spacy_lemma_tables *t, struct s
     if (spacy_word_map_get(&pos->index, w->lower)) {
         return w->lower;
     }
-    if (spacy_lemma_first(spacy_word_map_get(&pos->exceptions, w->lower), &lemma)) {
+    if (spacy_lemma_exception(spacy_word_map_get(&pos->exceptions, w->lower), 0, &lemma)) {
         return lemma;
     }
     /* an empty entry counts as none */

@@ -223,6 +223,24 @@ bool spacy_lemma_first(const msgpack_object *o, struct spacy_text *out) {
     return out->p != NULL;
 }
 
+bool spacy_lemma_exception(const msgpack_object *o, size_t i, struct spacy_text *out) {
+    if (o && o->type == MSGPACK_OBJECT_ARRAY) {
+        out->p = i < o->via.array.size ? bth_packed_text(&o->via.array.ptr[i], &out->n) : NULL;
+        return out->p != NULL;
+    }
+    size_t n, at = 0;
+    const char *text = o ? bth_packed_text(o, &n) : NULL;
+    while (text && at < n) {
+        uint32_t c;
+        *out = (struct spacy_text){text + at, bth_utf8_decode(text + at, n - at, &c)};
+        if (i-- == 0) {
+            return true;
+        }
+        at += out->n;
+    }
+    return false;
+}
+
 struct spacy_text spacy_lemma_lookup(const struct spacy_table *t, struct spacy_text word,
                                      struct spacy_text otherwise) {
     struct spacy_text found;

@@ -85,8 +85,9 @@ static int need(const struct spacy_lookups *lookups, const char *table, struct b
 
 static int check_exceptions(const msgpack_object *o, struct berth_error *err) {
     for (uint32_t i = 0; o && o->type == MSGPACK_OBJECT_MAP && i < o->via.map.size; i++) {
-        const msgpack_object *list = &o->via.map.ptr[i].val;
-        if (list->type != MSGPACK_OBJECT_ARRAY || list->via.array.size > MAX_EXCEPTIONS) {
+        const msgpack_object *v = &o->via.map.ptr[i].val;
+        size_t n = v->type == MSGPACK_OBJECT_ARRAY ? v->via.array.size : 0;
+        if ((v->type != MSGPACK_OBJECT_ARRAY && !bth_packed_text(v, &n)) || n > MAX_EXCEPTIONS) {
             return bth_error(err, BERTH_EFORMAT,
                              "exceptions of a word that are no list, or more "
                              "than %d",

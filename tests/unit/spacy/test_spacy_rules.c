@@ -107,7 +107,7 @@ static void make_doc(const struct world *w, json_t *row, struct bth_str *text,
 /* ---- what comes out -------------------------------------------------------------------------*/
 
 static json_t *text_of(struct spacy_doc *doc, uint64_t id) {
-    const char *s = id == SPACY_NO_MORPH ? "" : spacy_strings_get(doc->strings, id);
+    const char *s = spacy_strings_get(doc->strings, id);
     return json_string(s ? s : "(unknown)");
 }
 
@@ -121,7 +121,7 @@ static json_t *field(struct spacy_doc *doc, size_t i, const char *name,
         return json_string(spacy_pos_name(t->pos));
     }
     if (strcmp(name, "morph") == 0) {
-        return text_of(doc, t->morph);
+        return text_of(doc, t->morph == SPACY_NO_MORPH ? 0 : t->morph);
     }
     if (strcmp(name, "lemma") == 0) {
         return text_of(doc, t->lemma);
