@@ -22,6 +22,7 @@ static void carry_out_locked(struct bth_manager *m, const struct bth_action *a) 
     case BTH_ACT_REVOKED:
         m->cut_short = true;
         m->revocations++;
+        bth_happened_lease_locked(m, BTH_HAPPENED_REVOKE, a->arg, NULL);
         atomic_store_explicit(&((struct bth_lease *)a->arg)->revoked, true, memory_order_relaxed);
         if (m->revoked) {
             m->revoked(m->arg, a->arg);
@@ -75,6 +76,7 @@ static void manager_free(struct bth_manager *m) BTH_TSA(no_thread_safety_analysi
         bth_free(m->leaked);
         m->leaked = next;
     }
+    bth_free(m->happenings);
     bth_registry_finish(&m->registry);
     bth_state_finish(&m->state);
     bth_actions_finish(&m->actions);
@@ -160,7 +162,8 @@ int bth_manager_create(const struct bth_manager_config *config, struct bth_manag
     m->n_devices = (uint32_t)config->n_devices;
     memcpy(m->devices, config->devices, config->n_devices * sizeof(m->devices[0]));
     bth_state_init(&m->state, config->budgets, m->n_devices);
-    int rc = add_models(m, config, err);
+    m->happenings = bth_calloc(BTH_HAPPENINGS, sizeof(*m->happenings));
+    int rc = m->happenings ? add_models(m, config, err) : bth_error_nomem(err);
     rc = rc < 0 ? rc : start_loaders(m, err);
     if (rc < 0) {
         manager_free(m);

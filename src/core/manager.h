@@ -127,6 +127,45 @@ struct bth_lease_info {
 };
 /* One snapshot. Returns how many there are; at most `n` are written. */
 size_t bth_manager_leases(struct bth_manager *m, struct bth_lease_info *out, size_t n);
+
+/* What has happened, for those who look on; the last BTH_HAPPENINGS of it are kept. */
+enum bth_happening_kind {
+    BTH_HAPPENED_LOAD,
+    BTH_HAPPENED_FAIL, /* a load */
+    BTH_HAPPENED_UNLOAD,
+    BTH_HAPPENED_EVICT, /* an unload, for the bytes of another */
+    BTH_HAPPENED_GRANT,
+    BTH_HAPPENED_REFUSE,
+    BTH_HAPPENED_REVOKE
+};
+#define BTH_N_HAPPENINGS 7
+#define BTH_HAPPENINGS   1024
+struct bth_happening {
+    uint64_t number; /* from 1 on, without gaps */
+    int64_t at_ms;   /* since the epoch */
+    enum bth_happening_kind kind;
+    int code; /* FAIL, REFUSE: why, and `cause` in words */
+    char what[64], who[128], cause[128];
+    uint64_t bytes; /* LOAD, UNLOAD, EVICT: of the device */
+    int64_t ms;     /* LOAD, UNLOAD, EVICT: it took; GRANT: it was waited for */
+};
+/* Those after number `after`, oldest first, at most n. */
+size_t bth_manager_happenings(struct bth_manager *m, uint64_t after, struct bth_happening *out,
+                              size_t n);
+/* The number of the last. */
+uint64_t bth_manager_last_happening(struct bth_manager *m);
+
+/* Sums since the start. */
+struct bth_manager_sums {
+    uint64_t happened[BTH_N_HAPPENINGS];
+    uint64_t refused[32];               /* by -code */
+    uint64_t leases_ended;              /* held for so long: */
+    uint64_t hold_ns, wait_ns;          /* waited for: by all that were granted */
+    uint64_t load_ns, unload_ns;        /* UNLOAD and EVICT */
+    uint64_t residual[BTH_MAX_DEVICES]; /* bytes now: still drawn after an unload */
+};
+void bth_manager_sums(struct bth_manager *m, struct bth_manager_sums *out);
+
 /* The engine that serves a name, loaded or not; NULL if unknown (err says what there is). */
 const struct berth_engine_ops *bth_manager_engine(struct bth_manager *m, const char *name,
                                                   struct berth_error *err);

@@ -126,6 +126,7 @@ struct bth_gen {
     uint64_t used_seq; /* order of last use: the clock may stand still */
     uint64_t pass;     /* the pump's mark: a use of it waits already */
     bool victim;       /* the planner's mark */
+    bool evicted;      /* closed for others' bytes */
 };
 
 struct bth_ticket {

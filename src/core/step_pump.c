@@ -71,6 +71,7 @@ static bool make_room(struct bth_state *s, uint32_t device, uint64_t need,
     for (struct bth_gen *g = bth_table_next(&s->gens, NULL); g; g = bth_table_next(&s->gens, g)) {
         if (g->victim) {
             g->victim = false;
+            g->evicted = true;
             bth_gen_close(s, g, out);
         }
     }

@@ -1,6 +1,7 @@
 /* What the desk does for sessions and leases. */
 #include "base/clock.h"
 #include "base/error.h"
+#include "server/events.h"
 #include "server/exchange.h"
 #include "server/json_text.h"
 #include <stdlib.h>
@@ -106,6 +107,11 @@ static int begin(struct bth_exchange *x, struct berth_error *err) {
         w->state = BTH_WORK_WATCHING;
         return bth_manager_cleanup_start(x->server->berth->manager, owner_of(x), w->deadline,
                                          &w->cleanup, err);
+    case BTH_WORK_EVENTS:
+        bth_stream_begin(x, "text/event-stream");
+        w->beat_at = 0; /* the first look says that it has begun */
+        w->state = BTH_WORK_WATCHING;
+        break;
     case BTH_WORK_AVAILABLE:
         w->state = BTH_WORK_WATCHING;
         break;
@@ -130,6 +136,8 @@ void bth_work_lease_begin(struct bth_exchange *x) {
         answer_word(x, "released", s && bth_session_release(s, w->ask.lease));
     } else if (w->kind == BTH_WORK_AVAILABLE) {
         look_available(x);
+    } else if (w->kind == BTH_WORK_EVENTS) {
+        bth_events_look(x, bth_now());
     }
 }
 
@@ -139,6 +147,8 @@ void bth_work_lease_tick(struct bth_exchange *x, int64_t now) {
         look_cleanup(x);
     } else if (w->kind == BTH_WORK_AVAILABLE) {
         look_available(x);
+    } else if (w->kind == BTH_WORK_EVENTS) {
+        bth_events_look(x, now);
     } else if (!bth_session_tick(w->session, now)) {
         bth_work_drop(x);
     }
@@ -146,7 +156,7 @@ void bth_work_lease_tick(struct bth_exchange *x, int64_t now) {
 
 void bth_work_lease_cancel(struct bth_exchange *x) {
     struct bth_work *w = &x->work;
-    if (w->state == BTH_WORK_SESSION) {
+    if (w->state == BTH_WORK_SESSION || w->kind == BTH_WORK_EVENTS) {
         bth_work_end_stream(x);
     } else if (w->state == BTH_WORK_WATCHING) {
         struct berth_error err;
