@@ -11,6 +11,7 @@ static const struct bth_verb verbs[] = {
     {"stats", "the daemon's models and devices in numbers", bth_cmd_stats},
     {"load", "has the daemon load a model", bth_cmd_load},
     {"unload", "has the daemon unload a model", bth_cmd_unload},
+    {"plan", "what a load would come to now", bth_cmd_plan},
     {"lease", "runs a command while a model is leased", bth_cmd_lease},
     {"stop", "stops the daemon", bth_cmd_stop},
     {"models", "the models that could be used, and their state", bth_cmd_models},

@@ -166,6 +166,20 @@ struct bth_manager_sums {
 };
 void bth_manager_sums(struct bth_manager *m, struct bth_manager_sums *out);
 
+/* What a load of this model would come to now; see bth_state_plan, whose words `kind` has: "ready",
+ * "loading", "fits", "evicts", "waits", "impossible", "failed"; or "unknown": its size is being
+ * found out, ask again. ENOTFOUND, ENOMEM. */
+struct bth_plan_info {
+    const char *kind;
+    char model[64], device[32];
+    uint64_t need, room;
+    size_t n_evicts;
+    char evicts[16][64];
+    char cause[252]; /* impossible, failed */
+};
+int bth_manager_plan(struct bth_manager *m, const char *name, struct bth_plan_info *out,
+                     struct berth_error *err);
+
 /* The engine that serves a name, loaded or not; NULL if unknown (err says what there is). */
 const struct berth_engine_ops *bth_manager_engine(struct bth_manager *m, const char *name,
                                                   struct berth_error *err);

@@ -381,12 +381,20 @@ static void on_unload(struct bth_state *s, const struct bth_event *e, struct bth
     }
 }
 
+static void on_estimate(struct bth_state *s, const struct bth_event *e, struct bth_actions *out) {
+    struct bth_model *m = &s->models[e->scope];
+    if (m->est_state == BTH_EST_NONE && s->now >= m->retry_at) {
+        bth_ask_estimate(s, m, out);
+    }
+}
+
 /* ---- the step -------------------------------------------------------------------------------*/
 
 /* Memory for the event, or the newcomer's refusal; false: answered. */
 static bool prepare(struct bth_state *s, const struct bth_event *e, struct bth_actions *out) {
     bool acquire = e->kind == BTH_EV_ACQUIRE, open = e->kind == BTH_EV_USE_OPEN;
-    if (!acquire && !open && e->kind != BTH_EV_UNLOAD && e->kind != BTH_EV_CLEANUP) {
+    if (!acquire && !open && e->kind != BTH_EV_UNLOAD && e->kind != BTH_EV_CLEANUP &&
+        e->kind != BTH_EV_ESTIMATE) {
         return true;
     }
     if (reserve(s, acquire, open, out)) {
@@ -448,6 +456,9 @@ void bth_step(struct bth_state *s, const struct bth_event *e, int64_t now,
         break;
     case BTH_EV_CLOSE:
         bth_on_close(s, e, out);
+        break;
+    case BTH_EV_ESTIMATE:
+        on_estimate(s, e, out);
         break;
     case BTH_EV_TICK:
         bth_on_tick(s, e, out);

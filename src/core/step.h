@@ -31,8 +31,8 @@
  * device: younger ones use only the room beyond it. Uses pass earmarks, for who holds a lease must
  * be able to finish, and are first come, first served within an instance.
  *
- * MEMORY. Only ACQUIRE, USE_OPEN, UNLOAD and CLEANUP allocate, before they change anything, and
- * answer ENOMEM; all other events cannot fail.
+ * MEMORY. Only ACQUIRE, USE_OPEN, UNLOAD, CLEANUP and ESTIMATE allocate, before they change
+ * anything, and answer ENOMEM; all other events cannot fail.
  */
 #ifndef BTH_STEP_H
 #define BTH_STEP_H
@@ -198,9 +198,10 @@ enum bth_event_kind {
     BTH_EV_CLEANUP,   /* owner, expires: drain all that is loaded and all leases, then revoke them;
                          leases of `owner` at once. Newcomers get the next generation. As UNLOAD */
     BTH_EV_CLOSE,     /* expires: refuse newcomers, drain, then revoke */
+    BTH_EV_ESTIMATE,  /* scope (a model): its size is to be known, for a plan; loads nothing */
     BTH_EV_TICK       /* time has passed; with the id of a ticket: for that one */
 };
-#define BTH_N_EVENTS 15
+#define BTH_N_EVENTS 16
 
 struct bth_event {
     enum bth_event_kind kind;
@@ -286,6 +287,27 @@ bool bth_state_is_available(const struct bth_state *s, uint32_t scope, uint64_t 
                             uint32_t max_concurrent);
 /* Something that there was when `last_seq` was `seq`: a generation not dead, a lease still HELD. */
 bool bth_state_outlives(const struct bth_state *s, uint64_t seq);
+
+/* What a load of the model would come to if it were asked for now, last of all; by the function
+ * that places loads. Changes nothing that counts (it marks victims, and takes the marks away). */
+enum bth_plan_kind {
+    BTH_PLAN_READY,   /* loaded already */
+    BTH_PLAN_LOADING, /* on its way */
+    BTH_PLAN_UNKNOWN, /* its size is not known: ESTIMATE */
+    BTH_PLAN_FAILED,  /* lately; no new try yet */
+    BTH_PLAN_FITS,
+    BTH_PLAN_EVICTS,    /* `victims`, which are idle */
+    BTH_PLAN_WAITS,     /* for bytes that others use, or that are being freed */
+    BTH_PLAN_IMPOSSIBLE /* not even alone */
+};
+enum { BTH_PLAN_VICTIMS = 64 };
+struct bth_plan {
+    enum bth_plan_kind kind;
+    uint32_t device; /* FITS, EVICTS: where; else the roomiest */
+    uint64_t need, room;
+    uint32_t n_victims, victims[BTH_PLAN_VICTIMS]; /* models; more are counted */
+};
+void bth_state_plan(struct bth_state *s, uint32_t model, struct bth_plan *out);
 
 /* What a loader should do next: frees first, then estimates, then loads, oldest first; no load
  * while BTH_LOADS_AT_ONCE are under way. The driver says OP_BEGIN, does it, and says the matching

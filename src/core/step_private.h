@@ -46,6 +46,7 @@ void bth_use_unlink(struct bth_state *s, struct bth_use_row *u); /* WAIT only */
  * now, from the first of its queue on. Loads nothing: that is bth_pump's. */
 void bth_pump_scope(struct bth_state *s, uint32_t scope, struct bth_actions *out);
 void bth_pump_all(struct bth_state *s, struct bth_actions *out); /* every scope */
+void bth_ask_estimate(struct bth_state *s, struct bth_model *m, struct bth_actions *out);
 /* Bytes have moved: runs uses, starts loads, evicts, until nothing stirs. */
 void bth_pump(struct bth_state *s, struct bth_actions *out);
 /* Not even when all else were gone from its device. */

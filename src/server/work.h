@@ -33,7 +33,8 @@ enum bth_work_kind {
     BTH_WORK_RELEASE,
     BTH_WORK_AVAILABLE,
     BTH_WORK_CLEANUP,
-    BTH_WORK_EVENTS
+    BTH_WORK_EVENTS,
+    BTH_WORK_PLAN
 };
 enum bth_work_state {
     BTH_WORK_NONE,

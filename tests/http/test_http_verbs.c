@@ -81,6 +81,16 @@ static void test_lease(void) {
     CHECK(!strstr(said, "held"));
 }
 
+static void test_plan(void) {
+    expect(run("unload", "echo", NULL), 0, "is not loaded");
+    expect(run("plan", "load", "echo", NULL), 0, "toy/echo fits (cpu: ");
+    expect(run("load", "echo", NULL), 0, "");
+    expect(run("plan", "load", "toy/echo", NULL), 0, "toy/echo is loaded");
+    expect(run("plan", "load", "none", NULL), 1, "no such model");
+    expect(run("plan", "echo", NULL), 2, "give one 'load' and a MODEL");
+    expect(run("plan", "unload", "echo", NULL), 2, "give one");
+}
+
 /* `berth stop` returns when the daemon has gone. */
 static void test_stop(void) {
     int status;
@@ -102,6 +112,7 @@ int main(void) {
     setenv("BERTH", BTH_TEST_BERTHD, 1);
     test_running();
     test_lease();
+    test_plan();
     test_stop();
     test_dir_close(&d.dir);
     return 0;

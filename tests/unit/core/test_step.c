@@ -228,7 +228,51 @@ static void test_failing_memory(void) {
     }
 }
 
+static struct bth_plan plan(uint32_t model) {
+    struct bth_plan p;
+    bth_state_plan(&s, model, &p);
+    return p;
+}
+
+static void estimate(uint32_t model, uint64_t bytes) {
+    step((struct bth_event){.kind = BTH_EV_ESTIMATE, .scope = model});
+    work(BTH_OP_ESTIMATE, bytes);
+}
+
+/* What a plan says is what a ticket then gets. */
+static void test_plan(void) {
+    begin(100, 4);
+    CHECK_INT(plan(0).kind, BTH_PLAN_UNKNOWN);
+    estimate(0, 60);
+    CHECK_INT(plan(0).kind, BTH_PLAN_FITS);
+    CHECK_INT(plan(0).need, 60);
+    acquire(0, BTH_FOREVER);
+    CHECK_INT(plan(0).kind, BTH_PLAN_LOADING);
+    work(BTH_OP_LOAD, 60);
+    const uint64_t lease = id_of(BTH_ACT_GRANT);
+    CHECK_INT(plan(0).kind, BTH_PLAN_READY);
+    estimate(1, 50);
+    CHECK_INT(plan(1).kind, BTH_PLAN_WAITS); /* it is leased */
+    CHECK_INT(plan(1).room, 40);
+    estimate(2, 101);
+    CHECK_INT(plan(2).kind, BTH_PLAN_IMPOSSIBLE);
+    step((struct bth_event){.kind = BTH_EV_RELEASE, .id = lease});
+    const struct bth_plan p = plan(1);
+    CHECK_INT(p.kind, BTH_PLAN_EVICTS);
+    CHECK(p.n_victims == 1 && p.victims[0] == 0);
+    acquire(1, BTH_FOREVER);
+    CHECK_INT(plan(0).kind, BTH_PLAN_UNKNOWN); /* evicted, and its file may change */
+    CHECK_INT(plan(1).kind, BTH_PLAN_WAITS);   /* until it is freed */
+    work(BTH_OP_FREE, 0);
+    work(BTH_OP_LOAD, 50);
+    CHECK_INT(plan(1).kind, BTH_PLAN_READY);
+    acquire(2, BTH_FOREVER);
+    CHECK(find(BTH_ACT_REFUSE) && find(BTH_ACT_REFUSE)->reason == BTH_REASON_IMPOSSIBLE);
+    end();
+}
+
 int main(void) {
+    test_plan();
     test_single_flight();
     test_back_off();
     test_eviction();
