@@ -8,6 +8,7 @@
 #ifndef BTH_HANDLE_H
 #define BTH_HANDLE_H
 
+#include "base/sync.h"
 #include "client/client.h"
 #include "core/manager.h"
 #include "sched/sched.h"
@@ -59,6 +60,9 @@ struct berth {
     struct bth_manager *manager;
     struct bth_sched *scheds[BTH_MAX_DEVICES];
     size_t n_devices;
+    struct bth_thread preloader; /* loads these one after the other, and ends */
+    char **preload;              /* [n_preload] */
+    size_t n_preload;
     /* remote */
     struct bth_client *client;
 };

@@ -118,6 +118,12 @@ static int add_models(struct bth_manager *m, const struct bth_manager_config *co
         rc = bth_registry_add(&m->registry, &config->models[i], err);
         if (rc == 0 && bth_manager_count_model(m, &index) < 0) {
             rc = bth_error_nomem(err);
+        } else if (rc == 0) {
+            const struct berth_model_spec *spec = &config->models[i];
+            const int64_t keep =
+                spec->keep_alive_s ? (int64_t)spec->keep_alive_s * BTH_NS_PER_S : BTH_FOREVER;
+            bth_state_keep(&m->state, index, keep, spec->pin);
+            m->keeps |= keep != BTH_FOREVER;
         }
     }
     return rc;

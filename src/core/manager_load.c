@@ -117,13 +117,21 @@ static void unload(struct bth_manager *m, const struct bth_entry *entry,
     core_unlock(m);
 }
 
+/* Until there is work; meanwhile models whose time is over are unloaded. */
+static void rest_locked(struct bth_manager *m) REQUIRES(core) {
+    const int64_t look = m->keeps ? bth_now() + BTH_NS_PER_S : BTH_FOREVER;
+    if (!bth_cond_wait(&m->work, &m->lock, look) && bth_now() >= m->state.idle_at) {
+        bth_manager_step_locked(m, &(struct bth_event){.kind = BTH_EV_TICK});
+    }
+}
+
 void *bth_manager_loader_main(void *manager) {
     struct bth_manager *m = manager;
     core_lock(m);
     while (!m->stop) {
         struct bth_op op = bth_state_next_op(&m->state);
         if (op.kind == BTH_OP_NONE) {
-            bth_cond_wait(&m->work, &m->lock, BTH_FOREVER);
+            rest_locked(m);
             continue;
         }
         bth_manager_step_locked(m, &(struct bth_event){.kind = BTH_EV_OP_BEGIN, .op = op.id});

@@ -72,6 +72,7 @@ struct bth_manager {
     void (*revoked)(void *arg, struct bth_lease *lease);
     void *arg;
     bool stop GUARDED_BY(core);
+    bool keeps GUARDED_BY(core);           /* some model has a keep-alive */
     bool cut_short GUARDED_BY(core);       /* the drain has revoked something */
     uint32_t watchers GUARDED_BY(core);    /* who wait for a state and not for an answer */
     uint64_t revocations GUARDED_BY(core); /* so far */

@@ -100,6 +100,8 @@ struct bth_model {
     int64_t retry_at;  /* no load before */
     struct berth_error cause;
     /* statistics */
+    bool pinned;        /* never evicted, never unloaded for being idle */
+    int64_t keep_alive; /* unloaded when idle for so long; BTH_FOREVER: never */
     uint64_t running, served, failed, loads;
     int64_t load_ns, used_at; /* used_at < 0: never */
 };
@@ -124,6 +126,7 @@ struct bth_gen {
     uint32_t waits;        /* of them in WAIT */
     int64_t load_at;
     uint64_t used_seq; /* order of last use: the clock may stand still */
+    int64_t idle_at;   /* READY and unused: unloaded then */
     uint64_t pass;     /* the pump's mark: a use of it waits already */
     bool victim;       /* the planner's mark */
     bool evicted;      /* closed for others' bytes */
@@ -176,7 +179,8 @@ struct bth_state {
     bool stirred;  /* bytes, or who waits for them: bth_pump has to look */
     uint32_t turn; /* in it: index + 1 of the model that may be given bytes now */
     bool closing;
-    int64_t revoke_at; /* the least that is to come */
+    int64_t revoke_at; /* the least that is to come, */
+    int64_t idle_at;   /* likewise of idle generations: unload */
 };
 
 /* ---- events ---------------------------------------------------------------------------------*/
@@ -272,13 +276,16 @@ void bth_state_finish(struct bth_state *s);
 /* Makes a model known; 0 or ENOMEM. */
 int bth_state_add_model(struct bth_state *s, void *arg, uint32_t family, uint32_t *out);
 
+/* Before it is loaded: see struct bth_model. */
+void bth_state_keep(struct bth_state *s, uint32_t model, int64_t keep_alive, bool pinned);
+
 /* Replaces the contents of `out`. `now` may stand still and is never taken back. */
 void bth_step(struct bth_state *s, const struct bth_event *event, int64_t now,
               struct bth_actions *out);
 
 /* When a TICK is due for all but tickets, which their owners watch; BTH_FOREVER: never. */
 static inline int64_t bth_state_next_deadline(const struct bth_state *s) {
-    return s->revoke_at;
+    return s->idle_at < s->revoke_at ? s->idle_at : s->revoke_at;
 }
 
 /* Fewer than `max_concurrent` leases of others are held on it, and no exclusive is held or waited

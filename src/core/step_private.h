@@ -14,6 +14,8 @@ void bth_act_work(struct bth_actions *out, uint64_t op);
 void bth_gen_close(struct bth_state *s, struct bth_gen *g, struct bth_actions *out);
 /* A DRAIN generation without leases and uses begins to be freed. */
 void bth_gen_settle(struct bth_state *s, struct bth_gen *g, struct bth_actions *out);
+/* Its last user has gone, or it is new: its time begins to run, if it has one. */
+void bth_gen_rest(struct bth_state *s, struct bth_gen *g);
 void bth_gen_dead(struct bth_state *s, struct bth_gen *g, struct bth_actions *out);
 
 struct bth_scope *bth_scope_of(struct bth_state *s, uint32_t scope);

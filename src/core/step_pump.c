@@ -18,15 +18,16 @@ static uint64_t need_of(const struct bth_model *m, uint32_t device) {
 
 /* ---- eviction -------------------------------------------------------------------------------*/
 
-static bool is_idle(const struct bth_gen *g, uint32_t device) {
-    return g->device == device && g->inst == BTH_READY && g->leases == 0 && g->uses == 0;
+static bool is_idle(const struct bth_state *s, const struct bth_gen *g, uint32_t device) {
+    return g->device == device && g->inst == BTH_READY && g->leases == 0 && g->uses == 0 &&
+           !s->models[g->model].pinned;
 }
 
 /* The idle generation used longest ago that is no victim yet. */
 static struct bth_gen *oldest_idle(struct bth_state *s, uint32_t device) {
     struct bth_gen *best = NULL;
     for (struct bth_gen *g = bth_table_next(&s->gens, NULL); g; g = bth_table_next(&s->gens, g)) {
-        if (is_idle(g, device) && !g->victim && (!best || g->used_seq < best->used_seq)) {
+        if (is_idle(s, g, device) && !g->victim && (!best || g->used_seq < best->used_seq)) {
             best = g;
         }
     }
@@ -39,7 +40,7 @@ static bool choose_victims(struct bth_state *s, uint32_t device, uint64_t want) 
     uint64_t sum = 0, idle = 0;
     struct bth_gen *g;
     for (g = bth_table_next(&s->gens, NULL); g; g = bth_table_next(&s->gens, g)) {
-        idle += is_idle(g, device) ? bth_gen_bytes(g) : 0;
+        idle += is_idle(s, g, device) ? bth_gen_bytes(g) : 0;
     }
     if (idle < want) {
         return false;

@@ -271,7 +271,47 @@ static void test_plan(void) {
     end();
 }
 
+/* Loads a model that nobody has and lets it go again. */
+static void load_and_leave(uint32_t model, uint64_t bytes) {
+    acquire(model, BTH_FOREVER);
+    work(BTH_OP_ESTIMATE, bytes);
+    work(BTH_OP_LOAD, bytes);
+    step((struct bth_event){.kind = BTH_EV_RELEASE, .id = id_of(BTH_ACT_GRANT)});
+}
+
+/* What is idle for its time is unloaded, what is in use or pinned is not. */
+static void test_keep_alive(void) {
+    begin(100, 3);
+    bth_state_keep(&s, 0, 10 * BTH_NS_PER_S, false);
+    bth_state_keep(&s, 1, 10 * BTH_NS_PER_S, true);
+    load_and_leave(0, 20);
+    load_and_leave(1, 20);
+    CHECK_INT(bth_state_next_deadline(&s), now + 10 * BTH_NS_PER_S);
+    now += 6 * BTH_NS_PER_S;
+    acquire(0, BTH_FOREVER);
+    const uint64_t lease = id_of(BTH_ACT_GRANT);
+    now += 6 * BTH_NS_PER_S;
+    step((struct bth_event){.kind = BTH_EV_TICK});
+    CHECK_INT(plan(0).kind, BTH_PLAN_READY); /* in use */
+    step((struct bth_event){.kind = BTH_EV_RELEASE, .id = lease});
+    now += 9 * BTH_NS_PER_S;
+    step((struct bth_event){.kind = BTH_EV_TICK});
+    CHECK_INT(plan(0).kind, BTH_PLAN_READY);
+    now += BTH_NS_PER_S;
+    step((struct bth_event){.kind = BTH_EV_TICK});
+    CHECK(plan(0).kind != BTH_PLAN_READY);
+    CHECK_INT(plan(1).kind, BTH_PLAN_READY); /* pinned */
+    CHECK_INT(bth_state_next_deadline(&s), BTH_FOREVER);
+    work(BTH_OP_FREE, 0);
+    acquire(2, BTH_FOREVER); /* not even for others' bytes */
+    work(BTH_OP_ESTIMATE, 90);
+    CHECK_INT(bth_state_next_op(&s).kind, BTH_OP_NONE);
+    CHECK_INT(plan(1).kind, BTH_PLAN_READY);
+    end();
+}
+
 int main(void) {
+    test_keep_alive();
     test_plan();
     test_single_flight();
     test_back_off();
