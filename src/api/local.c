@@ -99,7 +99,7 @@ static const char *first_of(const char *code, const char *environment, const cha
 }
 
 /* The file's settings under the environment's under those given in code. */
-static int read_config(const struct berth_config *given, struct bth_config *out,
+static int read_config(const struct berth_config *given, struct berth *b, struct bth_config *out,
                        struct berth_error *err) {
     char *path = given->file ? bth_strdup(given->file) : bth_config_find();
     int rc = 0;
@@ -110,7 +110,11 @@ static int read_config(const struct berth_config *given, struct bth_config *out,
     if (path && *path) {
         rc = bth_config_load(path, out, err);
     }
-    bth_free(path);
+    if (rc == 0) {
+        bth_reload_remember(b, path, out);
+    } else {
+        bth_free(path);
+    }
     if (rc == 0 && given->cpu_memory_bytes) {
         out->cpu_memory_bytes = given->cpu_memory_bytes;
     }
@@ -234,6 +238,8 @@ static int start_with_models(struct berth *b, const struct berth_config *given,
 
 static void stop(struct berth *b) {
     end_preload(b);
+    bth_free(b->config_file);
+    b->config_file = NULL;
     for (size_t i = 0; i < b->n_devices; i++) {
         bth_sched_destroy(b->scheds[i]);
     }
@@ -242,14 +248,14 @@ static void stop(struct berth *b) {
 
 int bth_local_open(const struct berth_config *given, struct berth *b, struct berth_error *err) {
     struct bth_config file;
-    int rc = read_config(given, &file, err);
+    int rc = read_config(given, b, &file, err);
     if (rc < 0) {
         return rc;
     }
     b->world = &bth_local_world;
     rc = start_with_models(b, given, &file, err);
     bth_config_finish(&file);
-    if (rc < 0) {
+    if (rc < 0) { /* stop() frees what read_config has kept too */
         if (b->manager) {
             bth_manager_drain(b->manager, 0, NULL);
         }

@@ -13,6 +13,7 @@ static const struct bth_verb verbs[] = {
     {"unload", "has the daemon unload a model", bth_cmd_unload},
     {"plan", "what a load would come to now", bth_cmd_plan},
     {"lease", "runs a command while a model is leased", bth_cmd_lease},
+    {"config", "checks a configuration, or has the daemon read its own again", bth_cmd_config},
     {"stop", "stops the daemon", bth_cmd_stop},
     {"models", "the models that could be used, and their state", bth_cmd_models},
     {"devices", "the CPU and GPUs of this machine, and what is wrong with them", bth_cmd_devices},

@@ -48,6 +48,18 @@ void bth_manager_destroy(struct bth_manager *m);
 void bth_manager_ref(struct bth_manager *m);
 void bth_manager_unref(struct bth_manager *m);
 
+/* What a configuration says of one model, beside what is known. */
+enum bth_news {
+    BTH_NEWS_SAME,
+    BTH_NEWS_ADDED,
+    BTH_NEWS_KEPT_OTHERWISE, /* its pin or keep-alive has changed */
+    BTH_NEWS_DIFFERS /* in what cannot change while the manager lives: path, alias, engine */
+};
+/* Makes a new model known, and a known one kept as the spec says; `dry`: only says what it would
+ * be. Looks at files. EINVAL, ETOOLARGE, ENOMEM. */
+int bth_manager_configure(struct bth_manager *m, const struct berth_model_spec *spec, bool dry,
+                          enum bth_news *out, struct berth_error *err);
+
 /* What a caller asks for; see struct berth_acquire_options. Zero: a shared lease, without a limit.
  */
 struct bth_ask {

@@ -330,7 +330,7 @@ void bth_on_close(struct bth_state *s, const struct bth_event *e, struct bth_act
 /* Who waits for it, behind an exclusive perhaps, will use it soon. */
 static bool is_over(const struct bth_state *s, const struct bth_gen *g) {
     return g->inst == BTH_READY && g->leases + g->uses == 0 && s->now >= g->idle_at &&
-           s->models[g->model].scope.waiting == 0;
+           s->models[g->model].scope.waiting == 0 && !s->models[g->model].pinned;
 }
 
 /* Unloads what has been idle for too long, and says when to look again. */
