@@ -36,13 +36,16 @@ struct berth;       /* a manager with its devices, models and threads */
 struct berth_lease; /* the right to use one model */
 struct berth_job;   /* one request under way */
 
-/* A model that could be loaded. */
+/* A model that could be loaded. Begin with zeros: later versions append fields. */
 struct berth_model_spec {
     const char *name;   /* "whisper/base": family/name */
     const char *path;   /* file or directory */
     const char *alias;  /* another name, or NULL */
     const char *engine; /* what runs it; NULL: the engine that is called as the family. "toy" stands
                            in for any family, in tests */
+    uint32_t keep_alive_s; /* unloaded when nobody has used it for so long; 0: never for that */
+    bool pin;              /* once loaded never evicted for others' sake, and no keep-alive */
+    bool preload;          /* loaded by berth_open, which does not wait for it */
 };
 
 /* All strings are copied by berth_open. */

@@ -27,7 +27,7 @@ static const char *first_of(const char *code, const char *environment, const cha
 }
 
 /* The file's settings under the environment's under those given in code. */
-static int read_config(const struct berth_config *given, struct bth_config *out,
+static int read_config(const struct berth_config *given, struct berth *b, struct bth_config *out,
                        struct berth_error *err) {
     char *path = given->file ? bth_strdup(given->file) : bth_config_find();
     int rc = 0;
@@ -38,7 +38,11 @@ static int read_config(const struct berth_config *given, struct bth_config *out,
     if (path && *path) {
         rc = bth_config_load(path, out, err);
     }
-    bth_free(path);
+    if (rc == 0) {
+        bth_reload_remember(b, path, out);
+    } else {
+        bth_free(path);
+    }
     if (rc == 0 && given->cpu_memory_bytes) {
         out->cpu_memory_bytes = given->cpu_memory_bytes;
     }
@@ -84,6 +88,52 @@ static int start(struct berth *b, const struct bth_config *config,
     return rc;
 }
 
+/* ---- preloading ----------------------------------------------------------------------------*/
+
+/* Ends with the manager: its leases are refused then. What cannot be loaded is an event. */
+static void *preload_main(void *arg) {
+    struct berth *b = arg;
+    for (size_t i = 0; i < b->n_preload; i++) {
+        const struct bth_ask ask = {.tag = "preload", .deadline = BTH_FOREVER};
+        struct bth_lease *lease;
+        if (bth_manager_lease(b->manager, b->preload[i], &ask, &lease, NULL) == 0) {
+            bth_lease_release(lease);
+        }
+    }
+    return NULL;
+}
+
+static int start_preload(struct berth *b, const struct berth_model_spec *models, size_t n,
+                         struct berth_error *err) {
+    b->preload = bth_calloc(n + 1, sizeof(*b->preload));
+    for (size_t i = 0; b->preload && i < n; i++) {
+        if (models[i].preload) {
+            b->preload[b->n_preload] = bth_strdup(models[i].name);
+            if (!b->preload[b->n_preload]) {
+                return bth_error_nomem(err);
+            }
+            b->n_preload++;
+        }
+    }
+    if (!b->preload) {
+        return bth_error_nomem(err);
+    }
+    if (b->n_preload && bth_thread_start(&b->preloader, "berth-preload", preload_main, b) < 0) {
+        return bth_error_nomem(err);
+    }
+    return 0;
+}
+
+static void end_preload(struct berth *b) {
+    bth_thread_join(&b->preloader);
+    for (size_t i = 0; i < b->n_preload; i++) {
+        bth_free(b->preload[i]);
+    }
+    bth_free(b->preload);
+    b->preload = NULL;
+    b->n_preload = 0;
+}
+
 /* Models given in code before the file's. */
 static int start_with_models(struct berth *b, const struct berth_config *given,
                              const struct bth_config *config, struct berth_error *err) {
@@ -99,11 +149,15 @@ static int start_with_models(struct berth *b, const struct berth_config *given,
         memcpy(models + given->n_models, config->models, config->n_models * sizeof(*models));
     }
     int rc = start(b, config, models, n, err);
+    rc = rc < 0 ? rc : start_preload(b, models, n, err);
     bth_free(models);
     return rc;
 }
 
 static void stop(struct berth *b) {
+    end_preload(b);
+    bth_free(b->config_file);
+    b->config_file = NULL;
     for (size_t i = 0; i < b->n_devices; i++) {
         bth_sched_destroy(b->scheds[i]);
     }
@@ -112,14 +166,17 @@ static void stop(struct berth *b) {
 
 int bth_local_open(const struct berth_config *given, struct berth *b, struct berth_error *err) {
     struct bth_config file;
-    int rc = read_config(given, &file, err);
+    int rc = read_config(given, b, &file, err);
     if (rc < 0) {
         return rc;
     }
     b->world = &bth_local_world;
     rc = start_with_models(b, given, &file, err);
     bth_config_finish(&file);
-    if (rc < 0) {
+    if (rc < 0) { /* stop() frees what read_config has kept too */
+        if (b->manager) {
+            bth_manager_drain(b->manager, 0, NULL);
+        }
         stop(b);
     }
     return rc;

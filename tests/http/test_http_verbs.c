@@ -81,6 +81,47 @@ static void test_lease(void) {
     CHECK(!strstr(said, "held"));
 }
 
+static void test_plan(void) {
+    expect(run("unload", "echo", NULL), 0, "is not loaded");
+    expect(run("plan", "load", "echo", NULL), 0, "toy/echo fits (cpu: ");
+    expect(run("load", "echo", NULL), 0, "");
+    expect(run("plan", "load", "toy/echo", NULL), 0, "toy/echo is loaded");
+    expect(run("plan", "load", "none", NULL), 1, "no such model");
+    expect(run("plan", "echo", NULL), 2, "give one 'load' and a MODEL");
+    expect(run("plan", "unload", "echo", NULL), 2, "give one");
+}
+
+static void write_config(const char *rest) {
+    char text[512];
+    int n = snprintf(text, sizeof(text), "models:\n  toy/echo: {path: echo, alias: echo%s", rest);
+    test_dir_write(&d.dir, "berth.yaml", text, (size_t)n);
+}
+
+static void test_config(void) {
+    expect(run("config", "check", d.config, NULL), 0, "well formed, 1 models");
+    write_config(", pin: true}\n  toy/more: {path: echo}\ndevices: {cpu: {memory: 1GiB}}\n");
+    expect(run("config", "check", "--against-running", NULL), 0, "toy/more");
+    CHECK(strstr(said, "changed            toy/echo"));
+    CHECK(strstr(said, "takes a new start  devices"));
+    expect(run("load", "toy/more", NULL), 1, "no such model"); /* it was a question */
+    expect(run("config", "reload", NULL), 0, "new                toy/more");
+    expect(run("load", "toy/more", NULL), 0, "is loaded");
+    expect(run("config", "check", "-r", NULL), 0, "takes a new start  devices");
+    CHECK(!strstr(said, "toy/"));
+    write_config("}\n  toy/last: {path: echo, alias: last}\n");
+    CHECK(kill(d.pid, SIGHUP) == 0);
+    for (int i = 0; i < 100 && run("load", "last", NULL) != 0; i++) {
+        daemon_sleep_ms(20);
+    }
+    expect(run("config", "check", "-r", NULL), 0, "toy/more: no longer named");
+    write_config(", colour: red}\n");
+    expect(run("config", "reload", NULL), 1, "berth.yaml:2:");
+    expect(run("config", "check", d.config, NULL), 1, "berth.yaml:2:");
+    expect(run("load", "echo", NULL), 0, "");
+    expect(run("config", NULL), 2, "give 'check' or 'reload'");
+    expect(run("config", "reload", d.config, NULL), 2, "give 'check'");
+}
+
 /* `berth stop` returns when the daemon has gone. */
 static void test_stop(void) {
     int status;
@@ -102,6 +143,8 @@ int main(void) {
     setenv("BERTH", BTH_TEST_BERTHD, 1);
     test_running();
     test_lease();
+    test_plan();
+    test_config();
     test_stop();
     test_dir_close(&d.dir);
     return 0;
