@@ -89,7 +89,7 @@ void http_start(struct test_server *t, const char *whisper) {
     struct berth_config c = BERTH_CONFIG_INIT;
     struct berth_error err;
     for (size_t i = 0; i < BTH_COUNT(t->pairs) && t->pairs[i]; i++) {
-        specs[n++] = (struct berth_model_spec){t->pairs[i], echo, NULL, "toy"};
+        specs[n++] = (struct berth_model_spec){.name = t->pairs[i], .path = echo, .engine = "toy"};
     }
     c.file = "";
     c.models = specs;
