@@ -123,6 +123,9 @@ function(bth_command name layer daemon)
   target_link_libraries(${name} PRIVATE berth_programs)
   add_custom_command(TARGET ${name} POST_BUILD
     COMMAND ${CMAKE_COMMAND} -E create_symlink ${name} $<TARGET_FILE_DIR:${name}>/${daemon})
+  # in the Python package it is the daemon that lies beside the library
+  install(PROGRAMS $<TARGET_FILE:${name}> DESTINATION berth RENAME ${daemon}
+    COMPONENT python EXCLUDE_FROM_ALL)
   install(FILES ${CMAKE_RUNTIME_OUTPUT_DIRECTORY}/${daemon} DESTINATION ${CMAKE_INSTALL_BINDIR})
   install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endfunction()

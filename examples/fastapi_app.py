@@ -1,13 +1,14 @@
 """Speech to text over HTTP with FastAPI.
 
     pip install ./python fastapi uvicorn python-multipart
-    BERTH_WHISPER_MODEL=/path/to/whisper-base uvicorn --app-dir examples fastapi_app:app
+    BERTH_SERVER=spawn BERTH_CONFIG=berth.yaml uvicorn --app-dir examples --workers 4 fastapi_app:app
 
     curl -F file=@talk.wav http://127.0.0.1:8000/transcribe
     curl http://127.0.0.1:8000/api/model-stats
 
 Every request takes a lease of its own; requests that run at the same time step through the network
-together. Each uvicorn worker is a process with models of its own: one worker serves many requests.
+together. With BERTH_SERVER=spawn all workers share one daemon, and with it one copy of the models; a
+single worker (BERTH_SERVER=none, and BERTH_WHISPER_MODEL may be a path then) serves many requests too.
 """
 
 from __future__ import annotations

@@ -102,8 +102,9 @@ struct berth_weight {
 
 /* ---- ops ------------------------------------------------------------------------------------*/
 /* Rows beyond the live count of a program are not computed and their outputs undefined. f32
- * unless said otherwise. Outputs may not overlap inputs except where said. A result row depends on
- * its own inputs alone: the same bits at every position, in every company, with every team size. */
+ * unless said otherwise; "narrow" is f32 or the device's `narrow`, as the engine likes. Outputs may
+ * not overlap inputs except where said. A result row depends on its own inputs alone: the same bits
+ * at every position, in every company, with every team size. */
 
 enum berth_activation {
     BERTH_ACT_NONE,
@@ -113,15 +114,30 @@ enum berth_activation {
 };
 
 /* y[r, :] = table[ids[r], :] * scale + positions[pos[r], :]
- * ids, pos: [rows] i32 as [1, rows] tensors; table: a weight [*, d], the same that makes the logits
- * where both are one; positions: f32, f16 or bf16 [*, d]. */
+ * ids, pos: [rows] i32 as [1, rows] tensors, an id < 0 is a row of zeros; table: a weight [*, d],
+ * the same that makes the logits where both are one, or NULL: then `rows`, the same as a dense
+ * tensor f32, f16, bf16 or i8, which select takes too; positions: f32, f16 or bf16 [*, d].
+ * A table of i8 is first multiplied by `unit`, rounded, as if it had been stored as f32. */
 struct berth_op_embed {
-    struct berth_tensor ids, pos, positions, y;
+    struct berth_tensor ids, pos, positions, y, rows;
     const struct berth_weight *table;
-    float scale;
+    float scale, unit;
 };
 
-/* y = (x - mean) / sqrt(var + eps) * gamma + beta over the columns; gamma, beta: [1, d]. */
+/* How f32 rows meet a weight of i8. Each row is quantised, i = nearest even of x * alpha, within
+ * [-127, 127], and sums of products are exact integers:
+ *     alpha > 0:  acc = sum (i + 127) w      y = float(acc) * unit[n] + bias[n]
+ *     alpha = 0:  a row's own alpha = 127 / max |x| (0 for zeros), acc = sum i w
+ *                                            y = float(acc) * (unit[n] / alpha) + bias[n]
+ * with float(acc) to nearest, the product and the sum rounded apart. The 127 lets a device take
+ * unsigned bytes; who uses it has put what it adds into the bias. */
+struct berth_eights {
+    float alpha;
+    struct berth_tensor unit; /* [1, n] f32; buffer NULL: the weight is not i8 */
+};
+
+/* y = (x - mean) / sqrt(var + eps) * gamma + beta over the columns; gamma, beta: [1, d].
+ * y: narrow. */
 struct berth_op_layer_norm {
     struct berth_tensor x, gamma, beta, y;
     float eps;
@@ -130,7 +146,7 @@ struct berth_op_layer_norm {
 /* y = act(x W^T + bias) * scale(+ residual). x: [rows, k]; y, residual: [rows, n] (residual may be
  * y itself); bias: [1, n] or buffer NULL; residual buffer NULL: none.
  * `scale` multiplies columns [0, scale_cols) after bias and act (Whisper's query scale); 0: none.
- */
+ * With `many` x and y are narrow (y only without a residual). */
 struct berth_op_linear {
     struct berth_tensor x, bias, residual, y;
     const struct berth_weight *w;
@@ -139,12 +155,33 @@ struct berth_op_linear {
     float scale;
     bool many; /* the stage works on whole windows, rows in the hundreds: where bits would depend on
                   the kernel it is chosen by this, so a stage must always say the same */
+    struct berth_eights eights; /* for a weight of i8: x W^T + bias is as said there */
+};
+
+/* Products with chosen rows of a matrix: y[r, i] = x[r] . w[id] + bias[id], id = ids[list[r], i],
+ * for i < count[r]; other columns of y are undefined. w: dense [*, k] f32 or i8; ids: [*, most]
+ * i32; list, count: [1, rows] i32; bias: [1, *]; y: [rows, most]. A product of f32 is 16 lanes
+ * (columns l, l + 16 ...), summed as a tree: l with l + 8, then + 4, + 2, + 1. */
+struct berth_op_select {
+    struct berth_tensor x, w, ids, list, count, bias, y;
+    struct berth_eights eights; /* for w of i8 */
+};
+
+/* A step of the simple recurrent unit: with f = 1 / (1 + exp(-gate)) and c = state[from[r]],
+ *     state[to[r]] = f c + (1 - f) x      y = max(state[to[r]], 0) + residual
+ * State s is d floats at offset + s * stride of the buffer; from < 0: zeros; nobody's `to` is
+ * another's `from` or `to`. from, to: [1, rows] i32; the others [rows, d]. */
+struct berth_op_ssru {
+    struct berth_tensor x, gate, residual, from, to, y;
+    struct berth_buffer *state;
+    int64_t stride, offset;
 };
 
 /* Convolution of width 3, padding 1, over time, then activation, then + add:
  * y[g, t, :] = act(sum_j x[g, t*stride + j - 1, :] Wj^T + bias) + add[t, :]
  * x: `groups` groups of t_in rows [t_in, c_in] (zero outside); w: packed [n, 3 * c_in], column
- * j * c_in + c; y: groups of t_out rows; add: [t_out, n] or none. */
+ * j * c_in + c; y: groups of t_out rows; add: [t_out, n] or none. x, y: narrow (y only without
+ * add). */
 struct berth_op_conv3 {
     struct berth_tensor x, bias, add, y;
     const struct berth_weight *w;
@@ -154,8 +191,8 @@ struct berth_op_conv3 {
 
 /* Full attention inside a group (encoder): for each group g, head h and query row i in
  * [q0, q0 + nq): y[g, i - q0, h*dh..] = softmax(q_i . K_h) V_h over the group's t rows. Queries are
- * already scaled. q, k, v: groups of t rows in head layout (head_cols = dh); y: [groups * nq,
- * h*dh]. */
+ * already scaled. q, k, v: groups of t rows in head layout (head_cols = dh), narrow, of one dtype;
+ * y: [groups * nq, h*dh], narrow. */
 struct berth_op_attend_full {
     struct berth_tensor q, k, v, y;
     int64_t groups, t, heads, head_dim, q0, nq;
@@ -163,9 +200,11 @@ struct berth_op_attend_full {
 
 /* A paged store of keys and values. Page p of layer l holds, for each head, `page_rows` rows of
  * head_dim: element (p, head, row, c) at p*page_stride + offset + head*page_rows*head_dim +
- * row*head_dim + c, keys at key_offset, values at value_offset. The buffer is one region. */
+ * row*head_dim + c, keys at key_offset, values at value_offset. The buffer is one region.
+ * dtype: f32 or the device's `narrow`; strides and offsets count its elements. */
 struct berth_kv {
     struct berth_buffer *buffer;
+    enum berth_dtype dtype;
     int64_t page_stride, page_rows, heads, head_dim;
     int64_t key_offset, value_offset;
 };
@@ -180,8 +219,8 @@ struct berth_op_kv_store {
 /* Attention of single rows over their own pages: y[r, h*dh..] = softmax(q_r . K) V over the first
  * len[r] positions. q, y: [rows, heads*dh] (q scaled already); len: [1, rows] i32. With page_rows
  * = 1500 and one page a row this is Whisper's cross attention. Rows that name the same pages may
- * share the reads. `scores` [rows * heads, page_rows] or none: the products before the softmax
- * (one page only; for alignment). */
+ * share the reads. `scores` [rows * heads, pages * page_rows] or none: the products before the
+ * softmax (for alignment). */
 struct berth_op_attend_paged {
     struct berth_tensor q, table, len, y, scores;
     struct berth_kv kv;
@@ -239,6 +278,57 @@ struct berth_op_pick {
     struct berth_tensor logits, in, out, mask, all_probs;
 };
 
+/* The most likely ids of a row, for searches. */
+enum { BERTH_TOP = 32, BERTH_TOP_FORBID = 8 };
+
+/* What `top` is told about one row; [rows] of these bytes in a device tensor. */
+struct berth_top_in {
+    int32_t n;                        /* columns of the row that count */
+    int32_t k;                        /* how many ids are wanted, at most BERTH_TOP */
+    int32_t forbid[BERTH_TOP_FORBID]; /* ids that are out, -1: none */
+    int32_t all; /* log-probabilities are over all ids, not over those that are left */
+};
+
+/* And what it answers: k ids, most likely first, smaller ids first on ties; -1 where fewer are
+ * left. */
+struct berth_top_out {
+    int32_t id[BERTH_TOP];
+    float logprob[BERTH_TOP];
+};
+
+/* logprob = z - logsumexp(z), in f64 from f32 sums in fixed panels of 1,024 ids. NaN counts as
+ * -inf. logits: [rows, V], in: [rows, sizeof / 4] u32, out likewise. */
+struct berth_op_top {
+    struct berth_tensor logits, in, out;
+};
+
+/* Sums of rows of a table, in the order of their ids, starting from 0:
+ * y[r, p*d + c] = table[ids[r, p*terms], c] + table[ids[r, p*terms + 1], c] + ...
+ * ids: [rows, parts * terms] i32; table: [n, d]; y: [rows, parts * d]. */
+struct berth_op_embed_sum {
+    struct berth_tensor ids, table, y;
+    int64_t terms;
+};
+
+/* The largest of `pieces` columns, then, with gamma, a layer norm, then + residual:
+ * y[r, c] = norm(max over p of x[r, p*n + c]) (+ residual[r, c])
+ * x: [rows, pieces * n]; gamma, beta: [1, n] or both none; residual: [rows, n], may be y, or none;
+ * y: [rows, n]. max(a, b) is a > b ? a : b, pieces in ascending order. */
+struct berth_op_maxout {
+    struct berth_tensor x, gamma, beta, residual, y;
+    int64_t pieces;
+    float eps;
+};
+
+/* A state made of parts of several rows: sums, in the order of the ids, starting from 0, + bias,
+ * then the largest of `pieces` columns as in maxout:
+ * y[r, c] = max over p of (x[ids[r, 0], p*n + c] + x[ids[r, 1], w + p*n + c] + ... + bias[p*n + c])
+ * with w = pieces * n. ids: [rows, parts] i32; x: [*, parts * w]; bias: [1, w]; y: [rows, n]. */
+struct berth_op_gather_max {
+    struct berth_tensor ids, x, bias, y;
+    int64_t pieces;
+};
+
 enum berth_op_kind {
     BERTH_OP_EMBED,
     BERTH_OP_LAYER_NORM,
@@ -249,9 +339,15 @@ enum berth_op_kind {
     BERTH_OP_ATTEND_PAGED,
     BERTH_OP_KV_COPY,
     BERTH_OP_GATHER,
-    BERTH_OP_PICK
+    BERTH_OP_PICK,
+    BERTH_OP_SELECT,
+    BERTH_OP_SSRU,
+    BERTH_OP_TOP,
+    BERTH_OP_EMBED_SUM,
+    BERTH_OP_MAXOUT,
+    BERTH_OP_GATHER_MAX
 };
-#define BERTH_N_OPS 10
+#define BERTH_N_OPS 16
 
 /* An op and which of the program's live counts bounds its rows (rows of `y`; for grouped ops the
  * number of groups). */
@@ -269,6 +365,12 @@ struct berth_op {
         struct berth_op_kv_copy kv_copy;
         struct berth_op_gather gather;
         struct berth_op_pick pick;
+        struct berth_op_select select;
+        struct berth_op_ssru ssru;
+        struct berth_op_top top;
+        struct berth_op_embed_sum embed_sum;
+        struct berth_op_maxout maxout;
+        struct berth_op_gather_max gather_max;
     } u;
 };
 
@@ -286,8 +388,11 @@ struct berth_device {
     size_t total_bytes;   /* of memory; the budget is core's */
     size_t free_bytes;    /* of them when it was opened; 0: not known */
     int max_windows;      /* encoder windows worth batching in one turn (CPU: 1) */
+    bool fast;            /* it has products of i8, and precision fast lets engines use them */
     double turn_flops;    /* operations of one window that make a turn of about 20 ms: engines cut
                              what is longer, so that others get their turn */
+    enum berth_dtype narrow; /* what engines may keep between the ops of whole windows, and keys and
+                                values, in: f16 where products take 16 bits anyway, else f32 */
 };
 
 /* Every member is required. `device` is the one that the objects were made on. */
@@ -318,7 +423,8 @@ struct berth_backend_ops {
     int (*write)(struct berth_buffer *b, size_t offset, const void *from, size_t bytes);
     int (*read)(struct berth_buffer *b, size_t offset, void *to, size_t bytes);
 
-    /* Packs rows of [n, k] f32, f16 or bf16 (host, row-major, dense, any alignment) for linear. */
+    /* Packs rows of [n, k] f32, f16, bf16 or i8 (host, row-major, dense, any alignment) for linear
+     * and embed. EUNSUPPORTED: this device has no products of such. */
     int (*weight_create)(struct berth_device *device, struct berth_reservation *r,
                          enum berth_dtype dtype, int64_t n, int64_t k, const void *rows,
                          struct berth_weight **out, struct berth_error *err);
@@ -337,6 +443,9 @@ struct berth_backend_ops {
                        struct berth_error *err);
     /* Waits for all that was queued. */
     int (*sync)(struct berth_device *device, struct berth_error *err);
+    /* Whether programs may have ops of this kind: engines ask when they estimate, so that a model
+     * goes to a device that can run it. Any thread. */
+    bool (*runs)(const struct berth_device *device, enum berth_op_kind kind);
 };
 
 #ifdef __cplusplus

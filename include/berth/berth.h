@@ -55,8 +55,9 @@ struct berth_config {
     uint64_t cpu_memory_bytes; /* budget of the CPU; 0: the file's, else 80 % of what there is */
     int threads;               /* compute threads; 0: one per core this process may use */
     const char *device; /* "cpu", "cuda" (the first usable GPU), "cuda:N", a GPU's UUID, "auto" (a
-                           GPU if one is usable, else the CPU); NULL: BERTH_DEVICE, else the file's,
-                           else "cpu" */
+                           GPU if one is usable, else the CPU), or several with commas between
+                           them: a model goes where there is most room. Models that no named GPU
+                           can run use the CPU. NULL: BERTH_DEVICE, else the file's, else "cpu" */
     /* "exact": f32 throughout; "fast": products of 16-bit inputs with f32 sums (GPUs only); NULL:
      * BERTH_PRECISION, else the file's, else exact on a CPU and fast on a GPU */
     const char *precision;
@@ -73,19 +74,19 @@ struct berth_config {
  *     "none"            in this process
  *     "unix:PATH", "http://HOST:PORT"    the daemon there, or an error. All else in the config must
  *                       then be unset: it is the daemon's
- *     NULL              in this process if anything else is set in the config; else the
- * environment's BERTH_SERVER, one of the above; else the daemon behind
- *                       $XDG_RUNTIME_DIR/berth/berthd.sock or /run/berth/berthd.sock if one answers
- *                       within 100 ms; else in this process
+ *     "auto"            the daemon behind $XDG_RUNTIME_DIR/berth/berthd.sock or
+ *                       /run/berth/berthd.sock if one answers within 100 ms; else in this process
+ *     NULL              in this process if anything else is set in the config; else what the
+ *                       environment's BERTH_SERVER says, one of the above; else "auto"
  * A daemon that wants an API key gets the environment's BERTH_API_KEY.
  *
- * What differs with a daemon: models go by name or alias, never by path (EUNSUPPORTED). A lease
- * means that the daemon has loaded the model; each request takes a lease of its own there, so the
- * daemon may unload in between and load again, and a lease's tag is not shown. What the daemon
- * refuses (EOVERLOADED, say) is the job's error, not berth_submit's. Progress comes twice a second.
- * A caller who takes no partial items for half a minute while a thousand wait is cut off. When the
- * daemon goes away, what is under way fails with ELOST; try again: the lease is good for the next
- * daemon at that address.
+ * What differs with a daemon: models go by name or alias, never by path (EUNSUPPORTED). Leases are
+ * the daemon's and end with this process, however it ends. What the daemon refuses (EOVERLOADED,
+ * say) is the job's error, not berth_submit's. Progress comes twice a second. A caller who takes no
+ * partial items for half a minute while a thousand wait is cut off. Calls that do not wait for work
+ * still wait for the daemon's word, berth_acquire_start and berth_release among them; at most for
+ * seconds. When the daemon goes away, leases and what is under way fail with ELOST: acquire again,
+ * the manager's handle is good for the next daemon at that address.
  *
  * EINVAL (configuration, with line and column), ENOTFOUND and EUNSUPPORTED (the device, with the
  * reason), ELOST (no daemon answers), EDEVICE, ENOMEM, EIO. A GPU may take seconds. */
@@ -140,9 +141,9 @@ int berth_acquire(struct berth *b, const char *model, const struct berth_acquire
 struct berth_ticket;
 
 /* Asks for a lease as berth_acquire does, without waiting; wait_ms is not looked at. On success
- * *out must be given back with berth_ticket_free. ENOTFOUND, EFORMAT, EINVAL, ENOMEM and
- * EUNSUPPORTED (a daemon's models) at once, all else from berth_ticket_wait. A path that is not
- * known yet is looked into. */
+ * *out must be given back with berth_ticket_free. ENOTFOUND, EFORMAT, EINVAL, ENOMEM and, from a
+ * daemon, ELOST, EOVERLOADED and EUNSUPPORTED (a path) at once, all else from berth_ticket_wait. A
+ * path that is not known yet is looked into. */
 int berth_acquire_start(struct berth *b, const char *model,
                         const struct berth_acquire_options *options, struct berth_ticket **out,
                         struct berth_error *err);
@@ -157,16 +158,15 @@ int berth_ticket_wait(struct berth_ticket *ticket, int64_t timeout_ms, struct be
  * wait. */
 void berth_ticket_free(struct berth_ticket *ticket);
 
-/* An owner that nobody has had in this manager. 0: `b` is not valid, or a daemon's (whose leases
- * have no owners yet). */
+/* An owner that nobody has had in this manager. Owners of two clients of a daemon are never the
+ * same. 0: `b` is not valid. */
 uint64_t berth_owner_new(struct berth *b);
 
 /* Waits until a shared lease would be granted for all that others do: they hold fewer than
  * max_concurrent leases on `what` (a model or a family) and neither hold nor wait for an exclusive
  * one; leases of `owner` do not count. Loads nothing. A hint: the next moment may be different, so
  * berth_acquire with max_concurrent is better where it will do. May wait.
- * EINVAL (max_concurrent is 0), ENOTFOUND, ETIMEDOUT, ESHUTDOWN, EUNSUPPORTED (a daemon's models).
- */
+ * EINVAL (max_concurrent is 0), ENOTFOUND, ETIMEDOUT, ESHUTDOWN, ELOST. */
 int berth_wait_available(struct berth *b, const char *what, uint64_t owner, uint32_t max_concurrent,
                          int64_t timeout_ms, struct berth_error *err);
 
@@ -252,7 +252,8 @@ struct berth_cleanup_report {
  * end and are then revoked: their requests end with ECANCELLED, the next submit says EREVOKED, and
  * memory is freed when the last request has ended, never under it. Ends at the latest 5 s after
  * the time-out (then bytes_after says what a stuck request still holds), and with 0 also when it
- * had to use force. `out` may be NULL. ENOMEM. May wait. */
+ * had to use force. `out` may be NULL. May wait. ENOMEM; of a daemon's models also ELOST, and
+ * EUNSUPPORTED for who is neither its user, on its Unix socket, nor has an API key. */
 int berth_cleanup(struct berth *b, uint64_t owner, int64_t timeout_ms,
                   struct berth_cleanup_report *out, struct berth_error *err);
 
@@ -274,8 +275,8 @@ struct berth_usage {
 #define BERTH_USAGE_INIT                                                                           \
     { .struct_size = sizeof(struct berth_usage) }
 
-/* One consistent snapshot of who uses what; never waits for work. EINVAL, EFORKED,
- * EUNSUPPORTED (a daemon's models). */
+/* One consistent snapshot of who uses what, of a daemon: all its clients; never waits for work.
+ * EINVAL, EFORKED, ELOST. */
 int berth_usage(struct berth *b, struct berth_usage *out);
 
 enum berth_model_state {

@@ -19,6 +19,7 @@ import pytest
 _folder = tempfile.TemporaryDirectory(prefix="berth-python-")
 FOLDER = Path(_folder.name)
 REAL = os.environ.get("BERTH_SAMPLE", "")
+STUDENTS = os.environ.get("BERTH_STUDENTS", "")
 SPEECH = Path("/usr/share/pocketsphinx/test/data")
 
 
@@ -37,9 +38,14 @@ def _configure() -> None:
         lines.append(f"  {name}: {{path: {path}, engine: toy, alias: my-{name.split('/')[1]}}}")
     if REAL:
         lines.append(f"  whisper/real: {{path: {REAL}}}")
+    if STUDENTS:
+        lines.append(f"  marian/en-pt: {{path: {STUDENTS}/enpt}}")
+        lines.append(f"  marian/pt-en: {{path: {STUDENTS}/pten}}")
     (FOLDER / "berth.yaml").write_text("\n".join(lines) + "\n")
     os.environ["BERTH_CONFIG"] = str(FOLDER / "berth.yaml")
     os.environ.pop("BERTH_WHISPER_MODEL", None)
+    # in this process, or where the caller wants the models
+    os.environ["BERTH_SERVER"] = os.environ.get("BERTH_TEST_SERVER", "none")
 
 
 _configure()

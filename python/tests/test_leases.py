@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 
@@ -175,6 +176,9 @@ def test_names(manager, monkeypatch):
             wrong()
 
 
+@pytest.mark.skipif(
+    os.environ["BERTH_SERVER"] != "none", reason="a daemon opens no paths of clients"
+)
 def test_a_path_as_default(manager, monkeypatch, tmp_path):
     file = tmp_path / "mine"
     file.write_text("berth-toy 1\n")

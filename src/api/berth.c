@@ -36,6 +36,7 @@ static int open_world(const struct berth_config *given, struct berth *b, struct 
     }
     int rc = bth_client_find(given->server, own, &b->client, err);
     if (rc == 0 && b->client) {
+        bth_client_greet(b->client);
         b->world = &bth_remote_world;
         return 0;
     }

@@ -81,9 +81,11 @@ struct berth_job {
 /* Fills a handle with a manager of this process. */
 int bth_local_open(const struct berth_config *given, struct berth *b, struct berth_error *err);
 
-/* What the options say, with the deadline that follows from now on. `options` may be NULL. */
-int bth_read_ask(const struct berth_acquire_options *options, struct bth_ask *out,
-                 struct berth_error *err);
+/* The options of whatever version, as this version's; NULL: the usual ones. EINVAL. */
+int bth_read_options(const struct berth_acquire_options *options, struct berth_acquire_options *out,
+                     struct berth_error *err);
+/* What they say, with the deadline that follows from now on. */
+struct bth_ask bth_ask_of(const struct berth_acquire_options *o);
 /* Makes a handle of a granted lease, which runs on one of these (the handle keeps a reference). */
 void bth_lease_bind(struct berth_lease *handle, struct bth_lease *lease,
                     struct bth_sched *const *scheds);

@@ -9,9 +9,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
-/* The options of whatever version, as this version's. NULL: the usual ones. */
-static int read_options(const struct berth_acquire_options *options,
-                        struct berth_acquire_options *out, struct berth_error *err) {
+int bth_read_options(const struct berth_acquire_options *options, struct berth_acquire_options *out,
+                     struct berth_error *err) {
     struct berth_acquire_options o = BERTH_ACQUIRE_INIT;
     if (options && options->struct_size < sizeof(options->struct_size)) {
         return bth_error(err, BERTH_EINVAL, "berth_acquire needs options of BERTH_ACQUIRE_INIT");
@@ -26,19 +25,12 @@ static int read_options(const struct berth_acquire_options *options,
     return 0;
 }
 
-int bth_read_ask(const struct berth_acquire_options *options, struct bth_ask *out,
-                 struct berth_error *err) {
-    struct berth_acquire_options o = BERTH_ACQUIRE_INIT;
-    int rc = read_options(options, &o, err);
-    if (rc < 0) {
-        return rc;
-    }
-    *out = (struct bth_ask){.tag = o.tag,
-                            .deadline = bth_deadline(bth_now(), o.wait_ms),
-                            .exclusive = o.mode == BERTH_EXCLUSIVE,
-                            .max_concurrent = o.max_concurrent,
-                            .owner = o.owner};
-    return 0;
+struct bth_ask bth_ask_of(const struct berth_acquire_options *o) {
+    return (struct bth_ask){.tag = o->tag,
+                            .deadline = bth_deadline(bth_now(), o->wait_ms),
+                            .exclusive = o->mode == BERTH_EXCLUSIVE,
+                            .max_concurrent = o->max_concurrent,
+                            .owner = o->owner};
 }
 
 void bth_lease_bind(struct berth_lease *handle, struct bth_lease *lease,
@@ -61,7 +53,7 @@ BTH_EXPORT int berth_acquire(struct berth *b, const char *model,
     }
     struct berth_acquire_options o = BERTH_ACQUIRE_INIT;
     int rc = bth_check_pid(b->pid, err);
-    rc = rc < 0 ? rc : read_options(options, &o, err);
+    rc = rc < 0 ? rc : bth_read_options(options, &o, err);
     if (rc < 0) {
         return rc;
     }

@@ -1,5 +1,6 @@
 /* The world of a daemon: the client layer behind the public handles. */
 #include "api/handle.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "plug/plug.h"
 #include <string.h>
@@ -8,19 +9,9 @@ static int close_all(struct berth *b, int64_t deadline, struct berth_error *err)
     return bth_client_close(b->client, deadline, err);
 }
 
-/* A lease there is the name of a loaded model: nobody is kept away by it. */
-static int not_over_the_wire(struct berth_error *err) {
-    return bth_error(err, BERTH_EUNSUPPORTED,
-                     "exclusive leases, limits, usage and clean-up of a daemon's models are not "
-                     "built yet: open with server \"none\" to have them in this process");
-}
-
 static int acquire(struct berth *b, const char *model, const struct berth_acquire_options *o,
                    struct berth_lease *out, struct berth_error *err) {
-    if (o->mode != BERTH_SHARED || o->max_concurrent) {
-        return not_over_the_wire(err);
-    }
-    return bth_client_acquire(b->client, model, o->wait_ms, &out->remote, err);
+    return bth_client_acquire(b->client, model, o, &out->remote, err);
 }
 
 static void release(struct berth_lease *lease) {
@@ -32,30 +23,31 @@ static const char *lease_model(const struct berth_lease *lease) {
 }
 
 static bool lease_revoked(const struct berth_lease *lease) {
-    (void)lease;
-    return false;
+    return bth_client_lease_revoked(lease->remote);
 }
 
 static uint64_t owner_new(struct berth *b) {
-    (void)b;
-    return 0;
+    return bth_client_owner(b->client);
+}
+
+/* The daemon watches the time. */
+static int64_t ms_until(int64_t deadline) {
+    return deadline == BTH_FOREVER ? -1 : BTH_MAX(0, deadline - bth_now()) / BTH_NS_PER_MS;
 }
 
 static int wait_available(struct berth *b, const char *what, uint64_t owner,
                           uint32_t max_concurrent, int64_t deadline, struct berth_error *err) {
-    (void)b, (void)what, (void)owner, (void)max_concurrent, (void)deadline;
-    return not_over_the_wire(err);
+    return bth_client_wait_available(b->client, what, owner, max_concurrent, ms_until(deadline),
+                                     err);
 }
 
 static int usage(struct berth *b, struct berth_usage *out) {
-    (void)b, (void)out;
-    return BERTH_EUNSUPPORTED;
+    return bth_client_usage(b->client, out);
 }
 
 static int cleanup(struct berth *b, uint64_t owner, int64_t deadline,
                    struct berth_cleanup_report *out, struct berth_error *err) {
-    (void)b, (void)owner, (void)deadline, (void)out;
-    return not_over_the_wire(err);
+    return bth_client_cleanup(b->client, owner, ms_until(deadline), out, err);
 }
 
 /* The engine of a model's family, which its name begins with; NULL: not in this library. */

@@ -23,6 +23,8 @@ struct berth_ticket {
     int rc GUARDED_BY(result);
     struct berth_error error GUARDED_BY(result);
     struct berth_lease *lease GUARDED_BY(result); /* made beforehand; NULL: taken */
+    /* a daemon's: a reference, and of the above only `pid` and `lease` */
+    struct bth_client_lease *remote;
 };
 BTH_LOCK(ticket, struct berth_ticket, lock, result)
 
@@ -44,14 +46,17 @@ static void destroy(struct berth_ticket *t) BTH_TSA(no_thread_safety_analysis) {
     for (size_t i = 0; i < t->n_devices; i++) {
         bth_sched_unref(t->scheds[i]);
     }
-    bth_manager_unref(t->manager);
+    if (t->manager) {
+        bth_manager_unref(t->manager);
+    }
     bth_cond_finish(&t->cond);
     bth_mutex_finish(&t->lock);
     bth_free(t->lease);
     bth_free(t);
 }
 
-static struct berth_ticket *create(struct berth *b) BTH_TSA(no_thread_safety_analysis) {
+/* The part that both worlds have. */
+static struct berth_ticket *create_empty(struct berth *b) BTH_TSA(no_thread_safety_analysis) {
     struct berth_ticket *t = bth_calloc(1, sizeof(*t));
     struct berth_lease *lease = bth_calloc(1, sizeof(*lease));
     if (!t || !lease) {
@@ -61,9 +66,17 @@ static struct berth_ticket *create(struct berth *b) BTH_TSA(no_thread_safety_ana
     }
     t->pid = b->pid;
     t->lease = lease;
-    t->acquire.answered = answered;
     bth_mutex_init(&t->lock, BTH_RANK_result);
     bth_cond_init(&t->cond);
+    return t;
+}
+
+static struct berth_ticket *create(struct berth *b) {
+    struct berth_ticket *t = create_empty(b);
+    if (!t) {
+        return NULL;
+    }
+    t->acquire.answered = answered;
     t->manager = b->manager;
     bth_manager_ref(t->manager);
     for (; t->n_devices < b->n_devices; t->n_devices++) {
@@ -84,6 +97,55 @@ static int start(struct berth_ticket *t, const char *model, const struct bth_ask
     return rc < 0 ? bth_error_copy(err, &own) : 0;
 }
 
+/* ---- a daemon's ------------------------------------------------------------------------------*/
+
+static int start_remote(struct berth *b, const char *model, const struct berth_acquire_options *o,
+                        struct berth_ticket **out, struct berth_error *err) {
+    struct berth_ticket *t = create_empty(b);
+    if (!t) {
+        return bth_error_nomem(err);
+    }
+    int rc = bth_client_acquire_start(b->client, model, o, &t->remote, err);
+    if (rc < 0) {
+        destroy(t);
+        return rc;
+    }
+    bth_client_lease_ref(t->remote);
+    *out = t;
+    return 0;
+}
+
+static int wait_remote(struct berth_ticket *t, int64_t deadline, struct berth_lease **out,
+                       struct berth_error *err) {
+    int rc = bth_client_lease_wait(t->remote, deadline, err);
+    if (rc < 0) {
+        return rc;
+    }
+    ticket_lock(t);
+    struct berth_lease *taken = t->lease;
+    t->lease = NULL;
+    ticket_unlock(t);
+    if (!taken) {
+        return bth_error(err, BERTH_ESTATE, "the lease has been taken from this ticket already");
+    }
+    *taken = (struct berth_lease){.pid = t->pid, .world = &bth_remote_world, .remote = t->remote};
+    *out = taken;
+    return 0;
+}
+
+static void free_remote(struct berth_ticket *t) {
+    ticket_lock(t);
+    bool taken = !t->lease;
+    ticket_unlock(t);
+    if (!taken) {
+        bth_client_release(t->remote);
+    }
+    bth_client_lease_unref(t->remote);
+    destroy(t);
+}
+
+/* ---- the calls -------------------------------------------------------------------------------*/
+
 BTH_EXPORT int berth_acquire_start(struct berth *b, const char *model,
                                    const struct berth_acquire_options *options,
                                    struct berth_ticket **out, struct berth_error *err) {
@@ -91,17 +153,18 @@ BTH_EXPORT int berth_acquire_start(struct berth *b, const char *model,
         return bth_error(err, BERTH_EINVAL,
                          "berth_acquire_start needs a manager, a model and `out`");
     }
+    struct berth_acquire_options o;
     struct bth_ask ask;
     int rc = bth_check_pid(b->pid, err);
-    rc = rc < 0 ? rc : bth_read_ask(options, &ask, err);
-    if (rc == 0 && b->world != &bth_local_world) {
-        rc = bth_error(err, BERTH_EUNSUPPORTED,
-                       "tickets for a daemon's models are not built yet: use berth_acquire");
-    }
+    rc = rc < 0 ? rc : bth_read_options(options, &o, err);
     if (rc < 0) {
         return rc;
     }
-    ask.deadline = BTH_FOREVER;
+    o.wait_ms = -1;
+    if (b->world != &bth_local_world) {
+        return start_remote(b, model, &o, out, err);
+    }
+    ask = bth_ask_of(&o);
     struct berth_ticket *t = create(b);
     if (!t) {
         return bth_error_nomem(err);
@@ -125,6 +188,9 @@ BTH_EXPORT int berth_ticket_wait(struct berth_ticket *ticket, int64_t timeout_ms
         return rc;
     }
     const int64_t deadline = bth_deadline(bth_now(), timeout_ms);
+    if (ticket->remote) {
+        return wait_remote(ticket, deadline, out, err);
+    }
     struct berth_lease *taken = NULL;
     ticket_lock(ticket);
     while (!ticket->answered && bth_cond_wait(&ticket->cond, &ticket->lock, deadline)) {
@@ -149,6 +215,10 @@ BTH_EXPORT int berth_ticket_wait(struct berth_ticket *ticket, int64_t timeout_ms
 
 BTH_EXPORT void berth_ticket_free(struct berth_ticket *ticket) {
     if (!ticket || bth_check_pid(ticket->pid, NULL) < 0) {
+        return;
+    }
+    if (ticket->remote) {
+        free_remote(ticket);
         return;
     }
     bth_acquire_cancel(&ticket->acquire);

@@ -219,8 +219,8 @@ static int add_frame(struct bth_mel *m, const float *x, struct berth_error *err)
         for (int k = 0; k < t->count[b]; k++) {
             sum += w[k] * p[k];
         }
-        row[b] = log10f(fmaxf(sum, 1e-10F));
-        m->max = fmaxf(m->max, row[b]);
+        row[b] = log10f(sum > 1e-10F ? sum : 1e-10F);
+        m->max = row[b] > m->max ? row[b] : m->max;
     }
     m->n_frames++;
     return 0;
@@ -295,13 +295,19 @@ void bth_mel_window(const struct bth_mel *m, int64_t seek, int64_t n, bool padde
     size_t n_mels = (size_t)m->tables->n_mels;
     uint64_t end = (uint64_t)bth_mel_frames(m) + PADDING;
     int64_t rows = padded ? BTH_MEL_WINDOW : BTH_MIN(n, BTH_MEL_WINDOW);
-    float floor = m->max - 8.0F, silence = (fmaxf(silence_log10, floor) + 4.0F) / 4.0F;
+    const float floor = m->max - 8.0F, silence = (fmaxf(silence_log10, floor) + 4.0F) / 4.0F;
     for (int64_t t = 0; t < BTH_MEL_WINDOW; t++, out += n_mels) {
         uint64_t frame = (uint64_t)(seek + t);
-        const float *row = t < rows && frame < m->n_frames ? row_of(m, frame) : NULL;
-        float rest = t < rows && frame < end ? silence : 0.0F;
-        for (size_t b = 0; b < n_mels; b++) {
-            out[b] = row ? (fmaxf(row[b], floor) + 4.0F) / 4.0F : rest;
+        if (t < rows && frame < m->n_frames) {
+            const float *row = row_of(m, frame);
+            for (size_t b = 0; b < n_mels; b++) { /* fmaxf would be a call, not an instruction */
+                out[b] = ((row[b] > floor ? row[b] : floor) + 4.0F) / 4.0F;
+            }
+        } else {
+            const float rest = t < rows && frame < end ? silence : 0.0F;
+            for (size_t b = 0; b < n_mels; b++) {
+                out[b] = rest;
+            }
         }
     }
 }

@@ -124,17 +124,23 @@ uint64_t bth_pcm_planned(const struct bth_pcm *p) {
 static int down_mix(struct bth_pcm *p, size_t n, struct berth_error *err) {
     uint32_t channels = p->format.channels;
     for (size_t i = 0; i < n; i++) {
-        double sum = 0.0;
-        for (uint32_t c = 0; c < channels; c++) {
+        double sum = (double)p->frames[i * channels];
+        for (uint32_t c = 1; c < channels; c++) {
             sum += (double)p->frames[i * channels + c];
         }
-        if (!isfinite(sum)) {
-            uint64_t at = p->frames_taken + i;
-            return bth_error(err, BERTH_EAUDIO, "sample %llu (at %.3f s) is not a finite number",
-                             (unsigned long long)at, (double)at / p->format.rate_hz);
+        if (channels > 1) {
+            sum /= channels;
         }
-        /* beyond any sound, but finite: keep the resampler's sums so too */
-        p->mono[i] = (float)fmin(fmax(sum / channels, -1e6), 1e6);
+        if (!(fabs(sum) <= 1e6)) { /* beyond any sound */
+            if (!isfinite(sum)) {
+                uint64_t at = p->frames_taken + i;
+                return bth_error(err, BERTH_EAUDIO,
+                                 "sample %llu (at %.3f s) is not a finite number",
+                                 (unsigned long long)at, (double)at / p->format.rate_hz);
+            }
+            sum = copysign(1e6, sum); /* keeps the resampler's sums finite too */
+        }
+        p->mono[i] = (float)sum;
     }
     p->frames_taken += n;
     return 0;
@@ -153,9 +159,16 @@ static int take(struct bth_pcm *p, struct berth_error *err) {
 }
 
 /* As ffmpeg converts f32 to s16: to the nearest, ties to even, clipped. 16-bit sources come back
- * unchanged, since k / 32768 is exact in f32. */
-static float quantise(float x) {
-    return fminf(fmaxf(nearbyintf(x * 32768.0F), -32768.0F), 32767.0F) / 32768.0F;
+ * unchanged, since k / 32768 is exact in f32. No calls into libm, so that it becomes vector code:
+ * f32 numbers near 1.5 * 2^23 are whole, so adding and taking that away rounds. */
+static void quantise(float *restrict out, const float *restrict in, size_t n) {
+    const float whole = 0x1.8p23F;
+    for (size_t i = 0; i < n; i++) {
+        float x = in[i] * 32768.0F;
+        x = x < -32768.0F ? -32768.0F : x;
+        x = x > 32767.0F ? 32767.0F : x;
+        out[i] = (x + whole - whole) / 32768.0F;
+    }
 }
 
 static int resample(struct bth_pcm *p, struct berth_error *err) {
@@ -218,9 +231,7 @@ int64_t bth_pcm_read(struct bth_pcm *p, float *out, size_t n, struct berth_error
                 "more than %.1f s of sound, the most of one request; cut it into parts",
                 (double)p->max_samples / BTH_SAMPLE_RATE);
         }
-        for (size_t i = 0; i < some; i++) {
-            out[done + i] = quantise(p->ready[p->ready_used + i]);
-        }
+        quantise(out + done, p->ready + p->ready_used, some);
         p->ready_used += some;
         p->given += some;
         done += some;

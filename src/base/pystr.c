@@ -69,3 +69,25 @@ void bth_py_repr_float(struct bth_str *out, double x) {
         bth_str_printf(out, "%.*s.%s", exponent + 1, digits, digits + exponent + 1);
     }
 }
+
+void bth_py_json_string(struct bth_str *out, const char *s, size_t n) {
+    static const char plain[] = "\"\\\b\f\n\r\t", letter[] = "\"\\bfnrt";
+    bth_str_putc(out, '"');
+    for (size_t i = 0; i < n;) {
+        uint32_t c;
+        i += bth_utf8_decode(s + i, n - i, &c);
+        const char *short_form = c && c < 0x80 ? strchr(plain, (int)c) : NULL;
+        if (short_form) {
+            bth_str_putc(out, '\\');
+            bth_str_putc(out, letter[short_form - plain]);
+        } else if (c >= 0x20 && c <= 0x7E) {
+            bth_str_putc(out, (char)c);
+        } else if (c < 0x10000) {
+            bth_str_printf(out, "\\u%04x", (unsigned)c);
+        } else {
+            c -= 0x10000;
+            bth_str_printf(out, "\\u%04x\\u%04x", 0xD800U + (c >> 10), 0xDC00U + (c & 0x3FF));
+        }
+    }
+    bth_str_putc(out, '"');
+}

@@ -22,4 +22,7 @@ const char *bth_py_strip(const char *s, size_t n, size_t *out_n);
  */
 void bth_py_repr_float(struct bth_str *out, double x);
 
+/* Appends s[0, n) as json.dumps() writes a string: quoted, ASCII only. */
+void bth_py_json_string(struct bth_str *out, const char *s, size_t n);
+
 #endif

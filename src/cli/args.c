@@ -1,9 +1,12 @@
 #include "cli/args.h"
 
 #include "base/alloc.h"
+#include "base/error.h"
 #include "cli/cli.h"
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Whether `given` (of n bytes) is `name`, dashes and underscores being alike. */
@@ -135,6 +138,23 @@ const char *bth_args_value(const struct bth_arg *table, size_t n, const struct b
     const struct bth_arg *a = find_long(table, n, name, strlen(name));
     assert(a && "asked for an option that its table does not have");
     return args->values[a - table];
+}
+
+int bth_args_count(const struct bth_arg *table, const struct bth_args *args, size_t which,
+                   int limit, int *out, struct berth_error *err) {
+    const char *text = args->values[which];
+    if (!text) {
+        return 0;
+    }
+    char *end;
+    errno = 0;
+    long v = strtol(text, &end, 10);
+    if (errno || end == text || *end || v < 1 || v > limit) {
+        return bth_error(err, BERTH_EINVAL, "--%s wants a number from 1 to %d, not '%s'",
+                         table[which].name, limit, text);
+    }
+    *out = (int)v;
+    return 0;
 }
 
 void bth_args_help(const struct bth_arg *table, size_t n) {

@@ -7,6 +7,7 @@
 #ifndef BTH_ARGS_H
 #define BTH_ARGS_H
 
+#include <berth/error.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -39,6 +40,9 @@ void bth_args_finish(struct bth_args *args);
 size_t bth_args_all(const struct bth_args *args, size_t which, const char **out, size_t n);
 const char *bth_args_value(const struct bth_arg *table, size_t n, const struct bth_args *args,
                            const char *name);
+/* A whole number from 1 to `limit`; *out is untouched if the option is not given. EINVAL. */
+int bth_args_count(const struct bth_arg *table, const struct bth_args *args, size_t which,
+                   int limit, int *out, struct berth_error *err);
 /* Prints the table's help to standard output. */
 void bth_args_help(const struct bth_arg *table, size_t n);
 

@@ -6,7 +6,8 @@
  * Called by the name berthd it is that verb. A new verb is a cmd_<verb>.c and a line in main.c.
  * Single-threaded; the only layer that prints and exits.
  *
- * Exit status: 0 all is done, 1 something failed (said on standard error), 2 wrong usage.
+ * Exit status: 0 all is done, 1 something failed (said on standard error), 2 wrong usage; `lease`
+ * has its command's.
  */
 #ifndef BTH_CLI_H
 #define BTH_CLI_H
@@ -22,6 +23,8 @@ struct bth_verb {
 };
 
 int bth_cmd_transcribe(int argc, char **argv);
+int bth_cmd_translate(int argc, char **argv);
+int bth_cmd_nlp(int argc, char **argv);
 int bth_cmd_serve(int argc, char **argv);
 int bth_cmd_models(int argc, char **argv);
 int bth_cmd_devices(int argc, char **argv);
@@ -30,6 +33,7 @@ int bth_cmd_ps(int argc, char **argv);
 int bth_cmd_stats(int argc, char **argv);
 int bth_cmd_load(int argc, char **argv);
 int bth_cmd_unload(int argc, char **argv);
+int bth_cmd_lease(int argc, char **argv);
 int bth_cmd_stop(int argc, char **argv);
 int bth_cmd_version(int argc, char **argv);
 

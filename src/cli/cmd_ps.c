@@ -9,6 +9,7 @@ enum { ANSWER_MS = 5000 };
 
 static const struct bth_arg table[] = {
     BTH_SERVER_ARG,
+    {"leases", 'l', NULL, "who holds and who waits for which model instead"},
 };
 
 static const char *text(const json_t *object, const char *key) {
@@ -29,21 +30,50 @@ static void print_request(const json_t *r) {
            number(r, "since_ms") / 1e3, progress, text(r, "caller"));
 }
 
-static int ps(struct bth_client *c, const struct bth_args *args, struct berth_error *err) {
+/* "uid 0 pid 7, import" */
+static void print_lease(const json_t *l) {
+    char place[24] = "-", left[24] = "-";
+    const json_t *ms = json_object_get(l, "left_ms");
+    if (json_object_get(l, "position")) {
+        snprintf(place, sizeof(place), "%.0f, %.12s", number(l, "position"), text(l, "waits_for"));
+    }
+    if (ms) {
+        snprintf(left, sizeof(left), "%.1f", json_number_value(ms) / 1e3);
+    }
+    printf("%-24s %-8s %-10s %8.1f %8s %-12s %-16s %s\n", text(l, "model"), text(l, "state"),
+           text(l, "mode"), number(l, "since_ms") / 1e3, left, place, text(l, "tag"),
+           text(l, "holder"));
+}
+
+struct view {
+    const char *path, *array;
+    void (*head)(void);
+    void (*print)(const json_t *entry);
+};
+
+static void request_head(void) {
+    printf("%-20s %-24s %-10s %8s %-16s %s\n", "REQUEST", "MODEL", "STATE", "SECONDS", "PROGRESS",
+           "CALLER");
+}
+
+static void lease_head(void) {
+    printf("%-24s %-8s %-10s %8s %8s %-12s %-16s %s\n", "MODEL", "STATE", "MODE", "SECONDS", "LEFT",
+           "PLACE", "TAG", "HOLDER");
+}
+
+static int show(struct bth_client *c, const struct view *v, struct berth_error *err) {
     struct bth_str answer = {0};
-    (void)args;
-    int rc = bth_client_ask(c, "/v1/requests", NULL, ANSWER_MS, &answer, err);
+    int rc = bth_client_ask(c, v->path, NULL, ANSWER_MS, &answer, err);
     if (rc == 0) {
         json_t *all = json_loadb(bth_str_text(&answer), answer.size, 0, NULL);
-        const json_t *requests = json_object_get(all, "requests");
-        if (json_is_array(requests)) {
-            printf("%-20s %-24s %-10s %8s %-16s %s\n", "REQUEST", "MODEL", "STATE", "SECONDS",
-                   "PROGRESS", "CALLER");
+        const json_t *entries = json_object_get(all, v->array);
+        if (json_is_array(entries)) {
+            v->head();
         } else {
-            rc = bth_error(err, BERTH_EIO, "the daemon's answer is damaged: no requests");
+            rc = bth_error(err, BERTH_EIO, "the daemon's answer is damaged: no %s", v->array);
         }
-        for (size_t i = 0; i < json_array_size(requests); i++) {
-            print_request(json_array_get(requests, i));
+        for (size_t i = 0; i < json_array_size(entries); i++) {
+            v->print(json_array_get(entries, i));
         }
         json_decref(all);
     }
@@ -51,11 +81,17 @@ static int ps(struct bth_client *c, const struct bth_args *args, struct berth_er
     return rc;
 }
 
+static int ps(struct bth_client *c, const struct bth_args *args, struct berth_error *err) {
+    static const struct view requests = {"/v1/requests", "requests", request_head, print_request},
+                             leases = {"/v1/leases", "leases", lease_head, print_lease};
+    return show(c, args->values[1] ? &leases : &requests, err);
+}
+
 int bth_cmd_ps(int argc, char **argv) {
     static const struct bth_daemon_verb verb = {
         .name = "ps",
         .usage = "Usage: berth ps [OPTION]...\n\nLists the requests that the daemon is receiving, "
-                 "holds in its queue or works on.\n",
+                 "holds in its queue or works on; or leases.\n",
         .table = table,
         .n_args = BTH_COUNT(table),
         .run = ps};

@@ -27,6 +27,7 @@ enum option {
     MAX_PER_CALLER,
     MAX_CONNECTIONS,
     STOP_TIMEOUT,
+    IDLE_EXIT,
     ADDRESS_FILE,
     LOG_FORMAT,
     VERBOSE
@@ -42,9 +43,10 @@ static const struct bth_arg table[] = {
     [THREADS] = {"threads", 0, "N", "compute threads (default: every core allowed)"},
     [DEVICE] =
         {"device", 0, "NAME",
-         "cpu, cuda, cuda:N, a GPU's UUID or auto (default cpu);\n'berth devices' lists them"},
+         "cpu, cuda, cuda:N, a GPU's UUID, auto, or several with commas\n(default cpu); 'berth devices' lists them"},
     [PRECISION] = {"precision", 0, "exact|fast",
-                   "exact f32, or 16-bit products on a GPU (default exact on\na CPU, fast on a GPU)"},
+                   "exact f32, or faster products where there are such: of\n16 bits on a GPU, of 8 "
+                   "bits for marian on a CPU (default\nexact on a CPU, fast on a GPU)"},
     [KEY_FILE] = {"api_key_file", 0, "FILE",
                   "a key a line, or NAME KEY; clients send Authorization:\nBearer KEY. Wanted "
                   "beyond loopback"},
@@ -60,6 +62,7 @@ static const struct bth_arg table[] = {
     [MAX_CONNECTIONS] = {"max_connections", 0, "N", "of each address (default 1024)"},
     [STOP_TIMEOUT] = {"stop_timeout", 0, "S",
                       "seconds that requests get to finish after SIGTERM\n(default 30)"},
+    [IDLE_EXIT] = {"idle_exit", 0, "S", "ends when nobody has been connected for S seconds"},
     [ADDRESS_FILE] = {"address_file", 0, "FILE", "gets the addresses, a line each, once it serves"},
     [LOG_FORMAT] = {"log_format", 0, "text|json", "(default: text on a terminal, else json)"},
     [VERBOSE] = {"verbose", 'v', NULL, "every request is logged, not only those for a model"},
@@ -108,7 +111,7 @@ static int numbers(const struct bth_args *args, struct bth_daemon_options *o,
                    struct berth_error *err) {
     struct bth_server_limits *l = &o->server.limits;
     uint64_t threads = 0, queue = l->queue, connections = l->connections;
-    uint64_t stop_s = (uint64_t)o->stop_ms / 1000;
+    uint64_t stop_s = (uint64_t)o->stop_ms / 1000, idle_s = 0;
     int rc = number(args, THREADS, 1024, false, &threads, err);
     rc = rc < 0 ? rc : number(args, MAX_BODY, UINT64_C(1) << 40, true, &l->body_bytes, err);
     /* the scheduler of a device takes 1,024 */
@@ -117,12 +120,14 @@ static int numbers(const struct bth_args *args, struct bth_daemon_options *o,
     rc = rc < 0 ? rc : number(args, MAX_PER_CALLER, 1000, false, &per_caller, err);
     rc = rc < 0 ? rc : number(args, MAX_CONNECTIONS, 100000, false, &connections, err);
     rc = rc < 0 ? rc : number(args, STOP_TIMEOUT, 86400, false, &stop_s, err);
+    rc = rc < 0 ? rc : number(args, IDLE_EXIT, 86400, false, &idle_s, err);
     o->threads = (int)threads;
     l->queue = (size_t)queue;
     l->per_caller = (size_t)per_caller;
     l->connections = (unsigned)connections;
     l->total_bytes = BTH_MAX(l->total_bytes, l->body_bytes); /* room for one of them */
     o->stop_ms = (int64_t)stop_s * 1000;
+    o->idle_ms = (int64_t)idle_s * 1000;
     return rc;
 }
 

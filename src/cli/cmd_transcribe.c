@@ -50,9 +50,10 @@ static const struct bth_arg table[] = {
     [THREADS] = {"threads", 0, "N", "compute threads (default: every core allowed)"},
     [DEVICE] =
         {"device", 0, "NAME",
-         "cpu, cuda, cuda:N, a GPU's UUID or auto (default cpu);\n'berth devices' lists them"},
+         "cpu, cuda, cuda:N, a GPU's UUID, auto, or several with commas\n(default cpu); 'berth devices' lists them"},
     [PRECISION] = {"precision", 0, "exact|fast",
-                   "exact f32, or 16-bit products on a GPU (default exact on\na CPU, fast on a GPU)"},
+                   "exact f32, or faster products where there are such: of\n16 bits on a GPU, of 8 "
+                   "bits for marian on a CPU (default\nexact on a CPU, fast on a GPU)"},
     [INPUT_FORMAT] = {"input_format", 0, "s16|f32", "the files hold raw samples of this kind"},
     [RATE] = {"rate", 0, "HZ", "of raw samples (default 16000)"},
     [CHANNELS] = {"channels", 0, "N", "of raw samples (default 1)"},
@@ -112,25 +113,6 @@ struct run {
     struct bth_progress progress;
 };
 
-/* A positive number of at most `limit`. */
-static int parse_count(const struct bth_args *args, enum own_option which, int fallback, int limit,
-                       int *out, struct berth_error *err) {
-    const char *text = args->values[which];
-    if (!text) {
-        *out = fallback;
-        return 0;
-    }
-    char *end;
-    errno = 0;
-    long v = strtol(text, &end, 10);
-    if (errno || end == text || *end || v < 1 || v > limit) {
-        return bth_error(err, BERTH_EINVAL, "--%s wants a number from 1 to %d, not '%s'",
-                         table[which].name, limit, text);
-    }
-    *out = (int)v;
-    return 0;
-}
-
 static int parse_own(struct run *r, struct berth_error *err) {
     const char *format = r->args->values[OUTPUT_FORMAT];
     r->all_formats = format && strcmp(format, "all") == 0;
@@ -146,8 +128,8 @@ static int parse_own(struct run *r, struct berth_error *err) {
     if (dir && mkdir(dir, 0777) < 0 && errno != EEXIST) {
         return bth_error(err, BERTH_EINVAL, "--output_dir %s: %s", dir, strerror(errno));
     }
-    int rc = parse_count(r->args, JOBS, 8, 256, &r->jobs, err);
-    return rc < 0 ? rc : parse_count(r->args, THREADS, 0, 1024, &r->threads, err);
+    int rc = bth_args_count(table, r->args, JOBS, 256, &r->jobs, err);
+    return rc < 0 ? rc : bth_args_count(table, r->args, THREADS, 1024, &r->threads, err);
 }
 
 /* The engine's options as given; the whisper command's defaults where they are not the library's.
@@ -372,7 +354,7 @@ int bth_cmd_transcribe(int argc, char **argv) {
         fputs("berth transcribe: no FILE given\nTry 'berth transcribe --help'.\n", stderr);
         rc = CLI_USAGE;
     } else {
-        struct run r = {.args = &args};
+        struct run r = {.args = &args, .jobs = 8};
         rc = run_all(&r);
     }
     bth_args_finish(&args);

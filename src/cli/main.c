@@ -6,11 +6,14 @@
 
 static const struct bth_verb verbs[] = {
     {"transcribe", "speech to text, or to English text", bth_cmd_transcribe},
+    {"translate", "texts, files or standard input into another language", bth_cmd_translate},
+    {"nlp", "words, syntax and entities of texts, by spaCy's pipelines", bth_cmd_nlp},
     {"serve", "the daemon berthd: the models over HTTP for all programs", bth_cmd_serve},
-    {"ps", "the requests that the daemon has", bth_cmd_ps},
+    {"ps", "the requests that the daemon has, or the leases", bth_cmd_ps},
     {"stats", "the daemon's models and devices in numbers", bth_cmd_stats},
     {"load", "has the daemon load a model", bth_cmd_load},
     {"unload", "has the daemon unload a model", bth_cmd_unload},
+    {"lease", "runs a command while a model is leased", bth_cmd_lease},
     {"stop", "stops the daemon", bth_cmd_stop},
     {"models", "the models that could be used, and their state", bth_cmd_models},
     {"devices", "the CPU and GPUs of this machine, and what is wrong with them", bth_cmd_devices},

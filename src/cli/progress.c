@@ -7,7 +7,7 @@
 enum { BAR = 30 };
 
 void bth_progress_init(struct bth_progress *p) {
-    *p = (struct bth_progress){.shown = isatty(STDERR_FILENO) == 1};
+    *p = (struct bth_progress){.shown = isatty(STDERR_FILENO) == 1, .unit = "s"};
 }
 
 void bth_progress_draw(struct bth_progress *p, double done, double total, int files_done,
@@ -23,8 +23,8 @@ void bth_progress_draw(struct bth_progress *p, double done, double total, int fi
         bar[i] = i < filled ? '#' : '.';
     }
     bar[BAR] = '\0';
-    fprintf(stderr, "\r[%s] %.0f of %.0f s, %d of %d files\033[K", bar, done, total, files_done,
-            files);
+    fprintf(stderr, "\r[%s] %.0f of %.0f %s, %d of %d files\033[K", bar, done, total, p->unit,
+            files_done, files);
     p->drawn = true;
 }
 

@@ -13,6 +13,7 @@ struct bth_progress {
     bool shown; /* standard error is a terminal */
     bool drawn; /* a line is on the screen */
     int64_t next_ns;
+    const char *unit; /* of `done` and `total`: "s" unless it is set after init */
 };
 
 void bth_progress_init(struct bth_progress *p);

@@ -91,6 +91,11 @@ static int outcome(const struct bth_client *c, const struct call *call, struct b
 
 int bth_client_ask(struct bth_client *c, const char *path, const char *body, int64_t timeout_ms,
                    struct bth_str *out, struct berth_error *err) {
+    return bth_client_send(c, body ? "POST" : "GET", path, body, timeout_ms, out, err);
+}
+
+int bth_client_send(struct bth_client *c, const char *method, const char *path, const char *body,
+                    int64_t timeout_ms, struct bth_str *out, struct berth_error *err) {
     struct call call = {.transfer = {.ops = &call_ops}, .upload = {.fd = -1}};
     int64_t deadline = bth_deadline(bth_now(), timeout_ms);
     int rc = body ? bth_upload_json(&call.upload, body, err) : 0;
@@ -100,6 +105,7 @@ int bth_client_ask(struct bth_client *c, const char *path, const char *body, int
         bth_upload_finish(&call.upload);
         return rc;
     }
+    curl_easy_setopt(call.transfer.easy, CURLOPT_CUSTOMREQUEST, method);
     bth_mutex_init(&call.lock, BTH_RANK_result);
     bth_cond_init(&call.changed);
     bth_loop_note(&c->loop, &call.transfer, BTH_TRANSFER_START);

@@ -102,6 +102,8 @@ static int create(const char *address, struct bth_client **out, struct berth_err
     bth_mutex_init(&c->lock, BTH_RANK_core);
     bth_cond_init(&c->changed);
     bth_list_init(&c->jobs);
+    bth_list_init(&c->leases);
+    bth_list_init(&c->unreturned);
     client_lock(c);
     c->refs = 1;
     client_unlock(c);
@@ -139,51 +141,10 @@ int bth_client_close(struct bth_client *c, int64_t deadline, struct berth_error 
     client_unlock(c);
     bth_client_cancel(c, NULL);
     bth_loop_stop(&c->loop);
+    bth_client_drop_unreturned(c);
     bth_client_unref(c);
     return cut_short
                ? bth_error(err, BERTH_ETIMEDOUT,
                            "closed before all had finished: leases or requests were cut short")
                : 0;
-}
-
-/* ---- leases ----------------------------------------------------------------------------------*/
-
-int bth_client_acquire(struct bth_client *c, const char *model, int64_t wait_ms,
-                       struct bth_client_lease **out, struct berth_error *err) {
-    struct bth_client_lease *lease = bth_calloc(1, sizeof(*lease));
-    if (!lease) {
-        return bth_error_nomem(err);
-    }
-    int rc = bth_client_load(c, model, wait_ms, lease->model, err);
-    client_lock(c);
-    if (rc == 0 && c->closing) {
-        rc = bth_error(err, BERTH_ESHUTDOWN, "%s: closing, no new leases are given", lease->model);
-    }
-    if (rc == 0) {
-        c->n_leases++;
-        c->refs++;
-    }
-    client_unlock(c);
-    if (rc < 0) {
-        bth_free(lease);
-        return rc;
-    }
-    lease->client = c;
-    *out = lease;
-    return 0;
-}
-
-void bth_client_release(struct bth_client_lease *lease) {
-    struct bth_client *c = lease->client;
-    bth_client_cancel(c, lease);
-    client_lock(c);
-    c->n_leases--;
-    bth_cond_broadcast(&c->changed);
-    client_unlock(c);
-    bth_client_unref(c);
-    bth_free(lease);
-}
-
-const char *bth_client_lease_model(const struct bth_client_lease *lease) {
-    return lease->model;
 }

@@ -5,13 +5,14 @@
  * nothing of managers, schedulers or engines. api/remote.c puts it behind the public handles. One
  * thread per client (loop.h) owns all connections; callers wait on their own job or call only.
  *
- *   find.c     which daemon, if any          client.c      open, close, models and their leases
- *   call.c     one question, one answer      remote_job.c remote_result.c  a request, its results
+ *   find.c     which daemon, if any          client.c      open, close
+ *   call.c     one question, one answer      session.c     leases
+ *   remote_models.c  what is loaded, usage   remote_job.c remote_result.c  a request, its results
  *   loop.c     the thread                    event.c       what the daemon says, upload.c what is
  * sent
  *
- * A lease here is the name of a model that the daemon has loaded: each request takes its own lease
- * there. So a lease outlives a restart of the daemon; what was under way then fails with ELOST.
+ * A lease is the daemon's. It ends with the session of this process at the latest: when the daemon
+ * goes away, leases and what was under way end with ELOST.
  *
  * Lock ranks: core for a client, sched for its loop, result for a job.
  */
@@ -26,15 +27,19 @@ struct bth_client_lease;
 struct bth_client_job;
 
 /*
- * The daemon that `server` means, as berth_config.server says: NULL looks in BERTH_SERVER and then
- * for the usual sockets (unless `settled`: the caller's configuration asks for a manager of its
- * own). *out NULL: work in process. EINVAL (no address), ELOST (nobody answers there).
+ * The daemon that `server` means, as berth_config.server says: NULL looks in BERTH_SERVER and then,
+ * as "auto" does, for the usual sockets (unless `settled`: the caller's configuration asks for a
+ * manager of its own). *out NULL: work in process. EINVAL (no address), ELOST (nobody answers
+ * there).
  */
 int bth_client_find(const char *server, bool settled, struct bth_client **out,
                     struct berth_error *err);
 /* "unix:PATH", "http://HOST[:PORT]" or "https://..."; waits up to timeout_ms for an answer. */
 int bth_client_open(const char *address, int64_t timeout_ms, struct bth_client **out,
                     struct berth_error *err);
+/* Says now that this process lives, and not with its first lease; a daemon that refuses is asked
+ * again then. */
+void bth_client_greet(struct bth_client *c);
 /* As berth_close: waits, cancels, ends the thread. The daemon's models stay loaded. */
 int bth_client_close(struct bth_client *c, int64_t deadline, struct berth_error *err);
 
@@ -59,12 +64,33 @@ size_t bth_client_models(struct bth_client *c, struct berth_model_stats *out, si
 size_t bth_client_devices(struct bth_client *c, struct berth_device_stats *out, size_t size,
                           size_t n);
 
+/* As berth_wait_available, berth_usage and berth_cleanup. */
+int bth_client_wait_available(struct bth_client *c, const char *what, uint64_t owner,
+                              uint32_t max_concurrent, int64_t ms, struct berth_error *err);
+int bth_client_usage(struct bth_client *c, struct berth_usage *out);
+int bth_client_cleanup(struct bth_client *c, uint64_t owner, int64_t ms,
+                       struct berth_cleanup_report *out, struct berth_error *err);
+
 /* ---- leases and jobs: as the calls of berth.h ---- */
 
-int bth_client_acquire(struct bth_client *c, const char *model, int64_t wait_ms,
-                       struct bth_client_lease **out, struct berth_error *err);
+int bth_client_acquire(struct bth_client *c, const char *model,
+                       const struct berth_acquire_options *o, struct bth_client_lease **out,
+                       struct berth_error *err);
+/* Asks, and waits for no more than the daemon's word that it has heard. */
+int bth_client_acquire_start(struct bth_client *c, const char *model,
+                             const struct berth_acquire_options *o, struct bth_client_lease **out,
+                             struct berth_error *err);
+/* 0: granted. ETIMEDOUT: not yet. Else why it cannot be. */
+int bth_client_lease_wait(struct bth_client_lease *lease, int64_t deadline,
+                          struct berth_error *err);
+/* In any state. Gives up a reference. */
 void bth_client_release(struct bth_client_lease *lease);
+/* Keeps the object beyond its release. */
+void bth_client_lease_ref(struct bth_client_lease *lease);
+void bth_client_lease_unref(struct bth_client_lease *lease);
 const char *bth_client_lease_model(const struct bth_client_lease *lease);
+bool bth_client_lease_revoked(const struct bth_client_lease *lease);
+uint64_t bth_client_owner(struct bth_client *c);
 
 int bth_client_submit(struct bth_client_lease *lease, const struct berth_request *request,
                       struct bth_client_job **out, struct berth_error *err);

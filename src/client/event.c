@@ -3,6 +3,8 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/item.h"
+#include "client/event_doc.h"
+#include "client/event_translation.h"
 #include <jansson.h>
 #include <math.h>
 #include <string.h>
@@ -176,16 +178,25 @@ static int read_item(const json_t *line, struct bth_event *out, struct berth_err
     if (json_object_get(line, "text")) {
         item->text = string(&r, line, "text");
     }
-    if (r.damaged || r.nomem) {
+    const json_t *doc = json_object_get(line, "doc");
+    int rc = r.nomem ? bth_error_nomem(err) : r.damaged ? damaged(err, r.damaged) : 0;
+    if (rc == 0 && doc) {
+        rc = bth_event_doc(doc, bth_item_arena(item), &item->doc, err);
+    }
+    const json_t *translation = json_object_get(line, "translation");
+    if (rc == 0 && translation) {
+        rc = bth_event_translation(translation, bth_item_arena(item), &item->translation, err);
+    }
+    if (rc < 0) {
         berth_item_free(item);
-        return r.nomem ? bth_error_nomem(err) : damaged(err, r.damaged);
+        return rc;
     }
     *out = (struct bth_event){
         .kind = BTH_EVENT_ITEM, .done = item->done, .total = item->total, .item = item};
     return 0;
 }
 
-static int code_of(const char *name) {
+int bth_event_code(const char *name) {
 #define X(code, number, text)                                                                      \
     if (strcmp(name, #code) == 0) {                                                                \
         return BERTH_##code;                                                                       \
@@ -214,7 +225,7 @@ static int read_error(const json_t *line, struct bth_event *out, struct berth_er
         return damaged(err, "an error without code or message");
     }
     *out = (struct bth_event){.kind = BTH_EVENT_ERROR};
-    int known = code_of(code);
+    int known = bth_event_code(code);
     bth_error(&out->error, known ? known : BERTH_EIO, "%s", message);
     return 0;
 }
@@ -271,7 +282,7 @@ int bth_event_refusal(int status, const char *body, size_t n, struct berth_error
     const json_t *error = json_object_get(v, "error");
     const char *code = json_string_value(json_object_get(error, "code"));
     const char *message = json_string_value(json_object_get(error, "message"));
-    int known = code ? code_of(code) : 0;
+    int known = code ? bth_event_code(code) : 0;
     if (code && strcmp(code, "model_not_found") == 0) {
         known = BERTH_ENOTFOUND; /* in OpenAI's words, on OpenAI's paths */
     }

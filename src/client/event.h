@@ -2,7 +2,8 @@
  * client/event.h - what the daemon says while it works: JSON lines back into items and errors.
  *
  *     {"event":"progress","done":x,"total":y}
- *     {"event":"item","partial":bool,"done":x,"total":y,"transcript":{...} | "text":"..."}
+ *     {"event":"item","partial":bool,"done":x,"total":y,"transcript":{...} | "text":"..."
+ *      | "doc":{...} (event_doc.h) | "translation":{...} (event_translation.h)}
  *     {"event":"error","code":"EAUDIO","message":"..."}
  *
  * Numbers come with 17 digits, so every double is the one that was sent; null is NaN, "inf" and
@@ -28,6 +29,8 @@ struct bth_event {
 /* One line, without its end. EIO (damaged), ENOMEM. Pure. */
 int bth_event_parse(const char *line, size_t n, struct bth_event *out, struct berth_error *err);
 
+/* The code of a name; 0: this version does not know it. */
+int bth_event_code(const char *name);
 /* The error in the body of an answer whose status is not 200. Always fills err; returns its code.
  */
 int bth_event_refusal(int status, const char *body, size_t n, struct berth_error *err);

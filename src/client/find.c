@@ -26,11 +26,12 @@ int bth_client_find(const char *server, bool settled, struct bth_client **out,
     const char *named = server ? server : settled ? "none" : getenv("BERTH_SERVER");
     struct bth_client *c = NULL;
     int rc = 0;
-    if (named && *named) {
+    bool search = named && strcmp(named, "auto") == 0;
+    if (named && *named && !search) {
         if (strcmp(named, "none") != 0) {
             rc = bth_client_open(named, TOLD_MS, &c, err);
         }
-    } else if (server) {
+    } else if (server && !search) {
         rc = bth_error(err, BERTH_EINVAL, "server: an empty address");
     } else {
         const char *run = getenv("XDG_RUNTIME_DIR");

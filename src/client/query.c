@@ -22,12 +22,13 @@ static void put(struct bth_str *out, const char *name, const char *value) {
     put_encoded(out, value);
 }
 
-int bth_query_run(const char *model, const struct berth_request *r, char **out,
+int bth_query_run(const char *model, const char *lease, const struct berth_request *r, char **out,
                   struct berth_error *err) {
     struct bth_str path = {0};
     char number[32];
     bth_str_puts(&path, "/v1/run");
     put(&path, "model", model);
+    put(&path, "lease", lease);
     if (r->stream) {
         put(&path, "stream", "true");
     }

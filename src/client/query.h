@@ -7,9 +7,9 @@
 
 enum { BTH_QUERY_BYTES = 16384, BTH_CALLER_TEXT = 65 };
 
-/* "/v1/run?model=...&option=value...", percent-encoded; bth_free. ETOOLARGE beyond
+/* "/v1/run?model=...&lease=...&option=value...", percent-encoded; bth_free. ETOOLARGE beyond
  * BTH_QUERY_BYTES, which the daemon has room for in a head; ENOMEM. */
-int bth_query_run(const char *model, const struct berth_request *r, char **out,
+int bth_query_run(const char *model, const char *lease, const struct berth_request *r, char **out,
                   struct berth_error *err);
 
 /* A caller id as the daemon takes it: other bytes than letters, digits and ._-:/=+@ become '_', and

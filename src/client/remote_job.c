@@ -115,10 +115,10 @@ static int set_headers(struct bth_client_job *job, const struct berth_request *r
     return bth_transfer_header(&job->transfer, line, err);
 }
 
-static int prepare(struct bth_client_job *job, const char *model, const struct berth_request *r,
-                   struct berth_error *err) {
+static int prepare(struct bth_client_job *job, const char *model, const char *lease,
+                   const struct berth_request *r, struct berth_error *err) {
     char *path = NULL;
-    int rc = bth_query_run(model, r, &path, err);
+    int rc = bth_query_run(model, lease, r, &path, err);
     rc = rc < 0 ? rc : bth_transfer_create(job->client, path, &job->upload, &job->transfer, err);
     rc = rc < 0 ? rc : set_headers(job, r, err);
     bth_free(path);
@@ -146,17 +146,21 @@ static int begin(struct bth_client_job *job, struct berth_error *err) {
 
 int bth_client_submit(struct bth_client_lease *lease, const struct berth_request *request,
                       struct bth_client_job **out, struct berth_error *err) {
-    struct bth_client_job *job = bth_remote_create(lease, request);
+    char name[64];
     struct berth_error why = {0};
+    int rc = bth_client_lease_use(lease, name, err);
+    if (rc < 0) {
+        return rc;
+    }
+    struct bth_client_job *job = bth_remote_create(lease, request);
     if (!job) {
         return bth_error_nomem(err);
     }
-    int rc = 0;
     job->transfer.ops = &job_ops;
     if (bth_upload_input(&job->upload, &request->input, &why) < 0) {
         bth_remote_complete(job, NULL, &why); /* as in process, an input's faults are the job's */
     } else {
-        rc = prepare(job, lease->model, request, err);
+        rc = prepare(job, lease->model, name, request, err);
         rc = rc < 0 ? rc : begin(job, err);
     }
     if (rc < 0) {

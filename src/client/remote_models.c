@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/sized.h"
 #include "client/client_private.h"
+#include "client/stats_fields.h"
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,29 +12,34 @@ enum { STATS_MS = 5000, GRACE_MS = 2000, MAX_MS = 86400000 };
 
 /* ---- JSON ------------------------------------------------------------------------------------*/
 
-static void copy_text(const json_t *object, const char *key, char *out, size_t size) {
-    const char *text = json_string_value(json_object_get(object, key));
-    snprintf(out, size, "%.*s", (int)size - 1, text ? text : "");
+/* Fills what the object has of these fields; others stay. */
+static void read_fields(const json_t *object, const struct bth_stat_fields *f, void *out) {
+    for (size_t i = 0; i < f->n; i++) {
+        const json_t *v = json_object_get(object, f->fields[i].name);
+        char *to = (char *)out + f->fields[i].offset;
+        const char *text = json_string_value(v);
+        json_int_t n = json_integer_value(v);
+        switch (f->fields[i].kind) {
+        case BTH_STAT_TEXT:
+            snprintf(to, f->fields[i].size, "%s", text ? text : "");
+            break;
+        case BTH_STAT_COUNT:
+            n = n > 0 ? n : 0;
+            memcpy(to, &n, sizeof(n));
+            break;
+        case BTH_STAT_SPAN:
+            memcpy(to, &n, sizeof(n));
+            break;
+        }
+    }
 }
 
-static uint64_t count(const json_t *object, const char *key) {
-    json_int_t v = json_integer_value(json_object_get(object, key));
-    return v > 0 ? (uint64_t)v : 0;
-}
-
-static int64_t span(const json_t *object, const char *key) {
-    return json_integer_value(json_object_get(object, key));
-}
-
-/* Appends `text` as a JSON string. Names that are not UTF-8 are refused by the daemon's own reader,
- * so they become what it says of them. */
-static int put_quoted(struct bth_str *out, const char *text) {
+void bth_client_quote(struct bth_str *out, const char *text) {
     json_t *v = json_stringn_nocheck(text, strlen(text));
     char *quoted = v ? json_dumps(v, JSON_ENCODE_ANY) : NULL;
     bth_str_puts(out, quoted ? quoted : "\"\"");
     free(quoted);
     json_decref(v);
-    return out->failed ? BERTH_ENOMEM : 0;
 }
 
 /* A question whose answer is a JSON object. */
@@ -70,8 +76,7 @@ static int take_name(json_t *answer, const char *key, char out[64], struct berth
 
 /* ---- load and unload -------------------------------------------------------------------------*/
 
-/* The daemon opens no path of a client. */
-static int refuse_path(const struct bth_client *c, const char *model, struct berth_error *err) {
+int bth_client_refuse_path(const struct bth_client *c, const char *model, struct berth_error *err) {
     bool path = *model == '/' || strncmp(model, "./", 2) == 0 || strncmp(model, "../", 3) == 0;
     return path ? bth_error(err, BERTH_EUNSUPPORTED,
                             "%.80s: the daemon at %.60s takes models by name, not by path: name it "
@@ -85,12 +90,12 @@ static int ask_model(struct bth_client *c, const char *path, const char *model, 
                      int64_t ms, char out_name[64], struct berth_error *err) {
     struct bth_str body = {0};
     json_t *answer = NULL;
-    int rc = refuse_path(c, model, err);
+    int rc = bth_client_refuse_path(c, model, err);
     if (rc < 0) {
         return rc;
     }
     bth_str_puts(&body, "{\"model\":");
-    put_quoted(&body, model);
+    bth_client_quote(&body, model);
     bth_str_printf(&body, ",\"%s\":%lld}", ms_name, (long long)(ms < 0 || ms > MAX_MS ? -1 : ms));
     rc = body.failed
              ? bth_error_nomem(err)
@@ -115,7 +120,7 @@ int bth_client_name(struct bth_client *c, const char *model, char out_name[64],
                     struct berth_error *err) {
     struct bth_str path = {0};
     json_t *answer = NULL;
-    int rc = refuse_path(c, model, err);
+    int rc = bth_client_refuse_path(c, model, err);
     if (rc < 0) {
         return rc;
     }
@@ -149,38 +154,6 @@ static enum berth_model_state state_of(const json_t *object) {
     return BERTH_MODEL_ABSENT;
 }
 
-static void read_model(const json_t *v, struct berth_model_stats *m) {
-    *m = (struct berth_model_stats){.state = state_of(v),
-                                    .leases = count(v, "leases"),
-                                    .waiting = count(v, "waiting"),
-                                    .running = count(v, "running"),
-                                    .served = count(v, "served"),
-                                    .failed = count(v, "failed"),
-                                    .loads = count(v, "loads"),
-                                    .weights_bytes = count(v, "weights_bytes"),
-                                    .workspace_bytes = count(v, "workspace_bytes"),
-                                    .session_bytes = count(v, "session_bytes"),
-                                    .load_ms = span(v, "load_ms"),
-                                    .idle_ms = span(v, "idle_ms")};
-    copy_text(v, "name", m->name, sizeof(m->name));
-    copy_text(v, "alias", m->alias, sizeof(m->alias));
-    copy_text(v, "family", m->family, sizeof(m->family));
-    copy_text(v, "path", m->path, sizeof(m->path));
-    copy_text(v, "device", m->device, sizeof(m->device));
-}
-
-static void read_device(const json_t *v, struct berth_device_stats *d) {
-    *d = (struct berth_device_stats){.budget_bytes = count(v, "budget_bytes"),
-                                     .reserved_bytes = count(v, "reserved_bytes"),
-                                     .committed_bytes = count(v, "committed_bytes"),
-                                     .freeing_bytes = count(v, "freeing_bytes"),
-                                     .turns = count(v, "turns"),
-                                     .rows = count(v, "rows"),
-                                     .longest_turn_us = span(v, "longest_turn_us")};
-    copy_text(v, "name", d->name, sizeof(d->name));
-    copy_text(v, "description", d->description, sizeof(d->description));
-}
-
 size_t bth_client_models(struct bth_client *c, struct berth_model_stats *out, size_t size,
                          size_t n) {
     json_t *stats = NULL;
@@ -190,8 +163,9 @@ size_t bth_client_models(struct bth_client *c, struct berth_model_stats *out, si
     const json_t *models = json_object_get(stats, "models");
     size_t have = json_array_size(models);
     for (size_t i = 0; out && i < have && i < n; i++) {
-        struct berth_model_stats m;
-        read_model(json_array_get(models, i), &m);
+        const json_t *v = json_array_get(models, i);
+        struct berth_model_stats m = {.state = state_of(v)};
+        read_fields(v, &bth_model_fields, &m);
         bth_sized_copy((char *)out + i * size, size, &m, sizeof(m));
     }
     json_decref(stats);
@@ -207,10 +181,101 @@ size_t bth_client_devices(struct bth_client *c, struct berth_device_stats *out, 
     const json_t *devices = json_object_get(stats, "devices");
     size_t have = json_array_size(devices);
     for (size_t i = 0; out && i < have && i < n; i++) {
-        struct berth_device_stats d;
-        read_device(json_array_get(devices, i), &d);
+        struct berth_device_stats d = {0};
+        read_fields(json_array_get(devices, i), &bth_device_fields, &d);
         bth_sized_copy((char *)out + i * size, size, &d, sizeof(d));
     }
     json_decref(stats);
     return have;
+}
+
+int bth_client_usage(struct bth_client *c, struct berth_usage *out) {
+    json_t *stats = NULL;
+    int rc = ask_object(c, "/v1/stats", NULL, STATS_MS, &stats, NULL);
+    if (rc < 0) {
+        return rc;
+    }
+    const json_t *usage = json_object_get(stats, "usage");
+    const json_t *families = json_object_get(usage, "families"), *f;
+    const char *device = json_string_value(json_object_get(usage, "device"));
+    size_t i;
+    *out = (struct berth_usage){0};
+    snprintf(out->device, sizeof(out->device), "%s", device ? device : "");
+    json_array_foreach(families, i, f) {
+        const char *name = json_string_value(json_object_get(f, "family"));
+        if (name && out->n_families < BTH_COUNT(out->families)) {
+            const json_int_t leases = json_integer_value(json_object_get(f, "leases"));
+            const uint32_t n = out->n_families++;
+            snprintf(out->families[n].family, sizeof(out->families[n].family), "%s", name);
+            out->families[n].leases = leases > 0 ? (uint64_t)leases : 0;
+            out->families[n].ready = json_is_true(json_object_get(f, "ready"));
+        }
+    }
+    json_decref(stats);
+    return 0;
+}
+
+/* ---- what concerns all leases ----------------------------------------------------------------*/
+
+/* The owner is one of this session's. */
+static void put_owner(struct bth_client *c, uint64_t owner, struct bth_str *body) {
+    char session[BTH_SESSION_TEXT];
+    bth_client_session(c, session);
+    if (*session) {
+        bth_str_printf(body, ",\"session\":\"%s\",\"owner\":%lld", session, (long long)owner);
+    }
+}
+
+static int64_t with_grace(int64_t ms, int64_t grace) {
+    return ms < 0 || ms > MAX_MS ? -1 : ms + grace;
+}
+
+int bth_client_wait_available(struct bth_client *c, const char *what, uint64_t owner,
+                              uint32_t max_concurrent, int64_t ms, struct berth_error *err) {
+    struct bth_str body = {0};
+    int rc = bth_client_refuse_path(c, what, err);
+    if (rc < 0) {
+        return rc;
+    }
+    bth_str_puts(&body, "{\"model\":");
+    bth_client_quote(&body, what);
+    bth_str_printf(&body, ",\"max_concurrent\":%u,\"wait_ms\":%lld", (unsigned)max_concurrent,
+                   (long long)with_grace(ms, 0));
+    put_owner(c, owner, &body);
+    bth_str_putc(&body, '}');
+    rc = body.failed ? bth_error_nomem(err)
+                     : bth_client_ask(c, "/v1/available", bth_str_text(&body),
+                                      with_grace(ms, GRACE_MS), NULL, err);
+    bth_str_finish(&body);
+    return rc;
+}
+
+static uint64_t number(const json_t *object, const char *key) {
+    const json_int_t v = json_integer_value(json_object_get(object, key));
+    return v > 0 ? (uint64_t)v : 0;
+}
+
+int bth_client_cleanup(struct bth_client *c, uint64_t owner, int64_t ms,
+                       struct berth_cleanup_report *out, struct berth_error *err) {
+    enum { REVOKING_MS = 5000 };
+    struct bth_str body = {0};
+    json_t *answer = NULL;
+    bth_str_printf(&body, "{\"timeout_ms\":%lld", (long long)with_grace(ms, 0));
+    put_owner(c, owner, &body);
+    bth_str_putc(&body, '}');
+    int rc = body.failed ? bth_error_nomem(err)
+                         : ask_object(c, "/v1/cleanup", bth_str_text(&body),
+                                      with_grace(ms, REVOKING_MS + GRACE_MS), &answer, err);
+    bth_str_finish(&body);
+    if (rc < 0) {
+        return rc;
+    }
+    *out = (struct berth_cleanup_report){.models_unloaded = number(answer, "models_unloaded"),
+                                         .leases_waited_for = number(answer, "leases_waited_for"),
+                                         .leases_revoked = number(answer, "leases_revoked"),
+                                         .bytes_before = number(answer, "bytes_before"),
+                                         .bytes_after = number(answer, "bytes_after"),
+                                         .forced = json_is_true(json_object_get(answer, "forced"))};
+    json_decref(answer);
+    return 0;
 }

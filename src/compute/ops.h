@@ -39,6 +39,12 @@ void bth_op_attend_paged(struct bth_builder *b, int live, const struct berth_op_
 void bth_op_kv_copy(struct bth_builder *b, int live, const struct berth_op_kv_copy *op);
 void bth_op_gather(struct bth_builder *b, int live, const struct berth_op_gather *op);
 void bth_op_pick(struct bth_builder *b, int live, const struct berth_op_pick *op);
+void bth_op_select(struct bth_builder *b, int live, const struct berth_op_select *op);
+void bth_op_ssru(struct bth_builder *b, int live, const struct berth_op_ssru *op);
+void bth_op_top(struct bth_builder *b, int live, const struct berth_op_top *op);
+void bth_op_embed_sum(struct bth_builder *b, int live, const struct berth_op_embed_sum *op);
+void bth_op_maxout(struct bth_builder *b, int live, const struct berth_op_maxout *op);
+void bth_op_gather_max(struct bth_builder *b, int live, const struct berth_op_gather_max *op);
 
 /* Makes the program and finishes the builder, whatever the result. */
 int bth_builder_build(struct bth_builder *b, struct berth_reservation *workspace,

@@ -106,6 +106,12 @@ void bth_check_tensor(struct bth_check *c, const char *name, const struct berth_
     }
 }
 
+void bth_check_narrow(struct bth_check *c, const char *name, const struct berth_tensor *t,
+                      int64_t rows, int64_t cols, enum bth_placing placing) {
+    const enum berth_dtype narrow = c->b->device->narrow;
+    bth_check_tensor(c, name, t, t->dtype == narrow ? narrow : BERTH_F32, rows, cols, placing);
+}
+
 void bth_check_optional(struct bth_check *c, const char *name, const struct berth_tensor *t,
                         int64_t rows, int64_t cols, enum bth_placing placing) {
     if (t->buffer) {
@@ -171,9 +177,13 @@ void bth_check_kv(struct bth_check *c, const struct berth_kv *kv) {
     if (block == 0) {
         bth_check_fail(c, "kv", "elements of a page", 0, 1);
     }
-    if (kv->page_stride < block || (size_t)kv->page_stride > kv->buffer->bytes / sizeof(float)) {
-        bth_check_fail(c, "kv", "page_stride", kv->page_stride,
-                       (int64_t)(kv->buffer->bytes / sizeof(float)));
+    if (kv->dtype != BERTH_F32 && kv->dtype != c->b->device->narrow) {
+        bth_check_fail(c, "kv", "dtype", kv->dtype, BERTH_F32);
+        return;
+    }
+    const int64_t elements = (int64_t)(kv->buffer->bytes / bth_dtype_bytes(kv->dtype));
+    if (kv->page_stride < block || kv->page_stride > elements) {
+        bth_check_fail(c, "kv", "page_stride", kv->page_stride, elements);
         return;
     }
     if (kv->key_offset < 0 || kv->key_offset > kv->page_stride - block) {

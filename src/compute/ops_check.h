@@ -35,6 +35,9 @@ void bth_check_fail(struct bth_check *c, const char *tensor, const char *what, i
  * others. */
 void bth_check_tensor(struct bth_check *c, const char *name, const struct berth_tensor *t,
                       enum berth_dtype dtype, int64_t rows, int64_t cols, enum bth_placing placing);
+/* The same, f32 or the device's narrow type. */
+void bth_check_narrow(struct bth_check *c, const char *name, const struct berth_tensor *t,
+                      int64_t rows, int64_t cols, enum bth_placing placing);
 /* The same, f32, if there is a buffer. */
 void bth_check_optional(struct bth_check *c, const char *name, const struct berth_tensor *t,
                         int64_t rows, int64_t cols, enum bth_placing placing);

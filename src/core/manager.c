@@ -158,6 +158,7 @@ int bth_manager_create(const struct bth_manager_config *config, struct bth_manag
     m->revoked = config->revoked;
     m->arg = config->arg;
     m->n_devices = (uint32_t)config->n_devices;
+    m->n_spare = (uint32_t)config->n_spare;
     memcpy(m->devices, config->devices, config->n_devices * sizeof(m->devices[0]));
     bth_state_init(&m->state, config->budgets, m->n_devices);
     int rc = add_models(m, config, err);

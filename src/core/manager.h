@@ -23,6 +23,7 @@ struct bth_manager_config {
     struct berth_device **devices; /* [n_devices]; the manager closes them at its end */
     const uint64_t *budgets;       /* [n_devices] bytes */
     size_t n_devices;
+    size_t n_spare; /* the last of them: only for models that no other device can run */
     const struct berth_engine_ops *const *engines; /* [n_engines] */
     size_t n_engines;
     const struct berth_model_spec *models; /* [n_models], copied */
@@ -52,7 +53,8 @@ void bth_manager_unref(struct bth_manager *m);
  */
 struct bth_ask {
     const char *tag;
-    int64_t deadline; /* zero is long ago: nothing is waited for or loaded */
+    const char *holder; /* who asks, for lists: "uid 0 pid 7"; NULL: this process */
+    int64_t deadline;   /* zero is long ago: nothing is waited for or loaded */
     bool exclusive;
     uint32_t max_concurrent;
     uint64_t owner;
@@ -83,6 +85,9 @@ int bth_acquire_start_ask(struct bth_manager *m, const char *name, const struct 
                           struct bth_acquire *acquire, struct berth_error *err);
 /* No longer wanted: answered with ECANCELLED unless it has been answered already. */
 void bth_acquire_cancel(struct bth_acquire *acquire);
+/* Once its deadline has passed: answered with ETIMEDOUT, and who holds what, unless it has been
+ * answered already. */
+void bth_acquire_tick(struct bth_acquire *acquire);
 
 void bth_lease_release(struct bth_lease *lease);
 const char *bth_lease_name(const struct bth_lease *lease);
@@ -99,6 +104,30 @@ void bth_manager_usage(struct bth_manager *m, struct berth_usage *out);
 #define BTH_REVOKE_GRACE_NS INT64_C(5000000000)
 int bth_manager_cleanup(struct bth_manager *m, uint64_t owner, int64_t deadline,
                         struct berth_cleanup_report *out, struct berth_error *err);
+/* The same without waiting: begun, then asked now and then whether it has ended. */
+struct bth_cleanup {
+    uint64_t seq, gens, before, own; /* core's */
+    int64_t end;
+    struct berth_cleanup_report report;
+};
+int bth_manager_cleanup_start(struct bth_manager *m, uint64_t owner, int64_t deadline,
+                              struct bth_cleanup *out, struct berth_error *err);
+/* true: it has, and `report` is filled. */
+bool bth_manager_cleanup_ended(struct bth_manager *m, struct bth_cleanup *c);
+
+/* A lease, or somebody who waits for one. */
+struct bth_lease_info {
+    char what[64], tag[64], holder[160];
+    uint64_t owner;
+    bool exclusive, waiting, revoked;
+    uint32_t max_concurrent; /* waiting; 0: no limit */
+    uint32_t position;       /* waiting: 1 is the next of its queue; else 0 */
+    const char *why;         /* waiting: "lease", "loading", "bytes"; else "" */
+    int64_t since_ms;        /* held, or waited, for so long */
+    int64_t left_ms;         /* until the wait ends by itself, or it is revoked; -1: no limit */
+};
+/* One snapshot. Returns how many there are; at most `n` are written. */
+size_t bth_manager_leases(struct bth_manager *m, struct bth_lease_info *out, size_t n);
 /* The engine that serves a name, loaded or not; NULL if unknown (err says what there is). */
 const struct berth_engine_ops *bth_manager_engine(struct bth_manager *m, const char *name,
                                                   struct berth_error *err);

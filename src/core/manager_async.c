@@ -63,6 +63,15 @@ void bth_acquire_cancel(struct bth_acquire *acquire) {
     core_unlock(m);
 }
 
+void bth_acquire_tick(struct bth_acquire *acquire) {
+    struct bth_manager *m = acquire->manager;
+    core_lock(m);
+    if (acquire->ticket) {
+        bth_manager_step_locked(m, &(struct bth_event){.kind = BTH_EV_TICK, .id = acquire->ticket});
+    }
+    core_unlock(m);
+}
+
 int bth_manager_unload_start(struct bth_manager *m, const char *name, uint64_t *out_mark,
                              struct berth_error *err) {
     int rc = 0;

@@ -110,15 +110,19 @@ static int resolve_scope(struct bth_manager *m, const char *name, bool families,
 struct bth_lease *bth_lease_create(struct bth_manager *m, const char *name,
                                    const struct bth_ask *ask) {
     struct bth_lease *lease = bth_calloc(1, sizeof(*lease));
-    char *copy = bth_strdup(ask->tag ? ask->tag : "");
-    if (!lease || !copy) {
-        bth_free(copy);
+    char *tag = bth_strdup(ask->tag ? ask->tag : "");
+    char *holder = bth_strdup(ask->holder ? ask->holder : "");
+    if (!lease || !tag || !holder) {
+        bth_free(tag);
+        bth_free(holder);
         bth_free(lease);
         return NULL;
     }
     lease->manager = m;
     lease->name = name;
-    lease->tag = copy;
+    lease->tag = tag;
+    lease->holder = holder;
+    lease->since = bth_now();
     lease->exclusive = ask->exclusive;
     lease->device = -1;
     return lease;
@@ -127,6 +131,7 @@ struct bth_lease *bth_lease_create(struct bth_manager *m, const char *name,
 void bth_lease_free(struct bth_lease *lease) {
     if (lease) {
         bth_free(lease->tag);
+        bth_free(lease->holder);
         bth_free(lease);
     }
 }
@@ -144,6 +149,7 @@ void bth_lease_answer_locked(struct bth_manager *m, const struct bth_action *a) 
     if (a->kind == BTH_ACT_GRANT) {
         const struct bth_gen *g = bth_table_get(&m->state.gens, a->gen);
         lease->id = a->id;
+        lease->since = m->state.now;
         lease->device = g ? (int)g->device : -1;
         m->refs++; /* the lease's */
     }
@@ -318,39 +324,82 @@ static uint64_t held_locked(const struct bth_manager *m, uint64_t seq) REQUIRES(
     return n;
 }
 
-/* Until all that there was at `seq` has gone, or `end`. */
-static void wait_for_end_locked(struct bth_manager *m, uint64_t seq, int64_t end) REQUIRES(core) {
-    m->watchers++;
-    while (bth_state_outlives(&m->state, seq) && bth_now() < end) {
-        int64_t due = bth_state_next_deadline(&m->state);
-        if (!bth_cond_wait(&m->changed, &m->lock, BTH_MIN(due, end))) {
-            bth_manager_step_locked(m, &(struct bth_event){.kind = BTH_EV_TICK});
-        }
+static uint64_t held_by_locked(const struct bth_manager *m, uint64_t owner) REQUIRES(core) {
+    const struct bth_table *leases = &m->state.leases;
+    uint64_t n = 0;
+    struct bth_lease_row *l;
+    for (l = owner ? bth_table_next(leases, NULL) : NULL; l; l = bth_table_next(leases, l)) {
+        n += l->state == BTH_LEASE_HELD && l->owner == owner;
     }
-    m->watchers--;
+    return n;
+}
+
+static void finish_locked(struct bth_manager *m, struct bth_cleanup *c) REQUIRES(core) {
+    c->report.forced = m->revocations > c->own;
+    c->report.leases_revoked = m->revocations - c->before;
+    c->report.models_unloaded = c->gens - gens_locked(m, c->seq);
+    c->report.bytes_after = charged_locked(m);
+}
+
+static int begin_locked(struct bth_manager *m, uint64_t owner, int64_t deadline,
+                        struct bth_cleanup *c, struct berth_error *err) REQUIRES(core) {
+    *c = (struct bth_cleanup){.seq = m->state.last_seq,
+                              .before = m->revocations,
+                              .end = deadline == BTH_FOREVER ? deadline
+                                                             : deadline + BTH_REVOKE_GRACE_NS,
+                              .report = {.bytes_before = charged_locked(m)}};
+    c->gens = gens_locked(m, c->seq);
+    c->own = c->before + held_by_locked(m, owner); /* revoked at once, which is no force */
+    bth_manager_step_locked(
+        m, &(struct bth_event){.kind = BTH_EV_CLEANUP, .owner = owner, .expires = deadline});
+    if (m->actions.n > 0 && m->actions.items[0].reason == BTH_REASON_MEMORY) {
+        return bth_error_nomem(err);
+    }
+    c->report.leases_waited_for = held_locked(m, c->seq);
+    return 0;
+}
+
+/* Revokes what is due; whether all that was meant has gone, or the end has come. */
+static bool ended_locked(struct bth_manager *m, const struct bth_cleanup *c) REQUIRES(core) {
+    if (bth_now() >= bth_state_next_deadline(&m->state)) {
+        bth_manager_step_locked(m, &(struct bth_event){.kind = BTH_EV_TICK});
+    }
+    return !bth_state_outlives(&m->state, c->seq) || bth_now() >= c->end;
 }
 
 int bth_manager_cleanup(struct bth_manager *m, uint64_t owner, int64_t deadline,
                         struct berth_cleanup_report *out, struct berth_error *err) {
-    const int64_t end = deadline == BTH_FOREVER ? deadline : deadline + BTH_REVOKE_GRACE_NS;
-    int rc = 0;
+    struct bth_cleanup c;
     core_lock(m);
     m->refs++;
-    const uint64_t seq = m->state.last_seq, gens = gens_locked(m, seq), before = m->revocations;
-    *out = (struct berth_cleanup_report){.bytes_before = charged_locked(m)};
-    bth_manager_step_locked(
-        m, &(struct bth_event){.kind = BTH_EV_CLEANUP, .owner = owner, .expires = deadline});
-    if (m->actions.n > 0 && m->actions.items[0].reason == BTH_REASON_MEMORY) {
-        rc = bth_error_nomem(err);
-    } else {
-        const uint64_t own = m->revocations;
-        out->leases_waited_for = held_locked(m, seq);
-        wait_for_end_locked(m, seq, end);
-        out->forced = m->revocations > own;
-        out->leases_revoked = m->revocations - before;
-        out->models_unloaded = gens - gens_locked(m, seq);
-        out->bytes_after = charged_locked(m);
+    int rc = begin_locked(m, owner, deadline, &c, err);
+    m->watchers++;
+    while (rc == 0 && !ended_locked(m, &c)) {
+        bth_cond_wait(&m->changed, &m->lock, BTH_MIN(bth_state_next_deadline(&m->state), c.end));
+    }
+    m->watchers--;
+    if (rc == 0) {
+        finish_locked(m, &c);
+        *out = c.report;
     }
     bth_manager_leave_unref(m);
     return rc;
+}
+
+int bth_manager_cleanup_start(struct bth_manager *m, uint64_t owner, int64_t deadline,
+                              struct bth_cleanup *out, struct berth_error *err) {
+    core_lock(m);
+    int rc = begin_locked(m, owner, deadline, out, err);
+    core_unlock(m);
+    return rc;
+}
+
+bool bth_manager_cleanup_ended(struct bth_manager *m, struct bth_cleanup *c) {
+    core_lock(m);
+    bool ended = ended_locked(m, c);
+    if (ended) {
+        finish_locked(m, c);
+    }
+    core_unlock(m);
+    return ended;
 }

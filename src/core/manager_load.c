@@ -18,16 +18,34 @@ static int instance_grow(struct berth_reservation *r, size_t more, struct berth_
                            more);
 }
 
+/* What a load on each device takes: more than any has where it cannot be, so that the step needs no
+ * second rule. An error if it can be nowhere. */
+static int estimate_all(struct bth_manager *m, const struct bth_entry *entry,
+                        struct bth_estimate *out, struct berth_error *err) BLOCKING {
+    const uint32_t first = m->n_devices - m->n_spare;
+    bool somewhere = false;
+    for (uint32_t i = 0; i < m->n_devices; i++) {
+        struct berth_estimate e = {0};
+        int rc = i >= first && somewhere
+                     ? BERTH_EUNSUPPORTED
+                     : entry->ops->estimate(entry->path, m->devices[i], &e, err);
+        if (rc == 0) {
+            out[i] = (struct bth_estimate){e.weights_bytes, e.workspace_bytes, e.session_bytes};
+            somewhere = true;
+        } else if (rc == BERTH_EUNSUPPORTED) {
+            out[i] = (struct bth_estimate){UINT64_MAX, UINT64_MAX, UINT64_MAX};
+        } else {
+            return rc;
+        }
+    }
+    return somewhere ? 0 : err->code;
+}
+
 static void estimate(struct bth_manager *m, const struct bth_entry *entry,
                      const struct bth_op *op) BLOCKING {
     struct bth_estimate estimates[BTH_MAX_DEVICES] = {{0}};
     struct berth_error error = {0};
-    int rc = 0;
-    for (uint32_t i = 0; rc == 0 && i < m->n_devices; i++) {
-        struct berth_estimate e = {0};
-        rc = entry->ops->estimate(entry->path, m->devices[i], &e, &error);
-        estimates[i] = (struct bth_estimate){e.weights_bytes, e.workspace_bytes, e.session_bytes};
-    }
+    const int rc = estimate_all(m, entry, estimates, &error);
     core_lock(m);
     bth_manager_step_locked(m, &(struct bth_event){.kind = BTH_EV_ESTIMATED,
                                                    .op = op->id,

@@ -6,7 +6,8 @@
  *   manager_async.c  acquiring without waiting
  *   manager_use.c    uses: opening, bytes, `granted` callbacks
  *   manager_load.c   a loader thread: estimate, load, unload
- *   manager_stats.c  snapshots
+ *   manager_stats.c  snapshots of models and devices
+ *   manager_view.c   snapshots of leases and of those who wait
  *   manager_text.c   what a refusal says
  *
  * Everything that changes lies in `state` and is changed by bth_step alone; the rest is the glue:
@@ -47,7 +48,8 @@ struct bth_waiter {
 struct bth_lease {
     struct bth_manager *manager;
     const char *name; /* of the model or family */
-    char *tag;
+    char *tag, *holder;
+    int64_t since;             /* asked, then granted */
     struct bth_waiter *waiter; /* until the answer: who sleeps for it, */
     struct bth_acquire *async; /* or whom to tell */
     uint64_t id;
@@ -65,6 +67,7 @@ struct bth_manager {
     struct bth_registry registry GUARDED_BY(core);
     struct berth_device *devices[BTH_MAX_DEVICES]; /* constant until destroy */
     uint32_t n_devices;
+    uint32_t n_spare;
     struct bth_thread loaders[BTH_LOADERS];
     void (*revoked)(void *arg, struct bth_lease *lease);
     void *arg;

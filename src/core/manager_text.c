@@ -8,6 +8,11 @@ static const char *name_of(const struct bth_manager *m, uint32_t scope) REQUIRES
                               : m->registry.entries[scope]->name;
 }
 
+/* What a holder calls his lease, else who he is. */
+static const char *who(const struct bth_lease *lease) {
+    return *lease->tag ? lease->tag : lease->holder;
+}
+
 static double mb(uint64_t bytes) {
     return (double)bytes / 1e6;
 }
@@ -29,8 +34,8 @@ static void append_holders_locked(const struct bth_manager *m, struct bth_str *s
         struct bth_lease_row *l;
         for (l = bth_table_next(&st->leases, NULL); l; l = bth_table_next(&st->leases, l)) {
             const struct bth_lease *lease = l->arg;
-            if (l->gen == g->id && *lease->tag) {
-                bth_str_printf(s, "%s%s", before, lease->tag);
+            if (l->gen == g->id && *who(lease)) {
+                bth_str_printf(s, "%s%s", before, who(lease));
                 before = ", ";
             }
         }
@@ -50,8 +55,8 @@ static void append_leases_locked(const struct bth_manager *m, uint32_t scope, st
         bool part = l->scope == scope || l->scope == family ||
                     (!(l->scope & BTH_FAMILY) && bth_model_in(st, l->scope, scope));
         if (part && l->state == BTH_LEASE_HELD) {
-            bth_str_printf(s, "%s%s (%s%s%s)", n ? ", " : "", lease->name, lease->tag,
-                           *lease->tag ? ", " : "", l->exclusive ? "exclusive" : "shared");
+            bth_str_printf(s, "%s%s (%s%s%s)", n ? ", " : "", lease->name, who(lease),
+                           *who(lease) ? ", " : "", l->exclusive ? "exclusive" : "shared");
             n++;
         }
     }
@@ -98,13 +103,16 @@ static int impossible_text_locked(const struct bth_manager *m, const struct bth_
                          m->devices[g->device]->name,
                          mb(bth_ledger_limit(&st->devices[g->device])));
     }
-    uint32_t best = 0;
+    const struct bth_estimate *all = st->models[a->scope].est;
+    uint32_t best = 0; /* the largest, of those that can run it */
     for (uint32_t i = 1; i < m->n_devices; i++) {
-        if (bth_ledger_limit(&st->devices[i]) > bth_ledger_limit(&st->devices[best])) {
+        const bool fewer = all[i].weights < all[best].weights;
+        if (fewer || (all[i].weights == all[best].weights &&
+                      bth_ledger_limit(&st->devices[i]) > bth_ledger_limit(&st->devices[best]))) {
             best = i;
         }
     }
-    const struct bth_estimate *e = &st->models[a->scope].est[best];
+    const struct bth_estimate *e = &all[best];
     return bth_error(
         err, a->code,
         "%s needs %.1f MB (weights %.1f, workspace %.1f, one session %.1f), the budget "

@@ -184,28 +184,7 @@ int bth_ct2_parse(struct bth_source *s, const unsigned char *data, size_t size,
 }
 
 int bth_ct2_open(const char *path, struct bth_source **out, struct berth_error *err) {
-    struct bth_source *s = bth_source_create();
-    struct bth_map *map = bth_calloc(1, sizeof(*map));
-    if (!s || !map) {
-        bth_source_close(s);
-        bth_free(map);
-        return bth_error_nomem(err);
-    }
-    s->maps = map;
-    s->n_maps = 1;
-    int rc = bth_map_open(map, path, err);
-    if (rc == 0) {
-        rc = bth_ct2_parse(s, map->data, map->size, err);
-        if (rc < 0) {
-            bth_error_prefix(err, "%s: ", path);
-        }
-    }
-    if (rc < 0) {
-        bth_source_close(s);
-        return rc;
-    }
-    *out = s;
-    return 0;
+    return bth_source_open_file(path, bth_ct2_parse, out, err);
 }
 
 const char *bth_ct2_spec(const struct bth_source *s, uint32_t *out_revision) {

@@ -28,6 +28,40 @@ void bth_source_close(struct bth_source *s) {
     bth_free(s);
 }
 
+int bth_source_open_file(const char *path, bth_source_parse_fn *parse, struct bth_source **out,
+                         struct berth_error *err) {
+    struct bth_source *s = bth_source_create();
+    if (!s || !(s->maps = bth_calloc(1, sizeof(*s->maps)))) {
+        bth_source_close(s);
+        return bth_error_nomem(err);
+    }
+    s->n_maps = 1;
+    int rc = bth_map_open(s->maps, path, err);
+    if (rc == 0) {
+        rc = parse(s, s->maps->data, s->maps->size, err);
+        if (rc < 0) {
+            bth_error_prefix(err, "%s: ", path);
+        }
+    }
+    if (rc < 0) {
+        bth_source_close(s);
+        return rc;
+    }
+    *out = s;
+    return 0;
+}
+
+bool bth_source_bytes(const struct bth_source_tensor *t, size_t *out) {
+    size_t n = bth_dtype_bytes(t->dtype);
+    for (int i = 0; i < t->rank; i++) {
+        if (t->dims[i] < 0 || !bth_mul(n, (size_t)t->dims[i], &n)) {
+            return false;
+        }
+    }
+    *out = n;
+    return true;
+}
+
 /* shape x dtype must be the bytes that there are. */
 static int check_tensor(const char *name, const struct bth_source_tensor *t,
                         struct berth_error *err) {

@@ -2,7 +2,8 @@
  * format/source.h - a file of named tensors, checked once, then read-only.
  *
  * Layer format: untrusted bytes -> names, shapes and byte ranges. It executes nothing, allocates in
- * proportion to what the file really holds, and knows no model. Readers: ct2.c, safetensors.c.
+ * proportion to what the file really holds, and knows no model. Readers: ct2.c, safetensors.c,
+ * marian_bin.c, npz.c, torch.c.
  *
  * Every tensor returned has shape x dtype == bytes, lies inside the mapping, and has dims >= 0 of
  * at most 2^40 elements. Data may be unaligned. A source is immutable after open: any thread.
@@ -41,6 +42,26 @@ const char *bth_ct2_spec(const struct bth_source *s, uint32_t *out_revision);
  * shape, data_offsets [begin, end)}}; data. Overlaps, gaps beyond the file and unknown dtypes are
  * errors. */
 int bth_safetensors_open(const char *path, struct bth_source **out, struct berth_error *err);
+
+/* Opens Marian's .bin. On disk, little-endian: u64 version 1; u64 n; n x {u64 name bytes, u64 type,
+ * u64 rank, u64 data bytes}; names, each with its NUL; shapes, i32; u64 pad, pad bytes; data, each
+ * padded within its bytes. An intgemm matrix (type 0x4101, 0x4102) is i8 or i16 here, its dims
+ * swapped to those of its bytes, [n, k] (but not names holding "Wemb", which are so already), and
+ * its scale is a tensor of rank 0, NAME BTH_MARIAN_SCALE: value = q / scale. */
+int bth_marian_bin_open(const char *path, struct bth_source **out, struct berth_error *err);
+#define BTH_MARIAN_SCALE "#scale"
+
+/* Opens a .npz: a zip of NAME.npy, each "\x93NUMPY", u8 major, u8 minor, u16 or u32 header size, a
+ * Python literal {'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }, data in C order.
+ * Stored members are mapped, deflated ones unpacked into memory. */
+int bth_npz_open(const char *path, struct bth_source **out, struct berth_error *err);
+
+/* Opens a PyTorch state dict (torch.save of {name: tensor}): a zip of data.pkl and data/KEY, or the
+ * older form, pickles one behind the other and then the storages. The pickle is read, not run:
+ * containers, numbers and strings, and of callables those that make tensors and ordered dicts;
+ * everything else is EFORMAT. Tensors must be contiguous; those of types that no weight has (i64,
+ * bool) are left out. */
+int bth_torch_open(const char *path, struct bth_source **out, struct berth_error *err);
 
 void bth_source_close(struct bth_source *s);
 

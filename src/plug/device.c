@@ -11,17 +11,24 @@ enum { MAX_GPUS = 64 };
 
 static int open_cpu(const struct bth_device_wish *wish, struct berth_device **out,
                     struct berth_error *err) {
-    if (wish->precision && strcmp(wish->precision, "exact") != 0) {
-        return bth_error(err, BERTH_EUNSUPPORTED,
-                         "precision '%s' needs a GPU: the CPU computes exactly", wish->precision);
-    }
     const struct bth_cpu_config config = {.threads = wish->threads, .cap = BTH_CPU_AVX512};
-    return bth_cpu_open(&config, out, err);
+    int rc = bth_cpu_open(&config, out, err);
+    if (rc == 0) {
+        (*out)->fast = wish->precision && strcmp(wish->precision, "fast") == 0;
+    }
+    return rc;
 }
 
 static bool names_gpu(const char *name) {
     return strcmp(name, "cuda") == 0 || strncmp(name, "cuda:", 5) == 0 ||
            strncmp(name, "GPU-", 4) == 0;
+}
+
+/* Whoever asked for "auto" and got the CPU sees the reason where he sees the device. */
+static void say_why_no_gpu(struct berth_device *cpu, const struct berth_error *why) {
+    char *description = cpu->description;
+    const size_t n = strlen(description), size = sizeof(cpu->description);
+    snprintf(description + n, size - n, "; no GPU: %.*s", (int)size, why->message);
 }
 
 int bth_device_open(const struct bth_device_wish *wish, struct berth_device **out,
@@ -41,8 +48,15 @@ int bth_device_open(const struct bth_device_wish *wish, struct berth_device **ou
         return bth_error(err, BERTH_EINVAL,
                          "a device is cpu, cuda, cuda:N, a GPU's UUID or auto, not '%s'", name);
     }
-    struct berth_error none;
-    return bth_gpu_open("cuda", fast, out, &none) == 0 ? 0 : open_cpu(wish, out, err);
+    struct berth_error why;
+    if (bth_gpu_open("cuda", fast, out, &why) == 0) {
+        return 0;
+    }
+    const int rc = open_cpu(wish, out, err);
+    if (rc == 0) {
+        say_why_no_gpu(*out, &why);
+    }
+    return rc;
 }
 
 static void describe_gpu(const struct bth_gpu *g, struct berth_device_info *out) {

@@ -15,8 +15,9 @@ struct bth_device_wish {
     int threads;           /* of a CPU; 0: all allowed */
 };
 
-/* EINVAL (name or precision unknown), EUNSUPPORTED (fast on a CPU; no driver), ENOTFOUND (no such
- * GPU), EDEVICE, ENOMEM. May take seconds where a GPU is asked for. */
+/* EINVAL (name or precision unknown), EUNSUPPORTED (no driver), ENOTFOUND (no such GPU), EDEVICE,
+ * ENOMEM. May take seconds where a GPU is asked for. "auto" that ends at the CPU says in the
+ * device's description why. */
 int bth_device_open(const struct bth_device_wish *wish, struct berth_device **out,
                     struct berth_error *err);
 

@@ -93,25 +93,7 @@ static void write_tsv(struct bth_str *out, const struct berth_transcript *t) {
 /* ---- json: Python's json.dump with its defaults -----------------------------------------------*/
 
 static void put_string(struct bth_str *out, const char *text) {
-    static const char plain[] = "\"\\\b\f\n\r\t", letter[] = "\"\\bfnrt";
-    size_t n = strlen(text);
-    bth_str_putc(out, '"');
-    for (size_t i = 0; i < n;) {
-        uint32_t c;
-        i += bth_utf8_decode(text + i, n - i, &c);
-        const char *short_form = c < 0x80 ? strchr(plain, (int)c) : NULL;
-        if (short_form) {
-            bth_str_printf(out, "\\%c", letter[short_form - plain]);
-        } else if (c >= 0x20 && c <= 0x7E) {
-            bth_str_putc(out, (char)c);
-        } else if (c < 0x10000) {
-            bth_str_printf(out, "\\u%04x", (unsigned)c);
-        } else {
-            c -= 0x10000;
-            bth_str_printf(out, "\\u%04x\\u%04x", 0xD800U + (c >> 10), 0xDC00U + (c & 0x3FF));
-        }
-    }
-    bth_str_putc(out, '"');
+    bth_py_json_string(out, text, strlen(text));
 }
 
 static void put_number(struct bth_str *out, const char *key, double x) {

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include <assert.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
@@ -29,7 +30,8 @@ static bool copy_options(struct bth_arena *a, struct berth_request *r) {
 }
 
 /* request is an older or newer caller's: only what it has is read. */
-static bool copy_request(struct bth_job *job, const struct berth_request *request) {
+static int copy_request(struct bth_job *job, const struct berth_request *request,
+                        struct berth_error *err) {
     struct berth_request *r = &job->request;
     size_t n = BTH_MIN((size_t)request->struct_size, sizeof(*r));
     memcpy(r, request, n);
@@ -38,13 +40,17 @@ static bool copy_request(struct bth_job *job, const struct berth_request *reques
               copy_text(&job->arena, &r->input.path);
     if (ok && r->input.kind == BERTH_INPUT_FD) {
         r->input.fd = job->fd = fcntl(r->input.fd, F_DUPFD_CLOEXEC, 0);
-        return job->fd >= 0;
+        if (job->fd < 0 && errno == EMFILE) {
+            return bth_error(err, BERTH_EOVERLOADED,
+                             "this process has no descriptor left for the input: try again later");
+        }
+        return job->fd >= 0 ? 0 : bth_error(err, BERTH_EIO, "the input: %s", strerror(errno));
     }
     if (ok && r->input.data) {
         r->input.data = bth_arena_memdup(&job->arena, r->input.data, r->input.size);
         ok = r->input.data != NULL;
     }
-    return ok;
+    return ok ? 0 : bth_error_nomem(err);
 }
 
 static void init(struct bth_job *job) BTH_TSA(no_thread_safety_analysis);
@@ -92,9 +98,10 @@ int bth_job_create(const struct berth_request *request, size_t max_items, struct
     job_lock(job);
     job->items = items;
     job_unlock(job);
-    if (!items || !copy_request(job, request)) {
+    int rc = items ? copy_request(job, request, err) : bth_error_nomem(err);
+    if (rc < 0) {
         destroy(job);
-        return bth_error_nomem(err);
+        return rc;
     }
     *out = job;
     return 0;

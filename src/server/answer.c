@@ -17,6 +17,8 @@ int bth_error_status(int code) {
     case BERTH_ESTATE:
     case BERTH_EUPGRADE:
         return 409;
+    case BERTH_ELOST: /* a session or a lease that was */
+        return 410;
     case BERTH_ETOOLARGE:
         return 413;
     case BERTH_EOVERLOADED:
@@ -25,7 +27,6 @@ int bth_error_status(int code) {
     case BERTH_EBUDGET:
     case BERTH_ESHUTDOWN:
     case BERTH_ECANCELLED:
-    case BERTH_ELOST:
     case BERTH_EREVOKED:
         return 503;
     case BERTH_ETIMEDOUT:
@@ -93,7 +94,13 @@ static void answer_with(struct bth_exchange *x, int status, const char *message,
     if (status == 429 || status == 503) {
         x->retry_after_s = retry_after(x);
     }
-    put_error(&text, status, message, code, param);
+    if (x->route && x->route->libre) {
+        bth_str_putc(&text, '{');
+        bth_json_put_string(&text, "error", message);
+        bth_str_putc(&text, '}');
+    } else {
+        put_error(&text, status, message, code, param);
+    }
     bth_str_putc(&text, '\n');
     if (text.failed) { /* the status says enough */
         bth_str_finish(&text);

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/str.h"
+#include "core/limits.h"
 #include "server/notify.h"
 #include <errno.h>
 #include <signal.h>
@@ -24,6 +25,7 @@ struct process {
     sigset_t signals;
     _Atomic int64_t stop_ms; /* set by POST /v1/stop before its signal */
     int64_t watchdog_ms, fed_at;
+    int64_t idle_ms, used_at;
 };
 
 /* ---- start -----------------------------------------------------------------------------------*/
@@ -94,6 +96,16 @@ static void say_ready(const struct process *p) {
     bth_notify("READY=1\nSTATUS=serving");
 }
 
+/* What the models will run on, and, where a GPU was looked for in vain, why. */
+static void say_devices(const struct process *p) {
+    struct berth_device_stats devices[BTH_MAX_DEVICES];
+    size_t n = berth_devices(p->berth, devices, sizeof(devices[0]), BTH_MAX_DEVICES);
+    for (size_t i = 0; i < n; i++) {
+        bth_log_write(&p->log, BTH_LOG_INFO, NULL, "device %s: %s", devices[i].name,
+                      devices[i].description);
+    }
+}
+
 static int start_server(struct process *p, const struct bth_daemon_options *o,
                         struct berth_error *err) {
     static const char *const usual[] = {"127.0.0.1:8000"};
@@ -102,6 +114,7 @@ static int start_server(struct process *p, const struct bth_daemon_options *o,
     char *socket = o->no_socket ? NULL : bth_daemon_socket();
     c.n_sockets = bth_notify_sockets(sockets, MAX_SOCKETS);
     c.sockets = sockets;
+    c.log = p->log;
     c.berth = p->berth;
     c.stop = stop_wanted;
     c.arg = p;
@@ -150,9 +163,19 @@ static bool wait_signal(struct process *p) {
     return signal == SIGTERM || signal == SIGINT;
 }
 
+/* Nobody has been connected for as long as that. */
+static bool is_idle(struct process *p) {
+    int64_t now = bth_now();
+    if (bth_server_connections(p->server) > 0) {
+        p->used_at = now;
+    }
+    return p->idle_ms && now - p->used_at >= p->idle_ms * BTH_NS_PER_MS;
+}
+
 static void run(struct process *p) {
     p->watchdog_ms = bth_notify_watchdog_ms();
-    while (!wait_signal(p)) {
+    p->used_at = bth_now();
+    while (!wait_signal(p) && !is_idle(p)) {
     }
 }
 
@@ -172,11 +195,13 @@ static void drain(struct process *p) {
 }
 
 int bth_daemon_run(const struct bth_daemon_options *o, struct berth_error *err) {
-    struct process p = {.log = o->server.log, .stop_ms = o->stop_ms};
+    struct process p = {.log = o->server.log, .stop_ms = o->stop_ms, .idle_ms = o->idle_ms};
     block_signals(&p);
     raise_descriptors();
-    int rc = start(&p, o, err);
+    int rc = bth_log_writer_create(p.log.fd, &p.log.writer, err);
+    rc = rc < 0 ? rc : start(&p, o, err);
     if (rc == 0) {
+        say_devices(&p);
         say_ready(&p);
         run(&p);
         drain(&p);
@@ -188,5 +213,6 @@ int bth_daemon_run(const struct bth_daemon_options *o, struct berth_error *err) 
     if (rc == 0) {
         bth_log_write(&p.log, BTH_LOG_INFO, NULL, "stopped");
     }
+    bth_log_writer_destroy(p.log.writer);
     return rc;
 }

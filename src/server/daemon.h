@@ -18,6 +18,7 @@ struct bth_daemon_options {
                        without listen: sockets of systemd, else 127.0.0.1:8000 */
     bool no_socket; /* not on the usual Unix socket too */
     int64_t stop_ms;
+    int64_t idle_ms;          /* ends when nobody has been connected for so long; 0: never */
     const char *address_file; /* gets the addresses, a line each, when it is ready; or NULL */
 };
 

@@ -18,7 +18,8 @@ enum bth_desk_note {
     BTH_DESK_LEASE = 2, /* answered: see bth_work.lease_rc */
     BTH_DESK_JOB = 4,   /* has an item, or has ended */
     BTH_DESK_LEFT = 8,  /* nobody is there to read the answer */
-    BTH_DESK_ROOM = 16  /* the client has taken what there was */
+    BTH_DESK_ROOM = 16, /* the client has taken what there was */
+    BTH_DESK_GRANT = 32 /* a lease of its session has been answered */
 };
 
 void bth_desk_note(struct bth_exchange *x, unsigned note);

@@ -32,6 +32,7 @@ struct bth_exchange {
     uint64_t number;
     int64_t began;
     bool close;     /* the connection, after the answer */
+    bool chunked;   /* the body's length is not known before its end */
     char allow[32]; /* what a path has instead of the method asked for */
     bool trusted; /* may stop the server: the peer of a Unix socket with our uid, or has shown a key
                    */

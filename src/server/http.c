@@ -6,11 +6,15 @@
 #include "server/desk.h"
 #include "server/exchange.h"
 #include "server/json_body.h"
+#include "server/values.h"
 #include "server/vet.h"
 #include <stdio.h>
 #include <string.h>
 
 enum { STREAM_BLOCK = 16384, POOL_BYTES = 32768, IDLE_S = 300, JSON_BODY_BYTES = 65536 };
+
+/* What is read of a refused body that does not say how long it is. */
+enum { CHUNKS_REST = 1 << 20 };
 
 /* ---- sending ---------------------------------------------------------------------------------*/
 
@@ -128,6 +132,11 @@ static enum MHD_Result send_or_sleep(struct bth_exchange *x) {
 /* ---- receiving -------------------------------------------------------------------------------*/
 
 static int keep(struct bth_exchange *x, const char *data, size_t n, struct berth_error *err) {
+    const uint64_t most = x->server->limits.body_bytes;
+    if (x->received > most) { /* whatever it is made of */
+        return bth_error(err, BERTH_ETOOLARGE, "the body is larger than %llu bytes",
+                         (unsigned long long)most);
+    }
     int rc = bth_exchange_charge(x, n, err);
     if (rc < 0) {
         return rc;
@@ -138,6 +147,8 @@ static int keep(struct bth_exchange *x, const char *data, size_t n, struct berth
     struct bth_body_limits limits = x->server->body_limits;
     if (x->route->body == BTH_BODY_JSON) {
         limits.most = limits.memory = JSON_BODY_BYTES;
+    } else if (x->route->libre) { /* its key, if one is wanted, comes in the body */
+        limits.most = BTH_MIN(limits.most, BTH_VALUES_BYTES);
     }
     return bth_body_append(&x->body, &limits, data, n, err);
 }
@@ -151,7 +162,8 @@ static enum MHD_Result receive(struct bth_exchange *x, const char *data, size_t 
     atomic_fetch_add_explicit(&s->metrics.body_bytes, n, memory_order_relaxed);
     if (x->ready || x->body_error.code) {
         x->thrown_away += n;
-        return x->thrown_away > s->limits.body_bytes ? MHD_NO : MHD_YES;
+        uint64_t most = x->chunked ? CHUNKS_REST : s->limits.body_bytes;
+        return x->thrown_away > most ? MHD_NO : MHD_YES;
     }
     keep(x, data, n, &x->body_error);
     return MHD_YES;

@@ -1,10 +1,10 @@
 #include "server/json_body.h"
 
 #include "base/error.h"
-#include <jansson.h>
 #include <string.h>
 
-static int add(struct bth_form *f, const char *key, const json_t *value, struct berth_error *err) {
+int bth_json_field(struct bth_form *f, const char *key, const json_t *value,
+                   struct berth_error *err) {
     char number[64];
     switch (json_typeof(value)) {
     case JSON_STRING:
@@ -44,7 +44,7 @@ int bth_json_body(struct bth_form *f, const char *text, size_t n, struct berth_e
     const char *key;
     json_t *value;
     json_object_foreach(object, key, value) {
-        rc = rc < 0 ? rc : add(f, key, value, err);
+        rc = rc < 0 ? rc : bth_json_field(f, key, value, err);
     }
     json_decref(object);
     return rc;

@@ -72,8 +72,39 @@ static void begin_line(const struct bth_log *log, enum bth_log_level level, stru
     }
 }
 
+/* A line of nothing but text. */
+static void put_line(const struct bth_log *log, enum bth_log_level level, const char *id,
+                     const char *text, struct bth_str *line) {
+    begin_line(log, level, line);
+    if (log->json) {
+        begin_json(line, level, id, text);
+        bth_str_puts(line, "}\n");
+    } else {
+        put_text(line, level, id, text);
+    }
+}
+
+/* Whoever reads the log learns before the next line that some are not there. */
+static void tell_dropped(const struct bth_log *log) {
+    const uint64_t n = bth_log_writer_untold(log->writer);
+    if (n > 0) {
+        char text[128];
+        struct bth_str line = {0};
+        snprintf(text, sizeof(text), "%llu lines of the log were lost: it was not taken in time",
+                 (unsigned long long)n);
+        put_line(log, BTH_LOG_WARNING, NULL, text, &line);
+        bth_log_writer_put(log->writer, bth_str_text(&line), line.size);
+        bth_str_finish(&line);
+    }
+}
+
 static void write_line(const struct bth_log *log, struct bth_str *line) {
-    while (!line->failed && write(log->fd, line->data, line->size) < 0 && errno == EINTR) {
+    if (log->writer && !line->failed) {
+        tell_dropped(log);
+        bth_log_writer_put(log->writer, line->data, line->size);
+    } else {
+        while (!line->failed && write(log->fd, line->data, line->size) < 0 && errno == EINTR) {
+        }
     }
     bth_str_finish(line);
 }
@@ -89,13 +120,7 @@ void bth_log_write(const struct bth_log *log, enum bth_log_level level, const ch
     vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
     struct bth_str line = {0};
-    begin_line(log, level, &line);
-    if (log->json) {
-        begin_json(&line, level, request_id, text);
-        bth_str_puts(&line, "}\n");
-    } else {
-        put_text(&line, level, request_id, text);
-    }
+    put_line(log, level, request_id, text, &line);
     write_line(log, &line);
 }
 

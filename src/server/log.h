@@ -3,12 +3,14 @@
  *
  * Text on a terminal, JSON lines elsewhere: {"ts":..., "level":..., "msg":..., "request_id":...}.
  * Under systemd a line begins with its priority (<6>), which the journal takes off. One write a
- * line. Any thread, with no lock held.
+ * line: the caller's, or, with a writer, its thread's, and then nobody waits for who reads the log.
+ * Any thread, with no lock held.
  */
 #ifndef BTH_LOG_H
 #define BTH_LOG_H
 
 #include "base/compiler.h"
+#include "server/log_writer.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -19,6 +21,7 @@ struct bth_log {
     int fd;
     enum bth_log_level level; /* what is less urgent is left out; 0: everything is */
     bool json, priorities;
+    struct bth_log_writer *writer; /* or NULL */
 };
 
 /* As the environment and the descriptor suggest. */

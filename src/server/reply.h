@@ -27,5 +27,8 @@ struct bth_reply_ops {
 extern const struct bth_reply_ops bth_reply_json, bth_reply_text, bth_reply_srt, bth_reply_vtt,
     bth_reply_verbose, bth_reply_translation, bth_reply_sse;                /* OpenAI's */
 extern const struct bth_reply_ops bth_reply_ndjson, bth_reply_ndjson_parts; /* Berth's own */
+/* spaCy's: one document; one of several. Their `at` is a bth_nlp_at from the beginning. */
+extern const struct bth_reply_ops bth_reply_nlp, bth_reply_nlp_lines, bth_reply_nlp_array;
+extern const struct bth_reply_ops bth_reply_translate_events; /* of /v1/translate */
 
 #endif

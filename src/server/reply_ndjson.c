@@ -11,7 +11,8 @@
 #include "server/exchange.h"
 #include "server/json_text.h"
 #include "server/reply.h"
-#include <math.h>
+#include "server/reply_doc.h"
+#include "server/reply_translation.h"
 
 static void open_object(struct bth_str *out) {
     bth_json_comma(out);
@@ -24,11 +25,8 @@ static void open_array(struct bth_str *out, const char *key) {
 }
 
 static void put_exact(struct bth_str *out, const char *key, double x) {
-    if (isinf(x)) {
-        bth_json_put_string(out, key, x < 0 ? "-inf" : "inf");
-    } else {
-        bth_json_put_number(out, key, x);
-    }
+    bth_json_key(out, key);
+    bth_put_exact(out, x);
 }
 
 static void put_segment(struct bth_str *out, const struct berth_segment *s) {
@@ -38,11 +36,7 @@ static void put_segment(struct bth_str *out, const struct berth_segment *s) {
     put_exact(out, "start_s", s->start_s);
     put_exact(out, "end_s", s->end_s);
     bth_json_put_string(out, "text", s->text);
-    open_array(out, "tokens");
-    for (size_t i = 0; i < s->n_tokens; i++) {
-        bth_str_printf(out, "%s%d", i ? "," : "", (int)s->tokens[i]);
-    }
-    bth_str_putc(out, ']');
+    bth_put_ids(out, "tokens", s->tokens, s->n_tokens);
     put_exact(out, "temperature", s->temperature);
     put_exact(out, "avg_logprob", s->avg_logprob);
     put_exact(out, "compression_ratio", s->compression_ratio);
@@ -102,6 +96,12 @@ static void put_item(struct bth_str *out, const struct berth_item *item, bool pa
     }
     if (item->text) {
         bth_json_put_string(out, "text", item->text);
+    }
+    if (item->doc) {
+        bth_reply_doc(out, item->doc);
+    }
+    if (item->translation) {
+        bth_reply_translation_member(out, item->translation);
     }
     bth_str_puts(out, "}\n");
 }

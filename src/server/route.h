@@ -29,6 +29,7 @@ struct bth_route {
     bool open;   /* wants no API key */
     bool queued; /* takes a place in the queue */
     bool native; /* Berth's own: its error codes are Berth's names */
+    bool libre;  /* LibreTranslate's: errors are {"error":"text"}, and a key may be in the body */
     bool query;  /* knows what to do with a query; others refuse one, but for GET, where it says
                     nothing */
 };
@@ -41,7 +42,8 @@ struct bth_routes {
     { .routes = (table), .n = BTH_COUNT(table) }
 
 extern const struct bth_routes bth_routes_health, bth_routes_stats, bth_routes_metrics,
-    bth_routes_models, bth_routes_control, bth_routes_audio, bth_routes_run, bth_routes_page;
+    bth_routes_models, bth_routes_control, bth_routes_audio, bth_routes_run, bth_routes_leases,
+    bth_routes_nlp, bth_routes_libre, bth_routes_translate, bth_routes_page;
 /* All of them, for those who want to see the whole table. */
 extern const struct bth_routes *const bth_route_groups[];
 extern const size_t bth_n_route_groups;

@@ -135,6 +135,12 @@ static void put_http(struct bth_str *out, struct bth_server *s) {
     }
     bth_metric(out, "berth_http_received_bytes_total", "counter", "Bytes of bodies received.");
     bth_str_printf(out, "berth_http_received_bytes_total %" PRIu64 "\n", load(&m->body_bytes));
+    if (s->log.writer) {
+        bth_metric(out, "berth_log_lines_dropped_total", "counter",
+                   "Lines of the log that nobody took in time.");
+        bth_str_printf(out, "berth_log_lines_dropped_total %" PRIu64 "\n",
+                       bth_log_writer_dropped(s->log.writer));
+    }
     bth_metric_histogram(out, "berth_request_duration_seconds",
                          "Requests for a model, from head to end.", &m->duration);
     bth_metric_histogram(out, "berth_queue_duration_seconds",

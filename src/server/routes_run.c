@@ -70,12 +70,15 @@ static int take_query(struct bth_exchange *x, const char **out_model, struct ber
     static const int64_t times[2] = {1, MAX_MS}, priorities[2] = {0, 9};
     struct bth_work *w = &x->work;
     struct berth_request *r = &w->request;
+    const char *lease = NULL;
     int64_t priority;
     *r = (struct berth_request)BERTH_REQUEST_INIT;
     int rc = bth_form_take(&x->form, "model", out_model, err);
     rc = rc < 0 ? rc : bth_form_take_bool(&x->form, "stream", false, &r->stream, err);
     rc = rc < 0 ? rc : bth_form_take_int(&x->form, "priority", priorities, 5, &priority, err);
     rc = rc < 0 ? rc : bth_form_take_int(&x->form, "timeout_ms", times, -1, &w->wait_ms, err);
+    rc = rc < 0 ? rc : bth_form_take(&x->form, "lease", &lease, err);
+    rc = rc < 0 || !lease ? rc : bth_work_read_lease(lease, &w->ask, err);
     rc = rc < 0 ? rc : bth_form_take_rest(&x->form, w->options, err);
     if (rc < 0) {
         return rc;

@@ -1,5 +1,6 @@
 /* Statistics as JSON. */
 #include "base/clock.h"
+#include "client/stats_fields.h"
 #include "server/exchange.h"
 #include "server/json_text.h"
 #include "server/route.h"
@@ -69,42 +70,59 @@ static void model_stats(struct bth_exchange *x) {
 
 /* ---- /v1/stats: all there is -----------------------------------------------------------------*/
 
+/* The keys of an object that is open. */
+static void put_fields(struct bth_str *out, const struct bth_stat_fields *f, const void *from) {
+    for (size_t i = 0; i < f->n; i++) {
+        const char *at = (const char *)from + f->fields[i].offset;
+        uint64_t n;
+        switch (f->fields[i].kind) {
+        case BTH_STAT_TEXT:
+            bth_json_put_string(out, f->fields[i].name, at);
+            break;
+        case BTH_STAT_COUNT:
+            memcpy(&n, at, sizeof(n));
+            bth_json_put_uint(out, f->fields[i].name, n);
+            break;
+        case BTH_STAT_SPAN:
+            memcpy(&n, at, sizeof(n));
+            bth_json_put_int(out, f->fields[i].name, (int64_t)n);
+            break;
+        }
+    }
+}
+
 static void put_model(struct bth_str *out, const struct berth_model_stats *m) {
     bth_json_comma(out);
     bth_str_putc(out, '{');
-    bth_json_put_string(out, "name", m->name);
-    bth_json_put_string(out, "alias", m->alias);
-    bth_json_put_string(out, "family", m->family);
-    bth_json_put_string(out, "path", m->path);
-    bth_json_put_string(out, "device", m->device);
+    put_fields(out, &bth_model_fields, m);
     bth_json_put_string(out, "state", bth_state_text(m->state));
-    bth_json_put_uint(out, "leases", m->leases);
-    bth_json_put_uint(out, "waiting", m->waiting);
-    bth_json_put_uint(out, "running", m->running);
-    bth_json_put_uint(out, "served", m->served);
-    bth_json_put_uint(out, "failed", m->failed);
-    bth_json_put_uint(out, "loads", m->loads);
-    bth_json_put_uint(out, "weights_bytes", m->weights_bytes);
-    bth_json_put_uint(out, "workspace_bytes", m->workspace_bytes);
-    bth_json_put_uint(out, "session_bytes", m->session_bytes);
-    bth_json_put_int(out, "load_ms", m->load_ms);
-    bth_json_put_int(out, "idle_ms", m->idle_ms);
     bth_str_putc(out, '}');
 }
 
 static void put_device(struct bth_str *out, const struct berth_device_stats *d) {
     bth_json_comma(out);
     bth_str_putc(out, '{');
-    bth_json_put_string(out, "name", d->name);
-    bth_json_put_string(out, "description", d->description);
-    bth_json_put_uint(out, "budget_bytes", d->budget_bytes);
-    bth_json_put_uint(out, "reserved_bytes", d->reserved_bytes);
-    bth_json_put_uint(out, "committed_bytes", d->committed_bytes);
-    bth_json_put_uint(out, "freeing_bytes", d->freeing_bytes);
-    bth_json_put_uint(out, "turns", d->turns);
-    bth_json_put_uint(out, "rows", d->rows);
-    bth_json_put_int(out, "longest_turn_us", d->longest_turn_us);
+    put_fields(out, &bth_device_fields, d);
     bth_str_putc(out, '}');
+}
+
+static void put_usage_of(struct bth_str *out, struct bth_manager *m) {
+    struct berth_usage usage;
+    bth_manager_usage(m, &usage);
+    bth_json_key(out, "usage");
+    bth_str_putc(out, '{');
+    bth_json_put_string(out, "device", usage.device);
+    bth_json_key(out, "families");
+    bth_str_putc(out, '[');
+    for (uint32_t i = 0; i < usage.n_families; i++) {
+        bth_json_comma(out);
+        bth_str_putc(out, '{');
+        bth_json_put_string(out, "family", usage.families[i].family);
+        bth_json_put_uint(out, "leases", usage.families[i].leases);
+        bth_json_put_bool(out, "ready", usage.families[i].ready);
+        bth_str_putc(out, '}');
+    }
+    bth_str_puts(out, "]}");
 }
 
 static void put_server(struct bth_str *out, struct bth_server *s) {
@@ -138,6 +156,7 @@ static void stats(struct bth_exchange *x) {
         put_device(&text, &s.devices[i]);
     }
     bth_str_putc(&text, ']');
+    put_usage_of(&text, x->server->berth->manager);
     put_server(&text, x->server);
     bth_str_putc(&text, '}');
     bth_snapshot_finish(&s);

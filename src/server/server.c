@@ -26,6 +26,7 @@ static void init(struct bth_server *s, const struct bth_server_config *c) {
     bth_list_init(&s->conns);
     bth_list_init(&s->exchanges);
     bth_list_init(&s->inbox);
+    bth_list_init(&s->sessions);
     s->berth = c->berth;
     s->limits = c->limits;
     s->body_limits = (struct bth_body_limits){.most = c->limits.body_bytes,
@@ -131,6 +132,13 @@ bool bth_server_live(struct bth_server *s) {
 size_t bth_server_busy(struct bth_server *s) {
     server_lock(s);
     size_t n = s->n_busy;
+    server_unlock(s);
+    return n;
+}
+
+size_t bth_server_connections(struct bth_server *s) {
+    server_lock(s);
+    size_t n = s->n_conns;
     server_unlock(s);
     return n;
 }

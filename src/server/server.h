@@ -77,6 +77,9 @@ bool bth_server_live(struct bth_server *s);
 /* Requests being sent, waiting or at work. */
 size_t bth_server_busy(struct bth_server *s);
 
+/* Open connections: clients, and their sessions. */
+size_t bth_server_connections(struct bth_server *s);
+
 /* Stops listening and refuses new requests with 503; requests under way go on. Does not wait. */
 void bth_server_drain(struct bth_server *s);
 /* Cancels what is under way, after bth_server_drain. Does not wait. */

@@ -53,6 +53,9 @@ struct bth_server {
     size_t n_busy GUARDED_BY(server); /* exchanges that take a place in the queue */
     uint64_t last_conn GUARDED_BY(server), last_exchange GUARDED_BY(server);
 
+    struct bth_list sessions; /* the desk's, as is their number */
+    size_t n_sessions;
+
     struct bth_mutex inbox_lock;
     struct bth_cond inbox_wake;
     struct bth_list inbox GUARDED_BY(stats); /* exchanges with notes */

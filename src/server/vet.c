@@ -4,6 +4,7 @@
 #include "server/conn.h"
 #include "server/exchange.h"
 #include "server/http.h"
+#include "server/values.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -139,7 +140,7 @@ static bool key(struct bth_exchange *x, const struct head *h) {
     const char *name = bth_auth_check(&s->auth, h->authorization);
     set_caller(x, h, name);
     if (s->auth.n_keys == 0 || name || x->conn->door->socket.local ||
-        (x->route && x->route->open)) {
+        (x->route && (x->route->open || (x->route->libre && !h->authorization)))) {
         return true;
     }
     bth_count(&s->metrics.refused_key);
@@ -175,6 +176,7 @@ static enum MHD_Result any_argument(void *cls, enum MHD_ValueKind kind, const ch
 static bool body(struct bth_exchange *x, const struct head *h) {
     const struct bth_route *r = x->route;
     uint64_t most = r->body == BTH_BODY_JSON ? SHORT_BODY : x->server->limits.body_bytes;
+    most = r->libre ? BTH_MIN(most, BTH_VALUES_BYTES) : most;
     bool query = false;
     struct berth_error err;
     if (r->body == BTH_BODY_NONE && (h->bytes > 0 || h->encoding)) {
@@ -226,6 +228,7 @@ bool bth_vet(struct bth_exchange *x, const char *url, const char *version) {
     MHD_get_connection_values(x->mhd, MHD_HEADER_KIND, note_header, &h);
     set_id(x, &h);
     set_caller(x, &h, NULL);
+    x->chunked = h.encoding != NULL;
     x->route = bth_route_find(x->method, url, &x->rest, x->allow);
     if (x->route) {
         x->allow[0] = '\0';
@@ -235,6 +238,8 @@ bool bth_vet(struct bth_exchange *x, const char *url, const char *version) {
     if (good) {
         return true;
     }
+    /* chunks say too late how long they are */
+    x->close |= x->chunked;
     bool wait_for_body = !x->close && !h.expect && h.bytes <= SHORT_BODY;
     return wait_for_body;
 }

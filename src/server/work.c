@@ -58,13 +58,23 @@ int bth_work_model(struct bth_exchange *x, const char *name,
 static void release(struct bth_work *w) {
     bth_job_free(w->job);
     w->job = NULL;
-    if (w->lease) {
+    bth_many_destroy(w->many);
+    w->many = NULL;
+    if (w->held) {
+        w->release(w->held);
+        w->held = NULL;
+    }
+    if (w->session) {
+        bth_session_close(w->session);
+        w->session = NULL;
+    }
+    if (w->lease && !*w->ask.session) {
         if (w->sched) {
             bth_sched_cancel(w->sched, w->lease);
         }
         bth_lease_release(w->lease);
-        w->lease = NULL;
     }
+    w->lease = NULL; /* a session's stays with it */
 }
 
 /* Before the answer: who has it may send the next request at once, and finds the place and the
@@ -90,7 +100,7 @@ static void over(struct bth_exchange *x) {
     }
 }
 
-static void fail(struct bth_exchange *x, const struct berth_error *err) {
+void bth_work_fail(struct bth_exchange *x, const struct berth_error *err) {
     struct bth_work *w = &x->work;
     bth_histogram_add(&x->server->metrics.duration, bth_now() - x->began);
     give_back(x);
@@ -107,7 +117,7 @@ static void fail(struct bth_exchange *x, const struct berth_error *err) {
 }
 
 /* The client has left, or its time is up while nobody reads. */
-static void drop(struct bth_exchange *x) {
+void bth_work_drop(struct bth_exchange *x) {
     struct bth_work *w = &x->work;
     if (w->state == BTH_WORK_LEASE) {
         bth_acquire_cancel(&w->acquire); /* answered now, if not before */
@@ -120,13 +130,25 @@ static void drop(struct bth_exchange *x) {
 
 /* ---- results ---------------------------------------------------------------------------------*/
 
-static void write_stream(struct bth_exchange *x, struct bth_str *text) {
+void bth_work_write(struct bth_exchange *x, struct bth_str *text) {
     struct bth_work *w = &x->work;
     if (!x->streaming) {
         bth_stream_begin(x, w->reply->type);
     }
     bth_stream_write(x, text);
     w->beat_at = bth_now() + w->reply->beat_ms * BTH_NS_PER_MS;
+}
+
+void bth_work_end_stream(struct bth_exchange *x) {
+    give_back(x);
+    bth_stream_end(x);
+    over(x);
+}
+
+void bth_work_answer(struct bth_exchange *x, struct bth_str *text) {
+    give_back(x);
+    bth_answer_json(x, text);
+    over(x);
 }
 
 static void finish(struct bth_exchange *x, const struct berth_item *item) {
@@ -136,7 +158,7 @@ static void finish(struct bth_exchange *x, const struct berth_item *item) {
     w->reply->final(&text, item, w->at);
     give_back(x);
     if (x->streaming) {
-        write_stream(x, &text);
+        bth_work_write(x, &text);
         bth_stream_end(x);
     } else if (text.failed) {
         struct berth_error err;
@@ -162,13 +184,13 @@ static void take_results(struct bth_exchange *x) {
             return; /* nothing yet: a note will come */
         }
         if (rc < 0) {
-            fail(x, &err);
+            bth_work_fail(x, &err);
         } else if (item->kind == BERTH_ITEM_FINAL) {
             finish(x, item);
         } else if (w->reply->part) {
             struct bth_str text = {0};
             w->reply->part(&text, item, &w->at);
-            write_stream(x, &text);
+            bth_work_write(x, &text);
             bth_str_finish(&text);
         }
         berth_item_free(item);
@@ -187,40 +209,25 @@ static void lease_answered(struct bth_acquire *acquire, int rc, const struct ber
     bth_desk_note(x, BTH_DESK_LEASE); /* publishes the two above */
 }
 
-/* Any thread, with the job's lock held. */
-static void job_event(void *arg) {
-    bth_desk_note(arg, BTH_DESK_JOB);
+void bth_work_job_event(void *exchange) {
+    bth_desk_note(exchange, BTH_DESK_JOB);
 }
 
-static void begin(struct bth_exchange *x) {
+static void acquire(struct bth_exchange *x) {
     struct bth_work *w = &x->work;
-    struct bth_manager *m = x->server->berth->manager;
     struct berth_error err = {0};
-    int rc;
-    w->began = bth_now();
-    w->deadline = bth_deadline(w->began, w->wait_ms);
-    w->beat_at = w->reply ? w->began + w->reply->beat_ms * BTH_NS_PER_MS : BTH_FOREVER;
-    if (w->kind == BTH_WORK_UNLOAD) {
-        w->state = BTH_WORK_UNLOADING;
-        rc = bth_manager_unload_start(m, w->model, &w->mark, &err);
-    } else {
-        w->state = BTH_WORK_LEASE;
-        w->acquire.answered = lease_answered;
-        rc = bth_acquire_start(m, w->model, x->caller, &w->acquire, &err);
-    }
-    if (rc < 0) {
-        fail(x, &err);
+    const struct bth_ask ask = {.holder = x->caller, .deadline = w->deadline};
+    w->state = BTH_WORK_LEASE;
+    w->acquire = (struct bth_acquire){.answered = lease_answered};
+    if (bth_acquire_start_ask(x->server->berth->manager, w->model, &ask, &w->acquire, &err) < 0) {
+        bth_work_fail(x, &err);
     }
 }
 
-static void answer_model(struct bth_exchange *x) {
-    struct bth_str text = {0};
-    give_back(x);
-    bth_str_putc(&text, '{');
-    bth_json_put_string(&text, "model", x->work.model);
-    bth_str_putc(&text, '}');
-    bth_answer_json(x, &text);
-    over(x);
+void bth_work_again(struct bth_exchange *x) {
+    bth_lease_release(x->work.lease);
+    x->work.lease = NULL;
+    acquire(x);
 }
 
 static void submit(struct bth_exchange *x) {
@@ -231,27 +238,72 @@ static void submit(struct bth_exchange *x) {
     if (w->deadline != BTH_FOREVER) {
         w->request.deadline_ms = BTH_MAX(1, (w->deadline - bth_now()) / BTH_NS_PER_MS);
     }
-    w->sched = b->scheds[bth_lease_device(w->lease)];
+    if (!*w->ask.session) {
+        w->sched = b->scheds[bth_lease_device(w->lease)];
+    }
+    if (w->many) {
+        w->state = BTH_WORK_JOB;
+        bth_many_go(x);
+        return;
+    }
     if (bth_sched_submit(w->sched, w->lease, &w->request, &w->job, &err) < 0) {
-        fail(x, &err);
+        bth_work_fail(x, &err);
         return;
     }
     w->state = BTH_WORK_JOB;
     bth_body_finish(&x->body); /* the job has its copy */
-    bth_job_on_event(w->job, job_event, x);
+    bth_job_on_event(w->job, bth_work_job_event, x);
+}
+
+static void begin(struct bth_exchange *x) {
+    struct bth_work *w = &x->work;
+    struct bth_manager *m = x->server->berth->manager;
+    struct berth_error err = {0};
+    int rc;
+    w->began = bth_now();
+    w->deadline = bth_deadline(w->began, w->wait_ms);
+    w->beat_at = w->reply ? w->began + w->reply->beat_ms * BTH_NS_PER_MS : BTH_FOREVER;
+    if (w->kind >= BTH_WORK_OPEN_SESSION) {
+        bth_work_lease_begin(x);
+        return;
+    }
+    if (w->kind == BTH_WORK_UNLOAD) {
+        w->state = BTH_WORK_UNLOADING;
+        rc = bth_manager_unload_start(m, w->model, &w->mark, &err);
+    } else if (*w->ask.session) {
+        w->state = BTH_WORK_LEASE;
+        rc = bth_work_lease_use(x, &err);
+        if (rc == 0) {
+            submit(x);
+        }
+    } else {
+        acquire(x);
+        return;
+    }
+    if (rc < 0) {
+        bth_work_fail(x, &err);
+    }
+}
+
+static void answer_model(struct bth_exchange *x) {
+    struct bth_str text = {0};
+    bth_str_putc(&text, '{');
+    bth_json_put_string(&text, "model", x->work.model);
+    bth_str_putc(&text, '}');
+    bth_work_answer(x, &text);
 }
 
 static void leased(struct bth_exchange *x) {
     struct bth_work *w = &x->work;
     if (w->lease_rc < 0) {
-        fail(x, &w->lease_error);
+        bth_work_fail(x, &w->lease_error);
         return;
     }
     w->lease = w->acquire.lease;
     if (w->cancelled) { /* granted at the last moment */
         struct berth_error err;
         bth_error(&err, BERTH_ESHUTDOWN, "the server is shutting down: try again later");
-        fail(x, &err);
+        bth_work_fail(x, &err);
     } else if (w->kind == BTH_WORK_LOAD) {
         answer_model(x);
     } else {
@@ -274,28 +326,39 @@ void bth_work_note(struct bth_exchange *x, unsigned notes) {
     if ((notes & BTH_DESK_BEGIN) && w->state == BTH_WORK_NONE) {
         begin(x);
     }
+    if ((notes & BTH_DESK_GRANT) && w->session) {
+        bth_session_look(w->session);
+    }
     if ((notes & BTH_DESK_LEASE) && w->state == BTH_WORK_LEASE) {
         leased(x);
     }
     if ((notes & BTH_DESK_LEFT) && w->state != BTH_WORK_OVER) {
-        drop(x);
+        bth_work_drop(x);
     }
     if ((notes & (BTH_DESK_JOB | BTH_DESK_ROOM)) && w->state == BTH_WORK_JOB) {
-        take_results(x);
+        if (w->many) {
+            bth_many_go(x);
+        } else {
+            take_results(x);
+        }
     }
 }
 
 static void cancel_work(struct bth_exchange *x) {
     struct bth_work *w = &x->work;
     w->cancelled = true;
-    if (w->state == BTH_WORK_JOB) {
+    if (w->state == BTH_WORK_JOB && w->many) {
+        bth_many_cancel(w->many);
+    } else if (w->state == BTH_WORK_JOB) {
         bth_job_cancel(w->job);
     } else if (w->state == BTH_WORK_LEASE) {
         bth_acquire_cancel(&w->acquire);
     } else if (w->state == BTH_WORK_UNLOADING) {
         struct berth_error err;
         bth_error(&err, BERTH_ESHUTDOWN, "the server is shutting down; the unload goes on");
-        fail(x, &err);
+        bth_work_fail(x, &err);
+    } else {
+        bth_work_lease_cancel(x);
     }
 }
 
@@ -305,25 +368,22 @@ static void time_is_up(struct bth_exchange *x) {
         struct berth_error err;
         bth_error(&err, BERTH_ETIMEDOUT,
                   "%s: still in use, unloads when its last lease and request have ended", w->model);
-        fail(x, &err);
+        bth_work_fail(x, &err);
     } else if (w->state == BTH_WORK_LEASE && !w->cancelled) {
-        struct berth_error err;
-        bth_acquire_cancel(&w->acquire);
-        if (w->acquire.lease) {
-            return; /* granted at the last moment: its note is on the way */
-        }
-        bth_error(&err, BERTH_ETIMEDOUT,
-                  "%s: not loaded yet when the time was up; try again or wait "
-                  "longer",
-                  w->model);
-        fail(x, &err);
+        bth_acquire_tick(&w->acquire); /* its note is on the way */
     }
 }
 
 /* For those who look from outside, and for the next beat. */
 static void note_progress(struct bth_exchange *x) {
     double done, total;
-    bth_job_progress(x->work.job, &done, &total);
+    const struct bth_many *m = x->work.many;
+    if (m) {
+        done = (double)m->answered;
+        total = (double)m->n;
+    } else {
+        bth_job_progress(x->work.job, &done, &total);
+    }
     server_lock(x->server);
     x->done = done;
     x->total = total;
@@ -334,7 +394,7 @@ static void beat(struct bth_exchange *x) {
     struct bth_work *w = &x->work;
     struct bth_str text = {0};
     w->reply->beat(&text, x->done, x->total);
-    write_stream(x, &text);
+    bth_work_write(x, &text);
     bth_str_finish(&text);
 }
 
@@ -343,6 +403,9 @@ void bth_work_tick(struct bth_exchange *x, int64_t now, bool cancel) {
     if (w->state == BTH_WORK_UNLOADING &&
         bth_manager_unloaded(x->server->berth->manager, w->model, w->mark)) {
         answer_model(x);
+    }
+    if (w->state == BTH_WORK_SESSION || w->state == BTH_WORK_WATCHING) {
+        bth_work_lease_tick(x, now);
     }
     if (cancel && !w->cancelled && w->state != BTH_WORK_NONE && w->state != BTH_WORK_OVER) {
         cancel_work(x);

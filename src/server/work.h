@@ -2,8 +2,13 @@
  * server/work.h - what the desk does for an exchange: acquire, submit, take results, answer.
  *
  *     NONE > LEASE > JOB > OVER        a request on a model (bth_work_run)
+ *     NONE > LEASE > JOB > LEASE > JOB > OVER        on two, one after the other
  *     NONE > LEASE > OVER              a load
  *     NONE > UNLOAD > OVER             an unload
+ *     NONE > JOB > OVER                a request under a session's lease
+ *     NONE > SESSION > OVER            a session's stream
+ *     NONE > WATCHING > OVER           a clean-up, or a wait until a model is available
+ *     NONE > OVER                      a lease asked for or given back (work_lease.c)
  *
  * The route fills `want` on the connection's thread and calls bth_work_begin; all that follows
  * happens on the desk. Whoever leaves, lets the job go at once.
@@ -14,17 +19,42 @@
 #include "core/manager.h"
 #include "server/form.h"
 #include "server/reply.h"
+#include "server/session.h"
+#include "server/work_many.h"
+#include <sys/types.h>
 
 struct bth_exchange;
 struct bth_job;
 
-enum bth_work_kind { BTH_WORK_RUN, BTH_WORK_LOAD, BTH_WORK_UNLOAD };
+enum bth_work_kind {
+    BTH_WORK_RUN,
+    BTH_WORK_LOAD,
+    BTH_WORK_UNLOAD,
+    BTH_WORK_OPEN_SESSION,
+    BTH_WORK_ACQUIRE,
+    BTH_WORK_RELEASE,
+    BTH_WORK_AVAILABLE,
+    BTH_WORK_CLEANUP
+};
 enum bth_work_state {
     BTH_WORK_NONE,
     BTH_WORK_LEASE,
     BTH_WORK_JOB,
     BTH_WORK_UNLOADING,
+    BTH_WORK_SESSION,
+    BTH_WORK_WATCHING,
     BTH_WORK_OVER
+};
+
+/* What is asked of a session, or of a lease in it. */
+struct bth_work_ask {
+    char session[BTH_SESSION_ID_BYTES]; /* "": none */
+    uint64_t lease;
+    bool exclusive;
+    uint32_t max_concurrent;
+    uint64_t owner; /* as the client calls it */
+    char tag[64];
+    pid_t pid; /* of the client, 0: not known */
 };
 
 struct bth_work {
@@ -34,6 +64,10 @@ struct bth_work {
     struct berth_request request;
     struct berth_option options[BTH_FORM_FIELDS + 4];
     const struct bth_reply_ops *reply;
+    struct bth_many *many; /* several texts in place of request.input, or NULL; owned */
+    void *held;            /* what input points into, for release(held); or NULL */
+    void (*release)(void *held);
+    struct bth_work_ask ask;
     int64_t wait_ms; /* for the lease and the result, or the unload; negative: no limit */
 
     /* the desk's */
@@ -42,6 +76,8 @@ struct bth_work {
     struct bth_lease *lease;
     struct bth_sched *sched;
     struct bth_job *job;
+    struct bth_session *session; /* whose stream this is */
+    struct bth_cleanup cleanup;
     uint64_t mark; /* of the unload */
     uint64_t at;   /* the reply's */
     bool cancelled;
@@ -61,5 +97,28 @@ void bth_work_begin(struct bth_exchange *x);
 void bth_work_note(struct bth_exchange *x, unsigned notes);
 void bth_work_tick(struct bth_exchange *x, int64_t now, bool cancel);
 void bth_work_finish(struct bth_work *w);
+
+/* ---- for work_many.c and work_lease.c ---- */
+
+/* The end with an error, or of a client who has left. */
+void bth_work_fail(struct bth_exchange *x, const struct berth_error *err);
+void bth_work_drop(struct bth_exchange *x);
+/* The whole answer, as JSON; an error if text->failed. `text` is left empty. */
+void bth_work_answer(struct bth_exchange *x, struct bth_str *text);
+/* A piece of a streamed answer; `text` is left empty. A stream ends as it should. */
+void bth_work_write(struct bth_exchange *x, struct bth_str *text);
+void bth_work_end_stream(struct bth_exchange *x);
+/* The texts, which are others now, on work.model, which is another now. */
+void bth_work_again(struct bth_exchange *x);
+/* A job has something to take: any thread, with the job's lock held. */
+void bth_work_job_event(void *exchange);
+/* Of the kinds from BTH_WORK_OPEN_SESSION on: the beginning, time passing, and the daemon's end. */
+void bth_work_lease_begin(struct bth_exchange *x);
+void bth_work_lease_tick(struct bth_exchange *x, int64_t now);
+void bth_work_lease_cancel(struct bth_exchange *x);
+/* "SESSION/NUMBER". EINVAL. */
+int bth_work_read_lease(const char *text, struct bth_work_ask *out, struct berth_error *err);
+/* The request's own lease in its session, for submission. */
+int bth_work_lease_use(struct bth_exchange *x, struct berth_error *err);
 
 #endif

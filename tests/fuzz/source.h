@@ -5,12 +5,14 @@
 #include "format/source_internal.h"
 #include <stdlib.h>
 
+/* data NULL: a reader that unpacks, whose tensors may lie elsewhere; the sanitizer knows where. */
 static inline void fuzz_look(const struct bth_source *s, const uint8_t *data, size_t size) {
     for (size_t i = 0; i < bth_source_count(s); i++) {
         const struct bth_source_tensor *t = bth_source_at(s, i);
         const uint8_t *begin = t->data;
-        if (bth_source_find(s, t->name) != t || begin < data || begin > data + size ||
-            t->bytes > (size_t)(data + size - begin)) {
+        bool outside = data && (begin < data || begin > data + size ||
+                                t->bytes > (size_t)(data + size - begin));
+        if (bth_source_find(s, t->name) != t || outside) {
             abort();
         }
         float *out = malloc(4 * t->bytes + 1);
@@ -27,7 +29,8 @@ static inline int fuzz_source(int (*parse)(struct bth_source *s, const unsigned 
     struct berth_error err;
     struct bth_source *s = bth_source_create();
     if (s && parse(s, data, size, &err) == 0 && bth_source_seal(s, &err) == 0) {
-        fuzz_look(s, data, size);
+        bool unpacks = parse == bth_npz_parse || parse == bth_torch_parse;
+        fuzz_look(s, unpacks ? NULL : data, size);
     }
     bth_source_close(s);
     return 0;

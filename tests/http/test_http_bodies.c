@@ -167,6 +167,27 @@ static void test_bad_chunks(void) {
     }
 }
 
+/* Whoever sends chunks does not say how many: one that is refused is not listened to for long. */
+static void test_refused_chunks(void) {
+    char chunk[16384 + 16];
+    int n = snprintf(chunk, sizeof(chunk), "4000\r\n%016384d\r\n", 0);
+    struct http_conn c = http_open(t.address);
+    http_say(&c, "POST /v1/nothing HTTP/1.1\r\nHost: localhost\r\n"
+                 "Transfer-Encoding: chunked\r\n\r\n");
+    expect(&c, 404, NULL); /* at once, with no end of the body */
+    CHECK(http_closed(&c, 3000));
+    http_close(&c);
+    c = http_open(t.address); /* its form is refused in its middle */
+    http_say(&c, "POST /v1/audio/transcriptions HTTP/1.1\r\nHost: localhost\r\n"
+                 "Content-Type: multipart/form-data; boundary=b\r\n"
+                 "Transfer-Encoding: chunked\r\n\r\n");
+    for (int i = 0; i < 200; i++) {
+        http_send(&c, chunk, (size_t)n);
+    }
+    CHECK(http_closed(&c, 3000));
+    http_close(&c);
+}
+
 static void test_header_flood(void) {
     struct http_conn c = http_open(t.address);
     struct http_reply r;
@@ -230,6 +251,7 @@ int main(void) {
     test_limits();
     test_smuggling();
     test_bad_chunks();
+    test_refused_chunks();
     test_header_flood();
     test_half_sent();
     http_stop(&t);

@@ -181,7 +181,7 @@ static void test_whisper(void) {
 
 /* As long as a query may be, and a byte more. */
 static void test_long_prompt(void) {
-    enum { LONGEST = 16300 };
+    enum { LONGEST = 16230 };
     static char prompt[LONGEST + 200];
     const struct berth_option options[] = {{"initial_prompt", prompt}, {"sample_len", "4"}};
     struct berth_request r = BERTH_REQUEST_INIT;
@@ -197,7 +197,7 @@ static void test_long_prompt(void) {
     r.options = options;
     r.n_options = 2;
     same("whisper/tiny", &r, 100);
-    memset(prompt, 'a', LONGEST + 100);
+    memset(prompt, 'a', LONGEST + 130);
     CHECK_INT(berth_submit(lease, &r, &job, NULL), BERTH_ETOOLARGE);
     berth_release(lease);
 }
@@ -250,6 +250,8 @@ static void test_models(void) {
         CHECK_STR(m[i].name, n[i].name);
         CHECK_STR(m[i].alias, n[i].alias);
         CHECK_STR(m[i].path, n[i].path);
+        CHECK_STR(m[i].engine, n[i].engine);
+        CHECK(n[i].engine[0]);
         CHECK_INT(m[i].weights_bytes, n[i].weights_bytes);
         CHECK_INT(m[i].served, n[i].served);
     }
@@ -258,17 +260,18 @@ static void test_models(void) {
     CHECK_INT(berth_devices(t.berth, e, sizeof(e[0]), 2), 1);
     CHECK_STR(d[0].description, e[0].description);
     CHECK_INT(d[0].budget_bytes, e[0].budget_bytes);
-    CHECK_OK(berth_unload(remote, "echo", 5000, &a), a);
-    CHECK_INT(berth_unload(remote, "toy/none", 5000, &a), BERTH_ENOTFOUND);
-    berth_models(t.berth, n, sizeof(n[0]), 8);
-    CHECK_INT(n[0].state, BERTH_MODEL_ABSENT);
-    /* the lease is good for its next load */
+    /* what is leased stays until it is given back */
+    CHECK_INT(berth_unload(remote, "echo", 50, &a), BERTH_ETIMEDOUT);
     struct berth_request r = remote_toy(NULL, 0);
     struct berth_item *item;
     CHECK_OK(berth_run(lease, &r, &item, &a), a);
     CHECK_STR(item->text, "hallo");
     berth_item_free(item);
     berth_release(lease);
+    CHECK_OK(berth_unload(remote, "echo", 5000, &a), a);
+    CHECK_INT(berth_unload(remote, "toy/none", 5000, &a), BERTH_ENOTFOUND);
+    berth_models(t.berth, n, sizeof(n[0]), 8);
+    CHECK_INT(n[0].state, BERTH_MODEL_ABSENT);
 }
 
 /* ---- time ------------------------------------------------------------------------------------*/

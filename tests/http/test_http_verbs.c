@@ -63,6 +63,24 @@ static void test_running(void) {
     expect(run("transcribe", "/dev/null", "--model", "toy/echo", NULL), 1, "toy takes text");
 }
 
+/* A lease lasts as long as its command, whose exit status it has. */
+static void test_lease(void) {
+    expect(run("lease", "toy", "--exclusive", "--", "sh", "-c", "$BERTH ps -l; exit 7", NULL), 7,
+           "toy                      held     exclusive");
+    CHECK(strstr(said, "sh") && strstr(said, "pid"));
+    expect(run("lease", "toy", "-x", "--", "sh", "-c", "$BERTH lease -t 0 echo -- true", NULL), 125,
+           "held by toy (sh, exclusive)");
+    expect(run("lease", "echo", "--", "sh", "-c", "$BERTH models", NULL), 0, "ready");
+    expect(run("lease", "echo", "--", "sh", "-c", "kill -9 $$", NULL), 137, "");
+    expect(run("lease", "echo", "--", "no-such-command", NULL), 127, "No such file");
+    expect(run("lease", "echo", "--", d.dir.path, NULL), 126, "");
+    expect(run("lease", "nothing", "--", "true", NULL), 125, "no such model");
+    expect(run("lease", "echo", NULL), 2, "give a MODEL");
+    expect(run("lease", "-n", "0", "echo", "true", NULL), 125, "number from 1");
+    expect(run("ps", "--leases", NULL), 0, "HOLDER");
+    CHECK(!strstr(said, "held"));
+}
+
 /* `berth stop` returns when the daemon has gone. */
 static void test_stop(void) {
     int status;
@@ -81,7 +99,9 @@ int main(void) {
     test_dir_write(&d.dir, "empty", "", 0);
     setenv("BERTH_SERVER", d.socket, 1);
     setenv("BERTH_CONFIG", test_dir_path(&d.dir, "empty", empty), 1);
+    setenv("BERTH", BTH_TEST_BERTHD, 1);
     test_running();
+    test_lease();
     test_stop();
     test_dir_close(&d.dir);
     return 0;

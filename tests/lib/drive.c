@@ -224,11 +224,44 @@ static int by_place(const void *a, const void *b) {
     return x->step != y->step ? x->step - y->step : x->row - y->row;
 }
 
+static void print_translation(FILE *f, const struct berth_translation *t) {
+    fprintf(f, "%s to %s [%s]\n", t->source, t->target, t->text);
+    for (size_t i = 0; i < t->n_alternatives; i++) {
+        fprintf(f, "or [%s]\n", t->alternatives[i]);
+    }
+    for (size_t i = 0; i < t->n_sentences; i++) {
+        const struct berth_sentence *s = &t->sentences[i];
+        fprintf(f, "sentence %zu-%zu to %zu-%zu repeats %d", s->source_begin, s->source_end,
+                s->target_begin, s->target_end, s->repeats);
+        for (size_t j = 0; j < s->n_tokens; j++) {
+            fprintf(f, " %d", s->tokens[j]);
+        }
+        for (size_t h = 0; h < s->n_hypotheses; h++) {
+            const struct berth_hypothesis *y = &s->hypotheses[h];
+            fprintf(f, "\n  %a [%s]", y->score, y->text);
+            for (size_t j = 0; j < y->n_tokens; j++) {
+                fprintf(f, " %d %a", y->tokens[j], y->logprobs ? (double)y->logprobs[j] : 0.0);
+            }
+        }
+        const size_t n = s->alignment ? s->n_tokens * s->hypotheses[0].n_tokens : 0;
+        for (size_t j = 0; j < n; j++) {
+            fprintf(f, " %a", (double)s->alignment[j]);
+        }
+        fprintf(f, "\n");
+    }
+}
+
 char *drive_print(const struct berth_item *item) {
     char *text = NULL;
     size_t size;
     FILE *f = open_memstream(&text, &size);
-    CHECK(f && item && item->transcript);
+    CHECK(f && item);
+    if (item->translation) {
+        print_translation(f, item->translation);
+        CHECK(fclose(f) == 0);
+        return text;
+    }
+    CHECK(item->transcript);
     const struct berth_transcript *t = item->transcript;
     fprintf(f, "%s %a %zu segments, %zu decisions\n[%s]\n", t->language, t->duration_s,
             t->n_segments, t->n_trace, t->text);

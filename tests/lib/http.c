@@ -75,16 +75,20 @@ void http_prepare(struct test_server *t) {
 
 void http_start(struct test_server *t, const char *whisper) {
     char echo[512], slow[512], broken[512];
-    const struct berth_model_spec specs[] = {
+    struct berth_model_spec specs[12] = {
         {.name = "toy/echo", .path = test_dir_path(&t->dir, "echo", echo), .alias = "echo"},
         {.name = "toy/slow", .path = test_dir_path(&t->dir, "slow", slow)},
         {.name = "toy/broken", .path = test_dir_path(&t->dir, "broken", broken)},
         {.name = "whisper/tiny", .path = whisper}};
     struct berth_config c = BERTH_CONFIG_INIT;
     struct berth_error err;
+    size_t n = whisper ? 4 : 3;
+    for (size_t i = 0; i < BTH_COUNT(t->pairs) && t->pairs[i]; i++) {
+        specs[n++] = (struct berth_model_spec){t->pairs[i], echo, NULL, "toy"};
+    }
     c.file = "";
     c.models = specs;
-    c.n_models = whisper ? 4 : 3;
+    c.n_models = n;
     c.threads = 1;
     CHECK_OK(berth_open(&c, &t->berth, &err), err);
     t->config.berth = t->berth;

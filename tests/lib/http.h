@@ -19,7 +19,8 @@ struct test_server {
     struct bth_server_config config;
     char address[128], socket[160]; /* TCP; "unix:PATH" */
     const char *listen[2];
-    int fds, threads; /* of the process before the server */
+    const char *pairs[8]; /* more toys: names of models that translate, "marian/en-pt" */
+    int fds, threads;     /* of the process before the server */
 };
 
 /* The defaults, for changes before http_start: toy/echo (alias echo), toy/slow (300 ms to load),

@@ -53,6 +53,45 @@ static inline void items_put_transcript(struct bth_str *s, const struct berth_tr
     }
 }
 
+static inline void items_put_floats(struct bth_str *s, const float *x, size_t n) {
+    bth_str_puts(s, x ? " [" : " none");
+    for (size_t i = 0; x && i < n; i++) {
+        items_put(s, (double)x[i]);
+    }
+}
+
+static inline void items_put_sentence(struct bth_str *s, const struct berth_sentence *p) {
+    size_t n_target = p->n_hypotheses ? p->hypotheses[0].n_tokens : 0;
+    bth_str_printf(s, "\nsentence %zu %zu %zu %zu %d %d", p->source_begin, p->source_end,
+                   p->target_begin, p->target_end, p->cached, p->repeats);
+    for (size_t i = 0; i < p->n_tokens; i++) {
+        bth_str_printf(s, " %d", (int)p->tokens[i]);
+    }
+    items_put_floats(s, p->alignment, n_target * p->n_tokens);
+    for (size_t i = 0; i < p->n_hypotheses; i++) {
+        const struct berth_hypothesis *h = &p->hypotheses[i];
+        bth_str_puts(s, "\nhypothesis");
+        items_put_text(s, h->text);
+        items_put(s, h->score);
+        for (size_t k = 0; k < h->n_tokens; k++) {
+            bth_str_printf(s, " %d", (int)h->tokens[k]);
+        }
+        items_put_floats(s, h->logprobs, h->n_tokens);
+    }
+}
+
+static inline void items_put_translation(struct bth_str *s, const struct berth_translation *t) {
+    items_put_text(s, t->source);
+    items_put_text(s, t->target);
+    items_put_text(s, t->text);
+    for (size_t i = 0; i < t->n_alternatives; i++) {
+        items_put_text(s, t->alternatives[i]);
+    }
+    for (size_t i = 0; i < t->n_sentences; i++) {
+        items_put_sentence(s, &t->sentences[i]);
+    }
+}
+
 /* Appends one item. */
 static inline void items_append(struct bth_str *s, const struct berth_item *item) {
     bth_str_printf(s, "\nitem %d", (int)item->kind);
@@ -61,6 +100,9 @@ static inline void items_append(struct bth_str *s, const struct berth_item *item
     items_put_text(s, item->text);
     if (item->transcript) {
         items_put_transcript(s, item->transcript);
+    }
+    if (item->translation) {
+        items_put_translation(s, item->translation);
     }
     CHECK(!s->failed);
 }

@@ -3,15 +3,44 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import ctypes as c
 import os
 import queue
 import threading
 
 from berth import _native as n
-from berth import _owner
+from berth import _owner, _spawn
 from berth._names import FAMILIES, Model, Target, family_of
-from berth.errors import DeadlockError, NotSupported, UnknownModel
+from berth.errors import BerthError, DeadlockError, NotSupported, UnknownModel
+
+
+def _open(server: str) -> c.c_void_p:
+    err, handle = n.Error(), c.c_void_p()
+    config = n.Config(struct_size=c.sizeof(n.Config), server=os.fsencode(server))
+    n.check(n.lib.berth_open(c.byref(config), c.byref(handle), c.byref(err)), err)
+    return handle
+
+
+def _usual_sockets() -> list[str]:
+    run = os.environ.get("XDG_RUNTIME_DIR", "")
+    folders = [run] if run.startswith("/") else []
+    return [f"{folder}/berth/berthd.sock" for folder in (*folders, "/run")]
+
+
+def _find(server: str) -> tuple[bool, c.c_void_p]:
+    """Whether a daemon has the models, and the handle."""
+    if server == "none":
+        return False, _open("none")
+    if server == "spawn":
+        return True, _open(_spawn.address())
+    if server != "auto":
+        return True, _open(server)
+    for path in _usual_sockets():
+        if os.path.exists(path):
+            with contextlib.suppress(BerthError):
+                return True, _open(f"unix:{path}")
+    return False, _open("none")
 
 
 class Core:
@@ -19,12 +48,8 @@ class Core:
 
     def __init__(self) -> None:
         server = os.environ.get("BERTH_SERVER") or "auto"
-        if server not in ("auto", "none"):
-            raise NotSupported(f"BERTH_SERVER={server}: leases of a daemon are not built yet")
-        err, handle = n.Error(), c.c_void_p()
-        config = n.Config(struct_size=c.sizeof(n.Config), server=b"none")
-        n.check(n.lib.berth_open(c.byref(config), c.byref(handle), c.byref(err)), err)
-        self.handle = handle
+        self.spawned = server == "spawn"
+        self.remote, self.handle = _find(server)
         self._dropped: queue.SimpleQueue[tuple[c.c_void_p, _owner.Hold]] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._holds: set[_owner.Hold] = set()  # granted and waiting
@@ -76,18 +101,36 @@ class Core:
                 "holder runs on: use `async with`"
             )
 
+    def holds(self) -> list[_owner.Hold]:
+        """The leases that this process has."""
+        with self._lock:
+            return [h for h in self._holds if h.live]
+
     def new_owner(self) -> int:
         return int(n.lib.berth_owner_new(self.handle))
 
     # ---- names ----
 
+    def usage(self) -> n.Usage:
+        """Who uses what. Starts a daemon of our own again if it has gone."""
+        usage = n.Usage(struct_size=c.sizeof(n.Usage))
+        rc = n.lib.berth_usage(self.handle, c.byref(usage))
+        if n.is_code(rc, "ELOST") and self.spawned:
+            _spawn.address()
+            rc = n.lib.berth_usage(self.handle, c.byref(usage))
+        n.check(rc, n.Error(message=b"the daemon that has the models does not answer"))
+        return usage
+
     def models(self) -> list[Model]:
         """All models there are, in the order of the configuration."""
         self.collect()
-        room = 16
+        room, there = 16, 0
         while True:
             stats = (n.ModelStats * room)()
             there = int(n.lib.berth_models(self.handle, stats, c.sizeof(n.ModelStats), room))
+            if there == 0 and self.remote:
+                self.usage()  # complains if that is no answer
+                there = int(n.lib.berth_models(self.handle, stats, c.sizeof(n.ModelStats), room))
             if there <= room:
                 break
             room = there
@@ -139,6 +182,11 @@ class Core:
                 raise UnknownModel(f"{named} is a model of the family {found.family}, not {family}")
             return Target(family, found.name)
         if os.path.exists(named):
+            if self.remote:
+                raise NotSupported(
+                    f"{named}: a daemon takes models by name, not by path: name it in the "
+                    "configuration"
+                )
             return Target(family, named)
         raise UnknownModel(f"{named}: no such model or path; {self._there()}")
 
@@ -173,7 +221,7 @@ def _forget() -> None:
 
 def _end() -> None:
     """Work still under way in daemon threads ends before the interpreter does."""
-    if _current is not None:
+    if _current is not None and not _current.remote:  # a daemon sees the end of this process
         n.lib.berth_cleanup(_current.handle, 0, 0, None, None)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes as c
-from collections.abc import Callable, Iterable
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from berth import _native as n
@@ -54,6 +56,28 @@ class Work:
         return self
 
 
+class Kept:
+    """An item that lives as long as this object: what it points to needs no copy."""
+
+    def __init__(self, pointer: object) -> None:
+        self._pointer = pointer
+        self._free = n.lib.berth_item_free  # n may be gone when the interpreter ends
+
+    @property
+    def item(self) -> n.Item:
+        item: n.Item = self._pointer.contents  # type: ignore[attr-defined]
+        return item
+
+    def __del__(self) -> None:
+        self._free(self._pointer)
+
+
+def keep(item: n.Item) -> Kept:
+    """For a reader that wants the item for longer than its own call."""
+    assert isinstance(item.job, Job)
+    return item.job.hand_over()
+
+
 class Job:
     """A request under way. It keeps what C gives until free(), so an interrupt loses nothing."""
 
@@ -72,6 +96,7 @@ class Job:
         rc = n.lib.berth_job_wait(self._handle, ms, c.byref(self._item), c.byref(err))
         if rc >= 0:
             item: n.Item = self._item.contents
+            item.job = self
             return item
         if n.is_code(rc, "ETIMEDOUT") and n.lib.berth_job_state(self._handle) != n.JOB_FAILED:
             return None
@@ -84,6 +109,11 @@ class Job:
             if self._lease.released():
                 return LeaseReleased("the model was given back while the request ran")
         return n.exception(rc, err)
+
+    def hand_over(self) -> Kept:
+        """The item, from now on somebody else's to free."""
+        item, self._item = self._item, c.POINTER(n.Item)()
+        return Kept(item)
 
     def free(self) -> None:
         """Gives it back, cancelling what still runs."""
@@ -102,6 +132,36 @@ def run(lease: Lease, work: Work, read: Callable[[n.Item], T]) -> T:
         return read(item)
     finally:
         job.free()
+
+
+def run_many(
+    lease: Lease, works: Iterable[Work], read: Callable[[n.Item], T], at_once: int
+) -> Iterator[T]:
+    """Runs several at once and gives results in order; works are asked for when there is room."""
+    jobs: deque[Job] = deque()
+    left = iter(works)
+    try:
+        while True:
+            for work in itertools.islice(left, at_once - len(jobs)):
+                jobs.append(lease.submit(work))
+            if not jobs:
+                return
+            item = _wait.wait(jobs[0].poll, None)
+            assert item is not None  # there is no deadline
+            result = read(item)
+            jobs.popleft().free()
+            yield result
+    finally:
+        for job in jobs:
+            job.free()
+
+
+AT_ONCE = 32  # requests of one run_all under way
+
+
+def run_all(lease: Lease, works: Iterable[Work], read: Callable[[n.Item], T]) -> list[T]:
+    """run() for each, side by side. The first that fails cancels the others."""
+    return list(run_many(lease, works, read, AT_ONCE))
 
 
 async def run_async(lease: Lease, work: Work, read: Callable[[n.Item], T]) -> T:

@@ -10,7 +10,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 from berth import _native as n
-from berth import _owner
+from berth import _owner, _spawn
 from berth.errors import ForkError, LeaseReleased, LeaseRevoked
 
 if TYPE_CHECKING:
@@ -119,11 +119,22 @@ class Ticket:
     def __init__(self, lease: Lease, model: str, options: n.AcquireOptions) -> None:
         self._lease = lease
         self._handle = c.c_void_p()
+        rc, err = self._start(model, options)
+        if n.is_code(rc, "ELOST") and lease.core.spawned:
+            _spawn.address()  # it had ended, or died: another one is at the same address
+            rc, err = self._start(model, options)
+        n.check(rc, err)
+
+    def _start(self, model: str, options: n.AcquireOptions) -> tuple[int, n.Error]:
         err = n.Error()
         rc = n.lib.berth_acquire_start(
-            lease.core.handle, model.encode(), c.byref(options), c.byref(self._handle), c.byref(err)
+            self._lease.core.handle,
+            model.encode(),
+            c.byref(options),
+            c.byref(self._handle),
+            c.byref(err),
         )
-        n.check(rc, err)
+        return rc, err
 
     def poll(self, ms: int) -> Lease | None:
         """The lease, None while it has not been granted; raises why it cannot be."""

@@ -6,16 +6,19 @@ import ctypes as c
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
 from berth import _native as n
-from berth import _owner, _wait
+from berth import _owner, _shared, _wait
 from berth._access import Access, Wish, acquire
-from berth._core import core
+from berth._core import Core, core
 from berth._lease import Lease
+from berth._marian import MarianModel, MarianTokenizer
 from berth._names import FAMILIES, family_of
+from berth._shared import CleanupReport
 from berth._source import Bound, Plain, Source, engine_of
+from berth._spacy import Language
 from berth._toy import ToyLanguage, ToyTokenizer, ToyTranslator
 from berth._whisper import WhisperModel
 from berth.errors import NotSupported
@@ -23,18 +26,6 @@ from berth.errors import NotSupported
 T = TypeVar("T")
 R = TypeVar("R")
 _log = logging.getLogger("berth")
-
-
-@dataclass(frozen=True)
-class CleanupReport:
-    """What cleanup_all_models() did."""
-
-    models_unloaded: int
-    leases_waited_for: int
-    leases_revoked: int
-    bytes_before: int
-    bytes_after: int
-    forced: bool
 
 
 class TrimReport(NamedTuple):
@@ -49,13 +40,14 @@ def _whisper(source: Source, engine: str) -> WhisperModel:
 
 
 def _translation(source: Source, engine: str) -> tuple[Any, Any]:
-    _toy_only("translation", engine)
-    return ToyTranslator(source), ToyTokenizer()
+    if engine == "toy":
+        return ToyTranslator(source), ToyTokenizer()
+    tokenizer = MarianTokenizer(source)
+    return MarianModel(source, tokenizer), tokenizer
 
 
 def _spacy(source: Source, engine: str) -> Any:
-    _toy_only("spacy", engine)
-    return ToyLanguage(source)
+    return ToyLanguage(source) if engine == "toy" else Language(source)
 
 
 def _toy_only(family: str, engine: str) -> None:
@@ -63,8 +55,26 @@ def _toy_only(family: str, engine: str) -> None:
         raise NotSupported(f"{family} on the engine {engine} is not built yet")
 
 
+def _clean_all(opened: Core, timeout: float | None) -> CleanupReport:
+    ms = -1 if timeout is None else n.milliseconds(timeout)
+    report, err = n.CleanupReport(struct_size=c.sizeof(n.CleanupReport)), n.Error()
+    rc = _wait.beside(
+        lambda: n.lib.berth_cleanup(opened.handle, 0, ms, c.byref(report), c.byref(err))
+    )
+    n.check(rc, err)
+    return CleanupReport(
+        int(report.models_unloaded),
+        int(report.leases_waited_for),
+        int(report.leases_revoked),
+        int(report.bytes_before),
+        int(report.bytes_after),
+        bool(report.forced),
+    )
+
+
 class ModelManager:
-    """Shares the models of this process between all its threads and tasks.
+    """Shares models between all threads and tasks of this process, and with other processes where a
+    daemon has them (BERTH_SERVER).
 
     There is one a process: ModelManager() is get_model_manager(). Making it opens nothing; models are
     loaded when they are first needed. All methods may be called from any thread.
@@ -214,9 +224,7 @@ class ModelManager:
         """One consistent snapshot, without waiting:
         {"current_usage": {family: live leases}, "device": "cuda" | "cpu",
         "models_loaded": {family: a model is ready}}."""
-        usage = n.Usage(struct_size=c.sizeof(n.Usage))
-        rc = n.lib.berth_usage(core().handle, c.byref(usage))
-        n.check(rc, n.Error())
+        usage = core().usage()
         current, loaded = dict.fromkeys(FAMILIES, 0), dict.fromkeys(FAMILIES, False)
         for f in usage.families[: usage.n_families]:
             family = family_of(f.family.decode())
@@ -227,36 +235,34 @@ class ModelManager:
 
     # ---- memory ----
 
-    def cleanup_all_models(self, timeout: float | None = 30.0) -> CleanupReport:
+    def cleanup_all_models(
+        self, timeout: float | None = 30.0, *, scope: str = "process"
+    ) -> CleanupReport:
         """Unloads everything. Who comes meanwhile waits for the next load; who holds a lease gets until
         the time-out, then it is revoked and his next call raises LeaseRevoked. The caller's own leases
-        are revoked at once. The manager stays usable."""
-        _wait.deadline_after(timeout)
+        are revoked at once. The manager stays usable.
+
+        Where a daemon has the models, this is about the leases of this process, and unloads what no
+        other uses; scope="daemon" is about everybody's, for the daemon's user only."""
+        if scope not in ("process", "daemon"):
+            raise ValueError(f"scope is 'process' or 'daemon', not {scope!r}")
+        deadline = _wait.deadline_after(timeout)
         opened = core()
         mine = [h.lease for h in _owner.own()]
         for lease in mine:
             if lease is not None:
                 lease.release(revoked=True)
-        ms = -1 if timeout is None else n.milliseconds(timeout)
-        report, err = n.CleanupReport(struct_size=c.sizeof(n.CleanupReport)), n.Error()
-        rc = _wait.beside(
-            lambda: n.lib.berth_cleanup(opened.handle, 0, ms, c.byref(report), c.byref(err))
-        )
-        n.check(rc, err)
+        if opened.remote and scope == "process":
+            report = _wait.beside(lambda: _shared.clean_up(opened, deadline))
+        else:
+            report = _clean_all(opened, timeout)
         if report.forced:
             _log.warning(
                 "clean-up was forced after %s s: %d leases were revoked",
                 timeout,
                 report.leases_revoked,
             )
-        return CleanupReport(
-            int(report.models_unloaded),
-            int(report.leases_waited_for),
-            int(report.leases_revoked) + len(mine),
-            int(report.bytes_before),
-            int(report.bytes_after),
-            bool(report.forced),
-        )
+        return replace(report, leases_revoked=report.leases_revoked + len(mine))
 
     def cleanup_cuda_memory(self) -> TrimReport:
         """Gives caches of the device back; models stay, and it may be called while they are in use."""

@@ -80,6 +80,102 @@ class Transcript(c.Structure):
     ]
 
 
+class Hypothesis(c.Structure):
+    _fields_ = [
+        ("text", c.c_char_p),
+        ("score", c.c_double),
+        ("tokens", c.POINTER(c.c_int32)),
+        ("logprobs", c.POINTER(c.c_float)),
+        ("n_tokens", c.c_size_t),
+    ]
+
+
+class Sentence(c.Structure):
+    _fields_ = [
+        ("source_begin", c.c_size_t),
+        ("source_end", c.c_size_t),
+        ("target_begin", c.c_size_t),
+        ("target_end", c.c_size_t),
+        ("tokens", c.POINTER(c.c_int32)),
+        ("n_tokens", c.c_size_t),
+        ("hypotheses", c.POINTER(Hypothesis)),
+        ("n_hypotheses", c.c_size_t),
+        ("alignment", c.POINTER(c.c_float)),
+        ("cached", c.c_bool),
+        ("repeats", c.c_bool),
+    ]
+
+
+class Translation(c.Structure):
+    _fields_ = [
+        ("source", c.c_char_p),
+        ("target", c.c_char_p),
+        ("text", c.c_char_p),
+        ("alternatives", c.POINTER(c.c_char_p)),
+        ("n_alternatives", c.c_size_t),
+        ("sentences", c.POINTER(Sentence)),
+        ("n_sentences", c.c_size_t),
+    ]
+
+
+class Token(c.Structure):
+    _fields_ = [
+        ("text", c.c_char_p),
+        ("begin", c.c_uint32),
+        ("end", c.c_uint32),
+        ("idx", c.c_uint32),
+        ("idx_end", c.c_uint32),
+        ("space", c.c_bool),
+        ("flags", c.c_uint32),
+        ("norm", c.c_char_p),
+        ("lower", c.c_char_p),
+        ("shape", c.c_char_p),
+        ("prefix", c.c_char_p),
+        ("suffix", c.c_char_p),
+        ("tag", c.c_char_p),
+        ("pos", c.c_char_p),
+        ("morph", c.c_char_p),
+        ("lemma", c.c_char_p),
+        ("dep", c.c_char_p),
+        ("head", c.c_int32),
+        ("sent_start", c.c_int8),
+        ("ent_iob", c.c_uint8),
+        ("ent_type", c.c_char_p),
+        ("ent_id", c.c_char_p),
+        ("ent_kb_id", c.c_char_p),
+    ]
+
+
+class Span(c.Structure):
+    _fields_ = [
+        ("begin", c.c_uint32),
+        ("end", c.c_uint32),
+        ("label", c.c_char_p),
+        ("id", c.c_char_p),
+        ("kb_id", c.c_char_p),
+    ]
+
+
+class Doc(c.Structure):
+    _fields_ = [
+        ("text", c.c_char_p),
+        ("language", c.c_char_p),
+        ("tokens", c.POINTER(Token)),
+        ("n_tokens", c.c_size_t),
+        ("ents", c.POINTER(Span)),
+        ("sents", c.POINTER(Span)),
+        ("noun_chunks", c.POINTER(Span)),
+        ("n_ents", c.c_size_t),
+        ("n_sents", c.c_size_t),
+        ("n_noun_chunks", c.c_size_t),
+        ("components", c.c_char_p),
+        ("tensor", c.POINTER(c.c_float)),
+        ("tensor_width", c.c_size_t),
+        ("vectors", c.POINTER(c.c_float)),
+        ("vector_width", c.c_size_t),
+    ]
+
+
 class Item(c.Structure):
     _fields_ = [
         ("kind", c.c_int),
@@ -87,7 +183,10 @@ class Item(c.Structure):
         ("total", c.c_double),
         ("transcript", c.POINTER(Transcript)),
         ("text", c.c_char_p),
+        ("translation", c.POINTER(Translation)),
+        ("doc", c.POINTER(Doc)),
     ]
+    job: object = None  # that frees it
 
 
 class Config(c.Structure):
@@ -192,6 +291,7 @@ _FUNCTIONS: dict[str, tuple[object, list[object]]] = {
         c.c_int,
         [c.c_void_p, c.c_uint64, c.c_int64, c.POINTER(CleanupReport), _ERR],
     ),
+    "berth_unload": (c.c_int, [c.c_void_p, c.c_char_p, c.c_int64, _ERR]),
     "berth_trim": (c.c_int, [c.c_void_p, _BYTES, _BYTES, _ERR]),
     "berth_models": (
         c.c_size_t,

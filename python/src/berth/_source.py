@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol, TypeVar
 
 from berth import _native as n
 from berth import _owner
 from berth._access import Wish, acquire, acquire_async
 from berth._core import Core, core
-from berth._job import Work, run, run_async
+from berth._job import Work, run, run_all, run_async, run_many
 from berth._lease import Lease
 from berth._names import Target
 from berth.errors import LeaseReleased, LeaseRevoked
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Source(Protocol):
     """Runs requests under a lease."""
 
+    @property
+    def model(self) -> str: ...
+
+    def run_all(self, works: Iterable[Work], read: Callable[[n.Item], T]) -> list[T]: ...
+
     def run(self, work: Work, read: Callable[[n.Item], T]) -> T: ...
 
     async def run_async(self, work: Work, read: Callable[[n.Item], T]) -> T: ...
+
+    def run_many(
+        self, works: Iterable[Work], read: Callable[[n.Item], T], at_once: int
+    ) -> Iterator[T]: ...
 
 
 class Bound:
@@ -32,11 +42,24 @@ class Bound:
     def __init__(self, lease: Lease) -> None:
         self._lease = lease
 
+    @property
+    def model(self) -> str:
+        """The full name of its model."""
+        return self._lease.model
+
     def run(self, work: Work, read: Callable[[n.Item], T]) -> T:
         return run(self._lease, work, read)
 
+    def run_all(self, works: Iterable[Work], read: Callable[[n.Item], T]) -> list[T]:
+        return run_all(self._lease, works, read)
+
     async def run_async(self, work: Work, read: Callable[[n.Item], T]) -> T:
         return await run_async(self._lease, work, read)
+
+    def run_many(
+        self, works: Iterable[Work], read: Callable[[n.Item], T], at_once: int
+    ) -> Iterator[T]:
+        return run_many(self._lease, works, read, at_once)
 
 
 class Plain:
@@ -64,20 +87,32 @@ class Plain:
             return None
         return h.lease
 
-    def run(self, work: Work, read: Callable[[n.Item], T]) -> T:
+    @property
+    def model(self) -> str:
+        """The full name of its model."""
+        return self._target.model or self._target.native
+
+    def _under_lease(self, call: Callable[[Lease], R]) -> R:
         lent = self._lent()
         if lent is not None:
             try:
-                return run(lent, work, read)
+                return call(lent)
             except LeaseRevoked:
                 raise
             except LeaseReleased:
                 pass  # its block ended meanwhile; this object goes on without
         lease = acquire(self._wish())
         try:
-            return run(lease, work, read)
+            return call(lease)
         finally:
             lease.release()
+
+    def run(self, work: Work, read: Callable[[n.Item], T]) -> T:
+        return self._under_lease(lambda lease: run(lease, work, read))
+
+    def run_all(self, works: Iterable[Work], read: Callable[[n.Item], T]) -> list[T]:
+        works = list(works)
+        return self._under_lease(lambda lease: run_all(lease, works, read))
 
     async def run_async(self, work: Work, read: Callable[[n.Item], T]) -> T:
         lent = self._lent()
@@ -93,6 +128,18 @@ class Plain:
             return await run_async(lease, work, read)
         finally:
             lease.release()
+
+    def run_many(
+        self, works: Iterable[Work], read: Callable[[n.Item], T], at_once: int
+    ) -> Iterator[T]:
+        """Under one lease from the first result to the last."""
+        lent = self._lent()
+        lease = lent or acquire(self._wish())
+        try:
+            yield from run_many(lease, works, read, at_once)
+        finally:
+            if lent is None:
+                lease.release()
 
 
 def _forked(hold: _owner.Hold) -> bool:

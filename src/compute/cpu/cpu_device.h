@@ -13,6 +13,7 @@
 struct bth_cpu_device {
     struct berth_device base;
     struct bth_team *team;
+    bool together; /* small runs too */
     const struct bth_kernels *kernels;
     struct bth_mutex lock;
     struct bth_list pools GUARDED_BY(stats); /* scratch, one pool for each workspace */

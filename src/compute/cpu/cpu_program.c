@@ -1,7 +1,7 @@
 /*
- * A program is its ops and a share in its workspace's scratch: a part that all members share, then one
- * part per member, each as large as the program's largest op needs. Running it,
- * every member walks the ops with a barrier behind each; nothing is allocated or decided.
+ * A program is its ops and a share in its workspace's scratch: a part that all members share, then
+ * one part per member, each as large as the program's largest op needs. Running it, every member
+ * walks the ops with a barrier behind each; nothing is allocated or decided.
  */
 #include "base/alloc.h"
 #include "base/error.h"
@@ -14,14 +14,50 @@ struct berth_program {
     struct bth_cpu_pool *scratch; /* of [shared + members * own] and more */
     size_t shared_bytes, own_bytes;
     const uint32_t *live; /* of the run going on */
+    bool simple;          /* no op waits for others inside, and each row's work is known */
     size_t n_ops;
     struct berth_op ops[];
 };
 
-static void walk(void *arg, int member) {
-    const struct berth_program *p = arg;
+/* Rows that are live in this run. */
+static int64_t live_rows(const struct berth_program *p, const struct berth_op *op) {
+    const int64_t rows = bth_op_rows(op);
+    return op->live >= 0 && (int64_t)p->live[op->live] < rows ? p->live[op->live] : rows;
+}
+
+/* Multiplications, or numbers moved, of a row; -1: an op of which this says nothing. */
+static int64_t row_work(const struct berth_op *op) {
+    switch (op->kind) {
+    case BERTH_OP_LINEAR:
+        return op->u.linear.w->n * op->u.linear.w->k;
+    case BERTH_OP_GATHER:
+        return op->u.gather.y.cols;
+    case BERTH_OP_EMBED_SUM:
+        return op->u.embed_sum.y.cols * op->u.embed_sum.terms;
+    case BERTH_OP_MAXOUT:
+        return op->u.maxout.x.cols;
+    case BERTH_OP_GATHER_MAX:
+        return op->u.gather_max.x.cols;
+    default:
+        return -1;
+    }
+}
+
+/* Whether the run is not worth a second thread: about 50 us of one. */
+static bool is_small(const struct berth_program *p) {
+    const int64_t most = 4000000;
+    int64_t work = 0;
+    for (size_t i = 0; p->simple && i < p->n_ops; i++) {
+        work += live_rows(p, &p->ops[i]) * row_work(&p->ops[i]);
+        if (work > most) {
+            return false;
+        }
+    }
+    return p->simple;
+}
+
+static void walk_as(const struct berth_program *p, int member, int n_members) {
     const struct bth_cpu_device *d = p->device;
-    const int n_members = bth_team_size(d->team);
     char *shared = p->scratch->buffer->host;
     struct bth_cpu_turn turn = {
         .member = member,
@@ -33,22 +69,28 @@ static void walk(void *arg, int member) {
     for (size_t i = 0; i < p->n_ops; i++) {
         const struct berth_op *op = &p->ops[i];
         turn.op = op;
-        turn.rows = bth_op_rows(op);
-        if (op->live >= 0 && (int64_t)p->live[op->live] < turn.rows) {
-            turn.rows = p->live[op->live];
-        }
+        turn.rows = live_rows(p, op);
         d->kernels->op[op->kind](&turn);
-        if (i + 1 < p->n_ops) {
+        if (n_members > 1 && i + 1 < p->n_ops) {
             bth_team_barrier(d->team); /* the end of the walk is one already */
         }
     }
+}
+
+static void walk(void *arg, int member) {
+    const struct berth_program *p = arg;
+    walk_as(p, member, bth_team_size(p->device->team));
 }
 
 int bth_cpu_program_run(struct berth_program *p, const uint32_t live[BERTH_MAX_LIVE],
                         struct berth_error *err) {
     (void)err;
     p->live = live;
-    bth_team_run(p->device->team, walk, p);
+    if (is_small(p)) {
+        walk_as(p, 0, 1);
+    } else {
+        bth_team_run(p->device->team, walk, p);
+    }
     p->live = NULL;
     return 0;
 }
@@ -84,9 +126,11 @@ int bth_cpu_program_create(struct berth_device *device, struct berth_reservation
     *p = (struct berth_program){.device = d,
                                 .shared_bytes = round_128(shared),
                                 .own_bytes = round_128(own),
+                                .simple = !d->together,
                                 .n_ops = n_ops};
     for (size_t i = 0; i < n_ops; i++) {
         p->ops[i] = ops[i];
+        p->simple &= row_work(&ops[i]) >= 0;
     }
     const int rc = bth_cpu_pool_join(d, r, bytes, &p->scratch, err);
     if (rc < 0) {

@@ -30,14 +30,27 @@ static size_t full_bytes(const struct berth_op_attend_full *op) {
     return plus(plus(keys, panels), mul3(op->t, BTH_QUERIES, 4));
 }
 
+/* eights_scratch, and a row whose heads lie apart */
+static size_t eights_bytes(int64_t rows, int64_t k) {
+    const int64_t group = rows < BTH_GROUP_ROWS ? rows : BTH_GROUP_ROWS;
+    return plus(mul3(group + 1, k + 128, 1), plus(mul3(group + 16, 4, 1), mul3(k, 4, 1)));
+}
+
 size_t bth_cpu_own_bytes(const struct berth_op *op) {
     switch (op->kind) {
     case BERTH_OP_LINEAR:
+        if (op->u.linear.w->dtype == BERTH_I8) {
+            return eights_bytes(op->u.linear.y.rows, op->u.linear.w->k);
+        }
         return product_bytes(op->u.linear.y.rows, op->u.linear.w->k);
     case BERTH_OP_CONV3:
         return product_bytes(op->u.conv3.y.rows, op->u.conv3.w->k);
     case BERTH_OP_ATTEND_FULL:
         return full_bytes(&op->u.attend_full);
+    case BERTH_OP_SELECT:
+        return eights_bytes(1, op->u.select.x.cols);
+    case BERTH_OP_MAXOUT:
+        return mul3(op->u.maxout.y.cols, 4, 1);
     default:
         return 0;
     }
@@ -51,10 +64,10 @@ size_t bth_cpu_shared_bytes(const struct berth_op *op) {
         const int64_t partial = 8 + (a->kv.head_dim + 15) / 16 * 64;
         return mul3(a->q.rows * a->kv.heads, (int64_t)(chunks & INT64_MAX), partial);
     }
-    if (op->kind == BERTH_OP_PICK) {
-        const struct berth_op_pick *p = &op->u.pick;
-        const int64_t panels = p->logits.cols / BTH_PICK_PANEL + 1;
-        return mul3(p->logits.rows, panels + 1, BTH_PICK_RESULT_BYTES);
+    if (op->kind == BERTH_OP_PICK || op->kind == BERTH_OP_TOP) {
+        const struct berth_tensor *z =
+            op->kind == BERTH_OP_PICK ? &op->u.pick.logits : &op->u.top.logits;
+        return mul3(z->rows, z->cols / BTH_PICK_PANEL + 2, BTH_PICK_RESULT_BYTES);
     }
     return 0;
 }

@@ -6,15 +6,21 @@
 #include <string.h>
 
 static size_t element_bytes(enum berth_dtype dtype) {
-    return dtype == BERTH_F32 ? 4 : dtype == BERTH_F16 || dtype == BERTH_BF16 ? 2 : 0;
+    return dtype == BERTH_F32                          ? 4
+           : dtype == BERTH_F16 || dtype == BERTH_BF16 ? 2
+           : dtype == BERTH_I8                         ? 1
+                                                       : 0;
 }
 
 size_t bth_cpu_weight_bytes(struct berth_device *device, enum berth_dtype dtype, int64_t n,
                             int64_t k) {
     (void)device;
-    size_t bytes;
+    size_t bytes, depth = (size_t)k;
     const size_t columns = ((size_t)n + BTH_PANEL - 1) / BTH_PANEL * BTH_PANEL;
-    if (n < 0 || k < 0 || !bth_mul(columns, (size_t)k, &bytes) ||
+    if (dtype == BERTH_I8) {
+        depth = (depth + 3) / 4 * 4 + sizeof(int32_t); /* and a sum */
+    }
+    if (n < 0 || k < 0 || !bth_mul(columns, depth, &bytes) ||
         !bth_mul(bytes, element_bytes(dtype), &bytes)) {
         return SIZE_MAX; /* no reservation holds that */
     }
@@ -74,6 +80,18 @@ static void pack_panel(char *to, const char *from, int64_t rows, int64_t k, size
     }
 }
 
+/* Rows of i8 into their panels, and their sums. */
+static void pack_eights(struct bth_cpu_weight *w, const int8_t *rows) {
+    int32_t *sums = eight_sums(w);
+    for (int64_t n = 0; n < w->base.n; n++) {
+        for (int64_t k = 0; k < w->base.k; k++) {
+            const int8_t v = rows[n * w->base.k + k];
+            *eight_at(w, n, k) = v;
+            sums[n] += v;
+        }
+    }
+}
+
 int bth_cpu_weight_create(struct berth_device *device, struct berth_reservation *r,
                           enum berth_dtype dtype, int64_t n, int64_t k, const void *rows,
                           struct berth_weight **out, struct berth_error *err) {
@@ -94,7 +112,10 @@ int bth_cpu_weight_create(struct berth_device *device, struct berth_reservation 
     }
     w->base = (struct berth_weight){
         .device = device, .n = n, .k = k, .dtype = dtype, .bytes = bytes, .reservation = r};
-    for (int64_t c = 0; c < n; c += BTH_PANEL) {
+    if (dtype == BERTH_I8) {
+        pack_eights(w, rows);
+    }
+    for (int64_t c = 0; dtype != BERTH_I8 && c < n; c += BTH_PANEL) {
         pack_panel((char *)w->buffer->host + (size_t)(c * k) * es,
                    (const char *)rows + (size_t)(c * k) * es, n - c < BTH_PANEL ? n - c : BTH_PANEL,
                    k, es);

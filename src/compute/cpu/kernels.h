@@ -11,6 +11,7 @@
 #ifndef BTH_KERNELS_H
 #define BTH_KERNELS_H
 
+#include "base/compiler.h"
 #include "compute/cpu/team.h"
 #include <berth/backend.h>
 
@@ -25,11 +26,26 @@ enum {
     BTH_MAX_SHARED_ROWS = 16 /* rows of attend_paged that share one read */
 };
 
-/* A weight of this backend: panels of 32 columns, k-major, in the precision of the file. */
+/* A weight of this backend: panels of 32 columns, k-major, in the precision of the file. Columns
+ * beyond n are 0. */
 struct bth_cpu_weight {
     struct berth_weight base;
-    struct berth_buffer *buffer; /* [n / 32 rounded up][k][32] dtype, columns beyond n are 0 */
+    struct berth_buffer *buffer; /* [n / 32 rounded up][k][32] dtype; i8: [n / 32][k / 4][32][4],
+                                    both rounded up, then the sums of rows [n / 32][32] i32 */
 };
+
+BTH_UNUSED static inline int64_t eights_k(const struct bth_cpu_weight *w) {
+    return (w->base.k + 3) / 4 * 4;
+}
+/* Element (n, k) of a weight of i8. */
+BTH_UNUSED static inline int8_t *eight_at(const struct bth_cpu_weight *w, int64_t n, int64_t k) {
+    return (int8_t *)w->buffer->host + n / BTH_PANEL * BTH_PANEL * eights_k(w) +
+           k / 4 * 4 * BTH_PANEL + n % BTH_PANEL * 4 + k % 4;
+}
+BTH_UNUSED static inline int32_t *eight_sums(const struct bth_cpu_weight *w) {
+    return (int32_t *)(void *)((int8_t *)w->buffer->host +
+                               (w->base.n + BTH_PANEL - 1) / BTH_PANEL * BTH_PANEL * eights_k(w));
+}
 
 /* One member's view of one op of a run. */
 struct bth_cpu_turn {

@@ -220,7 +220,7 @@ V_INLINE void columns(const int R, const enum berth_dtype dtype, const int ahead
 
 #define V_CASE(R)                                                                                  \
     case R:                                                                                        \
-        columns(R, DTYPE, (R) <= 4 ? V_AHEAD : 2 * V_AHEAD, p, a, w, panels, row, col);                \
+        columns(R, DTYPE, (R) <= 4 ? V_AHEAD : 2 * V_AHEAD, p, a, w, panels, row, col);            \
         break;
 #define V_COLUMNS(name)                                                                            \
     static void name(const struct product *p, int R, const float *a, const char *w,                \
@@ -228,7 +228,7 @@ V_INLINE void columns(const int R, const enum berth_dtype dtype, const int ahead
         switch (R) { V_EACH_R(V_CASE) }                                                            \
     }
 #define V_AHEAD 4096
-#define DTYPE BERTH_F16
+#define DTYPE   BERTH_F16
 V_COLUMNS(columns_f16)
 #undef DTYPE
 #define DTYPE BERTH_BF16
@@ -340,8 +340,7 @@ static struct product product_of(const struct bth_cpu_weight *w) {
     };
 }
 
-static void op_linear(const struct bth_cpu_turn *t) {
-    const struct berth_op_linear *op = &t->op->u.linear;
+static struct product linear_product(const struct berth_op_linear *op) {
     struct product p = product_of((const struct bth_cpu_weight *)op->w);
     p.in.x = view_of(&op->x);
     p.in.run = op->x.head_cols ? op->x.head_cols : p.k;
@@ -354,7 +353,7 @@ static void op_linear(const struct bth_cpu_turn *t) {
         .scale_cols = op->scale_cols,
         .scale = op->scale,
     };
-    product_run(&p, t, t->rows);
+    return p;
 }
 
 static void op_conv3(const struct bth_cpu_turn *t) {

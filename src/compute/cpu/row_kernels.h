@@ -1,6 +1,6 @@
 /*
- * compute/cpu/row_kernels.h - ops that touch each row once: layer_norm, embed, gather, kv_store,
- * kv_copy. Rows are split over the team.
+ * compute/cpu/row_kernels.h - ops that touch each row once: layer_norm, embed, gather, ssru,
+ * kv_store, kv_copy. Rows are split over the team.
  */
 #ifndef BTH_ROW_KERNELS_H
 #define BTH_ROW_KERNELS_H
@@ -53,11 +53,23 @@ static void op_layer_norm(const struct bth_cpu_turn *t) {
 
 /* ---- embed and gather -------------------------------------------------------------------------*/
 
-/* Row r of a f32, f16 or bf16 table, 16 columns from c on, n of them real. */
+/* Sixteen bytes of i8 as floats, n of them real. */
+V_INLINE v16 eights_16(const int8_t *from, int64_t pitch, int n) {
+    float whole[16] = {0};
+    for (int i = 0; i < n; i++) {
+        whole[i] = (float)from[i * pitch];
+    }
+    return v_load(whole);
+}
+
+/* Row r of a f32, f16, bf16 or i8 table, 16 columns from c on, n of them real. */
 V_INLINE v16 table_16(const struct berth_tensor *table, int64_t r, int64_t c, int n) {
     const size_t at = table->offset + (size_t)(r * table->row_stride + c);
     if (table->dtype == BERTH_F32) {
         return v_load_n((const float *)table->buffer->host + at, n);
+    }
+    if (table->dtype == BERTH_I8) {
+        return eights_16((const int8_t *)table->buffer->host + at, 1, n);
     }
     uint16_t half[16] = {0};
     memcpy(half, (const uint16_t *)table->buffer->host + at, (size_t)n * sizeof(*half));
@@ -66,6 +78,13 @@ V_INLINE v16 table_16(const struct berth_tensor *table, int64_t r, int64_t c, in
 
 /* The same of a packed weight, whose columns lie a panel's width apart. */
 V_INLINE v16 packed_16(const struct bth_cpu_weight *w, int64_t r, int64_t c, int n) {
+    if (w->base.dtype == BERTH_I8) {
+        int8_t whole[16];
+        for (int i = 0; i < n; i++) {
+            whole[i] = *eight_at(w, r, c + i);
+        }
+        return eights_16(whole, 1, n);
+    }
     const size_t at =
         (size_t)(r / BTH_PANEL * BTH_PANEL * w->base.k + c * BTH_PANEL + r % BTH_PANEL);
     if (w->base.dtype == BERTH_F32) {
@@ -82,9 +101,19 @@ V_INLINE v16 packed_16(const struct bth_cpu_weight *w, int64_t r, int64_t c, int
     return w->base.dtype == BERTH_F16 ? v_load_f16(half) : v_load_bf16(half);
 }
 
+/* Row `id` of the op's table as f32. */
+V_INLINE v16 embedding_16(const struct berth_op_embed *op, int32_t id, int64_t c, int n) {
+    const struct bth_cpu_weight *table = (const struct bth_cpu_weight *)op->table;
+    if (id < 0) {
+        return v_zero();
+    }
+    const v16 v = table ? packed_16(table, id, c, n) : table_16(&op->rows, id, c, n);
+    const enum berth_dtype dtype = table ? table->base.dtype : op->rows.dtype;
+    return dtype == BERTH_I8 ? v_mul(v, v_set1(op->unit)) : v;
+}
+
 static void op_embed(const struct bth_cpu_turn *t) {
     const struct berth_op_embed *op = &t->op->u.embed;
-    const struct bth_cpu_weight *table = (const struct bth_cpu_weight *)op->table;
     const struct view y = view_of(&op->y);
     const int32_t *ids = ints_of(&op->ids), *pos = ints_of(&op->pos);
     const v16 scale = v_set1(op->scale);
@@ -95,7 +124,7 @@ static void op_embed(const struct bth_cpu_turn *t) {
         for (int64_t c = 0; c < op->y.cols; c += 16) {
             const int n = op->y.cols - c < 16 ? (int)(op->y.cols - c) : 16;
             const v16 position = table_16(&op->positions, pos[r], c, n);
-            v_store_n(to + c, v_fma(packed_16(table, ids[r], c, n), scale, position), n);
+            v_store_n(to + c, v_fma(embedding_16(op, ids[r], c, n), scale, position), n);
         }
     }
 }
@@ -108,6 +137,38 @@ static void op_gather(const struct bth_cpu_turn *t) {
     share_of(t->rows, t->member, t->n_members, &first, &end);
     for (int64_t r = first; r < end; r++) {
         memcpy(view_row(&y, r), view_row(&x, rows[r]), (size_t)op->x.cols * sizeof(float));
+    }
+}
+
+/* ---- recurrence ------------------------------------------------------------------------------ */
+
+V_INLINE v16 ssru_16(v16 x, v16 gate, v16 before) {
+    const v16 one = v_set1(1.0f);
+    const v16 e = v_exp(v_min(v_sub(v_zero(), gate), v_set1(88.0f)));
+    const v16 f = v_div(one, v_add(one, e));
+    return v_fma(f, before, v_mul(v_sub(one, f), x));
+}
+
+static void op_ssru(const struct bth_cpu_turn *t) {
+    const struct berth_op_ssru *op = &t->op->u.ssru;
+    const struct view x = view_of(&op->x), gate = view_of(&op->gate), y = view_of(&op->y);
+    const struct view residual = view_of(&op->residual);
+    const int32_t *from = ints_of(&op->from), *to = ints_of(&op->to);
+    float *state = (float *)op->state->host + op->offset;
+    int64_t first, end;
+    share_of(t->rows, t->member, t->n_members, &first, &end);
+    for (int64_t r = first; r < end; r++) {
+        const float *before = from[r] < 0 ? NULL : state + from[r] * op->stride;
+        float *after = state + to[r] * op->stride;
+        for (int64_t c = 0; c < op->y.cols; c += 16) {
+            const int n = op->y.cols - c < 16 ? (int)(op->y.cols - c) : 16;
+            const v16 now =
+                ssru_16(v_load_n(view_row(&x, r) + c, n), v_load_n(view_row(&gate, r) + c, n),
+                        before ? v_load_n(before + c, n) : v_zero());
+            v_store_n(after + c, now, n);
+            v_store_n(view_row(&y, r) + c,
+                      v_add(v_max(now, v_zero()), v_load_n(view_row(&residual, r) + c, n)), n);
+        }
     }
 }
 

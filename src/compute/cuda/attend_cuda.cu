@@ -152,13 +152,13 @@ size_t attend_paged_partial(const struct berth_op_attend_paged *op) {
     return (size_t)(op->q.rows * op->kv.heads * n_splits(op)) * PART * sizeof(float);
 }
 
-/* A running softmax over values; this lane's columns are lane, lane + 16, ... */
+/* A running softmax over values; this lane's columns are lane * COLUMNS and those after it. */
 struct running {
     float max, sum, o[COLUMNS];
 };
 
 /* Takes in another sum of its kind. */
-static __device__ void merge(running &into, float max, float sum, const float *o, int step) {
+static __device__ void merge(running &into, float max, float sum, const float *o) {
     float now = fmaxf(into.max, max);
     if (now == -CUDART_INF_F) {
         return;
@@ -167,21 +167,44 @@ static __device__ void merge(running &into, float max, float sum, const float *o
     into.sum = into.sum * a + sum * b;
 #pragma unroll
     for (int i = 0; i < COLUMNS; i++) {
-        into.o[i] = into.o[i] * a + o[i * step] * b;
+        into.o[i] = into.o[i] * a + o[i] * b;
     }
     into.max = now;
 }
 
-/* Key and value of one position against this lane's part of the query; returns the score. */
-static __device__ float position(running &r, const float query[COLUMNS], const float *key,
-                                 const float *value, int lane, int dh) {
-    float k[COLUMNS], v[COLUMNS], dot = 0.0f;
-#pragma unroll
-    for (int i = 0; i < COLUMNS; i++) {
-        int c = lane + i * LANES;
-        k[i] = c < dh ? key[c] : 0.0f;
-        v[i] = c < dh ? value[c] : 0.0f;
+/* A lane's columns of a row, zero beyond dh. QUAD: the rows are 64 columns, aligned. */
+template <bool QUAD>
+static __device__ void load_columns(float out[COLUMNS], const float *row, int lane, int dh) {
+    if (QUAD) {
+        const float4 v = ((const float4 *)row)[lane];
+        out[0] = v.x, out[1] = v.y, out[2] = v.z, out[3] = v.w;
+    } else {
+        for (int i = 0; i < COLUMNS; i++) {
+            out[i] = lane * COLUMNS + i < dh ? row[lane * COLUMNS + i] : 0.0f;
+        }
     }
+}
+template <bool QUAD>
+static __device__ void load_columns(float out[COLUMNS], const __half *row, int lane, int dh) {
+    if (QUAD) {
+        const uint2 v = ((const uint2 *)row)[lane];
+        const float2 a = __half22float2(*(const __half2 *)&v.x),
+                     b = __half22float2(*(const __half2 *)&v.y);
+        out[0] = a.x, out[1] = a.y, out[2] = b.x, out[3] = b.y;
+    } else {
+        for (int i = 0; i < COLUMNS; i++) {
+            out[i] = lane * COLUMNS + i < dh ? __half2float(row[lane * COLUMNS + i]) : 0.0f;
+        }
+    }
+}
+
+/* Key and value of one position against this lane's part of the query; returns the score. */
+template <bool QUAD, class E>
+static __device__ float position(running &r, const float query[COLUMNS], const E *key,
+                                 const E *value, int lane, int dh) {
+    float k[COLUMNS], v[COLUMNS], dot = 0.0f;
+    load_columns<QUAD>(k, key, lane, dh);
+    load_columns<QUAD>(v, value, lane, dh);
 #pragma unroll
     for (int i = 0; i < COLUMNS; i++) {
         dot = fmaf(query[i], k[i], dot);
@@ -190,7 +213,7 @@ static __device__ float position(running &r, const float query[COLUMNS], const f
     for (int d = LANES / 2; d; d >>= 1) {
         dot += __shfl_xor_sync(half, dot, d);
     }
-    merge(r, dot, 1.0f, v, 1);
+    merge(r, dot, 1.0f, v);
     return dot;
 }
 
@@ -200,12 +223,12 @@ static __device__ running join(const running &own, float (*part)[PART], int stre
     part[stream][0] = own.max; /* the same in all lanes */
     part[stream][1] = own.sum;
     for (int i = 0; i < COLUMNS; i++) {
-        part[stream][2 + lane + i * LANES] = own.o[i];
+        part[stream][2 + lane * COLUMNS + i] = own.o[i];
     }
     __syncthreads();
     running all = {-CUDART_INF_F, 0.0f, {}};
     for (int i = 0; i < STREAMS && stream == 0; i++) {
-        merge(all, part[i][0], part[i][1], &part[i][2 + lane], LANES);
+        merge(all, part[i][0], part[i][1], &part[i][2 + lane * COLUMNS]);
     }
     return all;
 }
@@ -214,7 +237,7 @@ static __device__ void put(float *to, const running &r, int lane) {
     to[0] = r.max;
     to[1] = r.sum;
     for (int i = 0; i < COLUMNS; i++) {
-        to[2 + lane + i * LANES] = r.o[i];
+        to[2 + lane * COLUMNS + i] = r.o[i];
     }
 }
 
@@ -237,9 +260,10 @@ static __device__ bool last_of(uint32_t n, uint32_t *counter) {
 
 /* Grid (heads, rows, splits), 128 threads: eight half-warps walk the split's positions; the block
  * that ends last joins the splits, in order. partial: [row][head][split] {max, sum, o[64]}. */
+template <bool QUAD, class E>
 static __global__ void attend_split(view q, view table, view len, berth_kv kv, divider page,
-                                    const float *data, uint32_t *counters, float *partial,
-                                    view scores, view y, bound live) {
+                                    const E *data, uint32_t *counters, float *partial, view scores,
+                                    view y, bound live) {
     __shared__ float part[STREAMS][PART];
     after_previous();
     int64_t h = blockIdx.x, r = blockIdx.y, split = blockIdx.z;
@@ -251,7 +275,7 @@ static __global__ void attend_split(view q, view table, view len, berth_kv kv, d
     const int *pages = (const int *)table.data + table.row(r);
     float query[COLUMNS];
     for (int i = 0; i < COLUMNS; i++) {
-        int c = lane + i * LANES;
+        int c = lane * COLUMNS + i;
         query[i] = c < dh ? q.f32()[q.row(r) + q.col(h * dh + c)] : 0.0f;
     }
     running own = {-CUDART_INF_F, 0.0f, {}};
@@ -259,9 +283,9 @@ static __global__ void attend_split(view q, view table, view len, berth_kv kv, d
 #pragma unroll 4
     for (int t = (int)split * SPLIT + stream; t < end; t += STREAMS) {
         const uint32_t p = page.of((uint32_t)t);
-        const float *at = data + pages[p] * kv.page_stride + h * kv.page_rows * dh +
-                          page.rest((uint32_t)t, p) * dh;
-        float dot = position(own, query, at + kv.key_offset, at + kv.value_offset, lane, dh);
+        const E *at = data + pages[p] * kv.page_stride + h * kv.page_rows * dh +
+                      page.rest((uint32_t)t, p) * dh;
+        float dot = position<QUAD>(own, query, at + kv.key_offset, at + kv.value_offset, lane, dh);
         if (scores.data && lane == 0) {
             scores.f32()[scores.row(r * kv.heads + h) + t] = dot;
         }
@@ -278,20 +302,34 @@ static __global__ void attend_split(view q, view table, view len, berth_kv kv, d
         running some = {-CUDART_INF_F, 0.0f, {}};
         for (int i = stream; i < used; i += STREAMS) {
             const float *p = splits + i * PART;
-            merge(some, p[0], p[1], p + 2 + lane, LANES);
+            merge(some, p[0], p[1], p + 2 + lane * COLUMNS);
         }
         all = join(some, part, stream, lane);
     }
-    for (int i = 0; i < COLUMNS && stream == 0 && lane + i * LANES < dh; i++) {
-        y.f32()[y.row(r) + y.col(h * dh + lane + i * LANES)] = all.o[i] / all.sum;
+    for (int i = 0; i < COLUMNS && stream == 0 && lane * COLUMNS + i < dh; i++) {
+        y.f32()[y.row(r) + y.col(h * dh + lane * COLUMNS + i)] = all.o[i] / all.sum;
     }
+}
+
+template <class E>
+static void run_paged(cudaStream_t s, const struct berth_op_attend_paged *op, uint32_t *counters,
+                      float *partial, struct bound live) {
+    const struct berth_kv *kv = &op->kv;
+    const E *data = (const E *)((struct bth_cuda_buffer *)kv->buffer)->data;
+    const bool quad = kv->head_dim == DH && (uintptr_t)data % 16 == 0 && kv->page_stride % 4 == 0 &&
+                      kv->key_offset % 4 == 0 && kv->value_offset % 4 == 0;
+    dim3 grid((unsigned)kv->heads, (unsigned)op->q.rows, (unsigned)n_splits(op));
+    start(s, grid, STREAMS * LANES, 0, quad ? attend_split<true, E> : attend_split<false, E>,
+          make_view(&op->q), make_view(&op->table), make_view(&op->len), *kv,
+          divider::by(kv->page_rows), data, counters, partial, make_view(&op->scores),
+          make_view(&op->y), live);
 }
 
 void launch_attend_paged(cudaStream_t s, const struct berth_op_attend_paged *op, uint32_t *counters,
                          float *partial, struct bound live) {
-    dim3 grid((unsigned)op->kv.heads, (unsigned)op->q.rows, (unsigned)n_splits(op));
-    start(s, grid, STREAMS * LANES, 0, attend_split, make_view(&op->q), make_view(&op->table),
-          make_view(&op->len), op->kv, divider::by(op->kv.page_rows),
-          (const float *)((struct bth_cuda_buffer *)op->kv.buffer)->data, counters, partial,
-          make_view(&op->scores), make_view(&op->y), live);
+    if (op->kv.dtype == BERTH_F16) {
+        run_paged<__half>(s, op, counters, partial, live);
+    } else {
+        run_paged<float>(s, op, counters, partial, live);
+    }
 }

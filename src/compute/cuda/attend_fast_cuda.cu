@@ -8,84 +8,78 @@
 
 #include <math_constants.h>
 
-enum { DH = ATTEND_MAX_HEAD, BQ = 64, BKEY = 64, THREADS = 128, STRIDE = DH + 8, TILES = 8 };
+enum { DH = ATTEND_MAX_HEAD, BQ = 128, BKEY = 64, THREADS = 256, TILES = 8 };
+enum { TILE_BYTES = BKEY * TILE_ROW_BYTES };
 
-/* Element (row, column) of head `head`; zero outside. */
+/* Rows of one head; zero outside. */
 struct head_rows {
     view x;
     int64_t base, end, head;
     int dh;
+    bool quick; /* f16, 64 columns in one place, 16-byte aligned */
 
     __device__ float at(int64_t r, int c) const {
-        return r < end && c < dh ? x.f32()[x.row(base + r) + x.col(head * dh + c)] : 0.0f;
+        return r < end && c < dh ? x.at(base + r, head * dh + c) : 0.0f;
+    }
+    __device__ const __half *start_of(int64_t r) const {
+        return x.f16() + x.row(base + r) + x.col(head * dh);
     }
     __device__ uint32_t two(int64_t r, int c) const {
-        return narrow2(at(r, c), at(r, c + 1), __half());
+        if (quick) {
+            return r < end ? *(const uint32_t *)(start_of(r) + c) : 0;
+        }
+        return narrow2(at(r, c), at(r, c + 1));
     }
-    /* Where row r begins, for heads whose rows can be read as a whole (see quick). */
-    __device__ const float4 *start_of(int64_t r) const {
-        return (const float4 *)(x.f32() + x.row(base + r) + x.col(head * dh));
+    /* 64 rows from `first` on become a tile. */
+    __device__ void fill(uint32_t tile, int64_t first) const {
+        const int chunk = threadIdx.x % 8;
+        for (int row = threadIdx.x / 8; row < BKEY; row += THREADS / 8) {
+            const int64_t r = first + row;
+            const uint32_t to = chunk_at(tile, row, chunk);
+            if (quick) {
+                copy_chunk(to, start_of(r < end ? r : 0) + chunk * 8, r < end);
+            } else {
+                float v[8];
+                for (int i = 0; i < 8; i++) {
+                    v[i] = at(r, chunk * 8 + i);
+                }
+                put_chunk(to, narrow8(v));
+            }
+        }
     }
 };
 
-/* Keys as they are [key][column], values turned over [column][key]: so both are B of a product. */
-static __device__ void load_keys(__half *ks, __half *vt, const head_rows &k, const head_rows &v,
-                                 int64_t first) {
-    for (int i = threadIdx.x; i < BKEY * DH / 2; i += THREADS) {
-        const int key = i / (DH / 2), c = i % (DH / 2) * 2;
-        *(uint32_t *)(ks + key * STRIDE + c) = k.two(first + key, c);
-        const int pair = i / DH * 2, column = i % DH;
-        *(uint32_t *)(vt + column * STRIDE + pair) =
-            narrow2(v.at(first + pair, column), v.at(first + pair + 1, column), __half());
-    }
-}
-
-/* The same by whole rows: a thread takes 32 columns of a key, and of two values 16. */
-static __device__ void load_keys_quick(__half *ks, __half *vt, const head_rows &k,
-                                       const head_rows &v, int64_t first) {
-    const float4 none = make_float4(0, 0, 0, 0);
-    const int key = threadIdx.x / 2, part = threadIdx.x % 2 * 8; /* in fours of columns */
-    const float4 *from = k.start_of(min(first + key, k.end - 1)) + part;
-    const bool there = first + key < k.end;
-#pragma unroll
-    for (int i = 0; i < 8; i++) {
-        const float4 f = there ? from[i] : none;
-        *(uint2 *)(ks + key * STRIDE + (part + i) * 4) =
-            make_uint2(narrow2(f.x, f.y, __half()), narrow2(f.z, f.w, __half()));
-    }
-    const int pair = threadIdx.x % 32 * 2, quarter = threadIdx.x / 32 * 4;
-    const float4 *one = v.start_of(min(first + pair, v.end - 1)) + quarter;
-    const float4 *two = v.start_of(min(first + pair + 1, v.end - 1)) + quarter;
-    const bool first_there = first + pair < v.end, second_there = first + pair + 1 < v.end;
-#pragma unroll
-    for (int i = 0; i < 4; i++) {
-        const float4 a = first_there ? one[i] : none, b = second_there ? two[i] : none;
-        __half *to = vt + (quarter + i) * 4 * STRIDE + pair;
-        *(uint32_t *)to = narrow2(a.x, b.x, __half());
-        *(uint32_t *)(to + STRIDE) = narrow2(a.y, b.y, __half());
-        *(uint32_t *)(to + 2 * STRIDE) = narrow2(a.z, b.z, __half());
-        *(uint32_t *)(to + 3 * STRIDE) = narrow2(a.w, b.w, __half());
-    }
-}
-
-/* Whether each row of a head is 64 columns in one place, 16-byte aligned. */
 static bool quick(const view &x, int64_t dh) {
-    return dh == DH && (uintptr_t)x.data % 16 == 0 && x.row_stride % 4 == 0 &&
-           x.group_stride % 4 == 0 && x.head_stride % 4 == 0 &&
+    return x.dtype == BERTH_F16 && dh == DH && (uintptr_t)x.data % 16 == 0 &&
+           x.row_stride % 8 == 0 && x.group_stride % 8 == 0 && x.head_stride % 8 == 0 &&
            (x.head_cols == 0 || x.head_cols == DH);
 }
 
-/* c[j] += a times eight columns of B at a time; b: [64 columns][STRIDE], 64 deep. */
-static __device__ void multiply(float c[TILES][4], const uint32_t a[4][4], const __half *b,
-                                int lane) {
+/* s[j] += a times keys j * 8 .. + 7. */
+static __device__ void score(float s[TILES][4], const uint32_t a[4][4], uint32_t keys, int lane) {
 #pragma unroll
     for (int j = 0; j < TILES; j++) {
 #pragma unroll
         for (int half = 0; half < 2; half++) {
             uint32_t f[4];
-            load_tiles(f, b + (j * 8 + lane % 8) * STRIDE + half * 32 + lane / 8 * 8);
-            mma(c[j], a[half * 2], f, __half());
-            mma(c[j], a[half * 2 + 1], f + 2, __half());
+            load_tiles(f, chunk_at(keys, j * 8 + lane % 8, half * 4 + lane / 8));
+            mma(s[j], a[half * 2], f);
+            mma(s[j], a[half * 2 + 1], f + 2);
+        }
+    }
+}
+
+/* o[j] += p times columns j * 8 .. + 7 of the values. */
+static __device__ void gather(float o[TILES][4], const uint32_t p[4][4], uint32_t values,
+                              int lane) {
+#pragma unroll
+    for (int k = 0; k < BKEY / 16; k++) {
+#pragma unroll
+        for (int j = 0; j < TILES; j += 2) { /* tiles k0 n0, k8 n0, k0 n8, k8 n8 */
+            uint32_t f[4];
+            load_turned(f, chunk_at(values, k * 16 + lane / 8 % 2 * 8 + lane % 8, j + lane / 16));
+            mma(o[j], p[k], f);
+            mma(o[j + 1], p[k], f + 2);
         }
     }
 }
@@ -95,29 +89,45 @@ struct rows16 {
     float max[2], sum[2], o[TILES][4];
 };
 
-/* Scores of 64 keys, of which `left` are there, become weights as A of the next product. */
-static __device__ void soften(rows16 &r, float s[TILES][4], int64_t left, uint32_t p[4][4],
-                              int lane) {
+static __device__ float power_of_two(float x) {
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+
+/* Keys from `left` on are none. */
+static __device__ void mask(float s[TILES][4], int64_t left, int lane) {
+#pragma unroll
+    for (int i = 0; i < TILES * 4; i++) {
+        if (i / 4 * 8 + lane % 4 * 2 + i % 2 >= left) {
+            s[i / 4][i % 4] = -CUDART_INF_F;
+        }
+    }
+}
+
+/* Scores of 64 keys become weights as A of the next product. */
+static __device__ void soften(rows16 &r, float s[TILES][4], uint32_t p[4][4]) {
+    const float log2e = 1.44269504088896f;
     float most[2] = {r.max[0], r.max[1]}, sum[2] = {};
 #pragma unroll
     for (int i = 0; i < TILES * 4; i++) {
-        float &v = s[i / 4][i % 4];
-        v = i / 4 * 8 + lane % 4 * 2 + i % 2 < left ? v : -CUDART_INF_F;
-        most[i % 4 / 2] = fmaxf(most[i % 4 / 2], v);
+        most[i % 4 / 2] = fmaxf(most[i % 4 / 2], s[i / 4][i % 4]);
     }
 #pragma unroll
     for (int e = 0; e < 2; e++) {
         most[e] = fmaxf(most[e], __shfl_xor_sync(~0u, most[e], 1));
         most[e] = fmaxf(most[e], __shfl_xor_sync(~0u, most[e], 2));
     }
+    const float base[2] = {most[0] * log2e, most[1] * log2e};
 #pragma unroll
     for (int i = 0; i < TILES * 4; i++) {
-        s[i / 4][i % 4] = __expf(s[i / 4][i % 4] - most[i % 4 / 2]);
-        sum[i % 4 / 2] += s[i / 4][i % 4];
+        float &v = s[i / 4][i % 4];
+        v = power_of_two(fmaf(v, log2e, -base[i % 4 / 2]));
+        sum[i % 4 / 2] += v;
     }
 #pragma unroll
     for (int e = 0; e < 2; e++) {
-        const float scale = __expf(r.max[e] - most[e]);
+        const float scale = power_of_two(fmaf(r.max[e], log2e, -base[e]));
         r.sum[e] = r.sum[e] * scale + sum[e];
         r.max[e] = most[e];
 #pragma unroll
@@ -129,64 +139,78 @@ static __device__ void soften(rows16 &r, float s[TILES][4], int64_t left, uint32
 #pragma unroll
     for (int i = 0; i < 16; i++) { /* C of two tiles of keys is A of 16 deep */
         const float *v = &s[i / 4 * 2 + i % 4 / 2][i % 2 * 2];
-        p[i / 4][i % 4] = narrow2(v[0], v[1], __half());
+        const __half2 both = __floats2half2_rn(v[0], v[1]); /* at most 1 */
+        p[i / 4][i % 4] = *(const uint32_t *)&both;
     }
 }
 
-/* Grid (query tiles, heads, groups), four warps of 16 queries. QUICK: keys and values are quick. */
-template <bool QUICK>
+/* Grid (query tiles, heads, groups), eight warps of 16 queries. While 64 keys are at work the next
+ * ones are on their way. */
 static __global__ void __launch_bounds__(THREADS)
-    attend_fast(view q, view k, view v, view y, int dh, int64_t t, int64_t q0, int64_t nq,
-                bound live) {
-    __shared__ __align__(16) __half ks[BKEY * STRIDE], vt[DH * STRIDE];
+    attend_fast(head_rows queries, head_rows keys, head_rows values, view y, int64_t t, int64_t q0,
+                int64_t nq, bound live) {
+    __shared__ __align__(1024) char memory[4 * TILE_BYTES];
     after_previous();
     const int64_t g = blockIdx.z, h = blockIdx.y;
     if (live.dead(g)) {
         return;
     }
+    const uint32_t tiles = (uint32_t)__cvta_generic_to_shared(memory);
     const int lane = threadIdx.x % 32;
     const int64_t row = (int64_t)blockIdx.x * BQ + threadIdx.x / 32 * 16 + lane / 4;
-    const head_rows queries = {q, g * t + q0, nq, h, dh}, keys = {k, g * t, t, h, dh},
-                    values = {v, g * t, t, h, dh};
+    queries.base = g * t + q0;
+    keys.base = values.base = g * t;
+    queries.head = keys.head = values.head = h;
     uint32_t a[4][4];
 #pragma unroll
     for (int i = 0; i < 16; i++) {
         a[i / 4][i % 4] = queries.two(row + i % 2 * 8, i / 4 * 16 + lane % 4 * 2 + i % 4 / 2 * 8);
     }
     rows16 r = {{-CUDART_INF_F, -CUDART_INF_F}, {}, {}};
-    for (int64_t k0 = 0; k0 < t; k0 += BKEY) {
+    keys.fill(tiles, 0);
+    values.fill(tiles + TILE_BYTES, 0);
+    end_group();
+    for (int64_t k0 = 0, now = 0; k0 < t; k0 += BKEY, now ^= 1) {
+        const uint32_t here = tiles + (uint32_t)now * 2 * TILE_BYTES,
+                       next = tiles + (uint32_t)(now ^ 1) * 2 * TILE_BYTES;
         float s[TILES][4] = {};
         uint32_t p[4][4];
-        __syncthreads();
-        if (QUICK) {
-            load_keys_quick(ks, vt, keys, values, k0);
-        } else {
-            load_keys(ks, vt, keys, values, k0);
+        wait_groups<0>();
+        __syncthreads(); /* these keys are there, and nobody reads those before any more */
+        if (k0 + BKEY < t) {
+            keys.fill(next, k0 + BKEY);
+            values.fill(next + TILE_BYTES, k0 + BKEY);
         }
-        __syncthreads();
-        multiply(s, a, ks, lane);
-        soften(r, s, t - k0, p, lane);
-        multiply(r.o, p, vt, lane);
+        end_group();
+        score(s, a, here, lane);
+        if (t - k0 < BKEY) {
+            mask(s, t - k0, lane);
+        }
+        soften(r, s, p);
+        gather(r.o, p, here + TILE_BYTES, lane);
     }
 #pragma unroll
     for (int e = 0; e < 2; e++) {
         r.sum[e] += __shfl_xor_sync(~0u, r.sum[e], 1);
         r.sum[e] += __shfl_xor_sync(~0u, r.sum[e], 2);
+        const int64_t to = row + e * 8 < nq ? y.row(g * nq + row + e * 8) : 0;
         for (int i = 0; i < TILES * 2 && row + e * 8 < nq; i++) {
             const int c = i / 2 * 8 + lane % 4 * 2 + i % 2;
-            if (c < dh) {
-                y.f32()[y.row(g * nq + row + e * 8) + y.col(h * dh + c)] =
-                    r.o[i / 2][e * 2 + i % 2] / r.sum[e];
+            if (c < queries.dh) {
+                y.put(to + y.col(h * queries.dh + c), r.o[i / 2][e * 2 + i % 2] / r.sum[e]);
             }
         }
     }
 }
 
+static head_rows rows_of(const struct berth_tensor *t, int64_t end, int64_t dh) {
+    const view x = make_view(t);
+    return {x, 0, end, 0, (int)dh, quick(x, dh)};
+}
+
 void launch_attend_fast(cudaStream_t s, const struct berth_op_attend_full *op, struct bound live) {
     dim3 grid((unsigned)((op->nq + BQ - 1) / BQ), (unsigned)op->heads, (unsigned)op->groups);
-    const view k = make_view(&op->k), v = make_view(&op->v);
-    auto kernel =
-        quick(k, op->head_dim) && quick(v, op->head_dim) ? attend_fast<true> : attend_fast<false>;
-    start(s, grid, THREADS, 0, kernel, make_view(&op->q), k, v, make_view(&op->y),
-          (int)op->head_dim, op->t, op->q0, op->nq, live);
+    const int64_t dh = op->head_dim;
+    start(s, grid, THREADS, 0, attend_fast, rows_of(&op->q, op->nq, dh), rows_of(&op->k, op->t, dh),
+          rows_of(&op->v, op->t, dh), make_view(&op->y), op->t, op->q0, op->nq, live);
 }

@@ -1,7 +1,7 @@
 /* Opening a GPU, its memory and copies. */
 #include "cuda_device.h"
 #include "cuda_module.h"
-#include "cuda_view.h"
+#include "linear_cuda.h"
 
 #include <cstdio>
 #include <cstring>
@@ -124,9 +124,14 @@ static int device_sync(struct berth_device *device, struct berth_error *err) {
     return rc < 0 ? rc : bth_cuda_check(d, cudaStreamSynchronize(d->stream), "run", err);
 }
 
+/* Of the ops that translation and spaCy's networks need there are no kernels here. */
+static bool device_runs(const struct berth_device *, enum berth_op_kind kind) {
+    return kind <= BERTH_OP_PICK;
+}
+
 /* How a weight is kept: fast products want 16 bits. */
 static enum berth_dtype kept_as(const struct bth_cuda_device *d, enum berth_dtype dtype) {
-    return d->fast && dtype == BERTH_F32 ? BERTH_BF16 : dtype;
+    return d->fast ? BERTH_F16 : dtype;
 }
 
 static size_t weight_bytes(struct berth_device *device, enum berth_dtype dtype, int64_t n,
@@ -134,20 +139,29 @@ static size_t weight_bytes(struct berth_device *device, enum berth_dtype dtype, 
     return (size_t)n * (size_t)k * (kept_as(bth_cuda(device), dtype) == BERTH_F32 ? 4 : 2);
 }
 
-/* Rounds to bf16 a piece at a time, so that no second copy of the weight is needed. */
-static cudaError_t write_narrowed(void *to, const float *from, size_t n) {
+static float element(const void *from, enum berth_dtype dtype, size_t i) {
+    float v;
+    __nv_bfloat16 h;
+    if (dtype == BERTH_F32) {
+        memcpy(&v, (const char *)from + i * sizeof(v), sizeof(v)); /* any alignment */
+        return v;
+    }
+    memcpy(&h, (const char *)from + i * sizeof(h), sizeof(h));
+    return __bfloat162float(h);
+}
+
+/* Rounds f32 or bf16 to f16, which saturates, a piece at a time: no second copy of the weight. */
+static cudaError_t write_narrowed(void *to, const void *from, enum berth_dtype dtype, size_t n) {
     enum { PIECE = 1 << 16 };
-    __nv_bfloat16 *piece = (__nv_bfloat16 *)bth_alloc(PIECE * sizeof(*piece));
+    __half *piece = (__half *)bth_alloc(PIECE * sizeof(*piece));
     cudaError_t e = piece ? cudaSuccess : cudaErrorMemoryAllocation;
     for (size_t i = 0; e == cudaSuccess && i < n; i += PIECE) {
         size_t have = n - i < PIECE ? n - i : PIECE;
         for (size_t j = 0; j < have; j++) {
-            float v;
-            memcpy(&v, (const char *)from + (i + j) * sizeof(v), sizeof(v)); /* any alignment */
-            piece[j] = __float2bfloat16(v);
+            const float v = element(from, dtype, i + j);
+            piece[j] = __float2half(v > 65504.0f ? 65504.0f : v < -65504.0f ? -65504.0f : v);
         }
-        e = cudaMemcpy((__nv_bfloat16 *)to + i, piece, have * sizeof(*piece),
-                       cudaMemcpyHostToDevice);
+        e = cudaMemcpy((__half *)to + i, piece, have * sizeof(*piece), cudaMemcpyHostToDevice);
     }
     bth_free(piece);
     return e;
@@ -176,7 +190,7 @@ static int weight_create(struct berth_device *device, struct berth_reservation *
         rc = bth_cuda_check(d,
                             kept_as(d, dtype) == dtype
                                 ? cudaMemcpy(w->data, rows, bytes, cudaMemcpyHostToDevice)
-                                : write_narrowed(w->data, (const float *)rows, (size_t)(n * k)),
+                                : write_narrowed(w->data, rows, dtype, (size_t)(n * k)),
                             "write weights", err);
     }
     if (rc == 0) { /* a copy may return when it is staged; d->stream does not wait for this one */
@@ -225,6 +239,7 @@ static const struct berth_backend_ops cuda_ops = {
     .program_destroy = bth_cuda_program_destroy,
     .program_run = bth_cuda_program_run,
     .sync = device_sync,
+    .runs = device_runs,
 };
 
 static bool entry(const char *name, void *out) {
@@ -310,6 +325,7 @@ EXPORT int berth_cuda_open(int ordinal, bool fast, struct berth_device **out,
     pthread_mutex_init(&d->lock, NULL);
     d->granularity = GRANULARITY;
     d->fast = fast;
+    d->base.narrow = fast ? BERTH_F16 : BERTH_F32;
     cudaDeviceProp prop;
     int rc = bth_cuda_check(d, cudaGetDeviceProperties(&prop, ordinal), "properties", err);
     if (rc == 0 && *unusable(&prop)) {
@@ -328,6 +344,9 @@ EXPORT int berth_cuda_open(int ordinal, bool fast, struct berth_device **out,
     }
     if (rc == 0) {
         rc = bth_cuda_check(d, attend_prepare(), "shared memory", err);
+    }
+    if (rc == 0) {
+        rc = bth_cuda_check(d, fast_prepare(), "shared memory", err);
     }
     if (rc == 0 && !load_driver(&d->driver)) {
         rc = bth_error(err, BERTH_EUNSUPPORTED, "%s: the driver is too old", d->base.name);

@@ -2,8 +2,9 @@
  * compute/cuda/cuda_device.h - what the files of the CUDA backend share.
  *
  * The backend is a module of its own (berth-cuda.so), loaded at run time: libberth links no CUDA
- * library. Exact: f32 arithmetic without TF32, weights as stored. Fast: products take 16-bit inputs
- * (the weight's own type; bf16 where it is stored as f32) and sum in f32; all else stays f32.
+ * library. Exact: f32 arithmetic without TF32, weights as stored. Fast: products take f16 inputs
+ * and sum in f32; weights are kept in f16 (saturating), and so is what engines put in `narrow`
+ * tensors; all else stays f32.
  *
  * One stream per device carries everything: copies, programs (each one captured graph), reads; only
  * weights go past it, and have arrived when they are made. Programs are captured on a second

@@ -39,9 +39,13 @@ static size_t most_of(const struct berth_op *ops, size_t n_ops,
     return (most + 255) / 256 * 256;
 }
 
-/* What the kernels have no room for. */
-static int check_widths(const struct berth_op *ops, size_t n_ops, struct berth_error *err) {
+/* What there are no kernels for, or they have no room for. */
+static int check_ops(struct berth_device *device, const struct berth_op *ops, size_t n_ops,
+                     struct berth_error *err) {
     for (size_t i = 0; i < n_ops; i++) {
+        if (!device->ops->runs(device, ops[i].kind)) {
+            return bth_error(err, BERTH_EUNSUPPORTED, "a GPU has no kernels for this model; use the CPU");
+        }
         int64_t dh = ops[i].kind == BERTH_OP_ATTEND_PAGED  ? ops[i].u.attend_paged.kv.head_dim
                      : ops[i].kind == BERTH_OP_ATTEND_FULL ? ops[i].u.attend_full.head_dim
                                                            : 0;
@@ -63,7 +67,7 @@ int bth_cuda_program_create(struct berth_device *device, struct berth_reservatio
                             const struct berth_op *ops, size_t n_ops, struct berth_program **out,
                             struct berth_error *err) {
     int rc = bth_cuda_enter(bth_cuda(device), err);
-    rc = rc < 0 ? rc : check_widths(ops, n_ops, err);
+    rc = rc < 0 ? rc : check_ops(device, ops, n_ops, err);
     if (rc < 0) {
         return rc;
     }
@@ -147,6 +151,13 @@ static void launch(struct berth_program *p, const struct berth_op *op) {
         return launch_gather(s, &op->u.gather, live);
     case BERTH_OP_PICK:
         return launch_pick(s, &op->u.pick, live);
+    case BERTH_OP_EMBED_SUM:
+    case BERTH_OP_MAXOUT:
+    case BERTH_OP_GATHER_MAX:
+    case BERTH_OP_SELECT:
+    case BERTH_OP_SSRU:
+    case BERTH_OP_TOP:
+        break; /* refused when the program was made */
     }
 }
 

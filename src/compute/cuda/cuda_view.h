@@ -56,9 +56,29 @@ struct view {
     __host__ __device__ float *f32() const {
         return (float *)data;
     }
+    __host__ __device__ __half *f16() const {
+        return (__half *)data;
+    }
+    /* Element i (row + col) of a tensor that may be narrow. f16 saturates. */
+    __device__ void put(int64_t i, float v) const {
+        if (dtype == BERTH_F16) {
+            f16()[i] = __float2half_rn(fminf(fmaxf(v, -65504.0f), 65504.0f));
+        } else {
+            f32()[i] = v;
+        }
+    }
+    /* Whether four columns from the one at `column` on, where the first's index is a multiple of
+     * four, lie side by side in every row, and can be read or written at once. */
+    __device__ bool fours(int64_t column) const {
+        const int64_t align = dtype == BERTH_F32 ? 16 : 8;
+        return (uintptr_t)data % align == 0 && column % 4 == 0 && row_stride % 4 == 0 &&
+               group_stride % 4 == 0 && head_cols % 4 == 0;
+    }
     /* One element of a table that may be stored in 16 bits. */
     __device__ float at(int64_t r, int64_t c) const {
-        int64_t i = row(r) + col(c);
+        return element(row(r) + col(c));
+    }
+    __device__ float element(int64_t i) const {
         switch (dtype) {
         case BERTH_F16:
             return __half2float(((const __half *)data)[i]);
@@ -110,9 +130,10 @@ static inline struct view make_view(const struct berth_tensor *t) {
 }
 
 /*
- * Kernels of a program run one after the other, but each may be set up while the one before it
- * ends: so every kernel begins with after_previous(), and nothing before it may touch memory.
- * (Programmatic dependent launch; GPUs before 9.0 do without.)
+ * Kernels of a program run one after the other, but a small one may be set up while the one before
+ * it ends: so every kernel begins with after_previous(), and nothing before it may touch memory.
+ * (Programmatic dependent launch; GPUs before 9.0 do without. A grid that fills the GPU would only
+ * take the place of blocks that still work.)
  */
 static __device__ inline void after_previous() {
 #if __CUDA_ARCH__ >= 900
@@ -124,8 +145,9 @@ static __device__ inline void after_previous() {
 template <class... P, class... A>
 static void start(cudaStream_t s, dim3 grid, unsigned threads, size_t shared, void (*kernel)(P...),
                   const A &...args) {
-    int device = 0, major = 0;
+    int device = 0, major = 0, processors = 0;
     cudaGetDevice(&device);
+    cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device);
     cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
     cudaLaunchAttribute overlap = {};
     overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
@@ -136,7 +158,7 @@ static void start(cudaStream_t s, dim3 grid, unsigned threads, size_t shared, vo
     config.dynamicSmemBytes = shared;
     config.stream = s;
     config.attrs = &overlap;
-    config.numAttrs = major >= 9 ? 1 : 0;
+    config.numAttrs = major >= 9 && (int64_t)grid.x * grid.y * grid.z <= processors ? 1 : 0;
     cudaLaunchKernelEx(&config, kernel, P(args)...);
 }
 

@@ -209,8 +209,8 @@ void launch_linear(cudaStream_t s, const struct berth_op_linear *op, struct boun
                     op->act,
                     op->scale_cols,
                     op->scale};
-    if (is_fast(w) && (op->many ? fast_many(s, rows, x.rows, w, out, live, 1)
-                                : fast_few(s, rows, x.rows, w, out, live))) {
+    if (is_fast(w) &&
+        (op->many ? fast_many(s, x, w, out, live) : fast_few(s, rows, x.rows, w, out, live))) {
         return;
     }
     if (op->many || w->base.k % 8 != 0) {
@@ -241,13 +241,8 @@ void launch_conv3(cudaStream_t s, const struct berth_op_conv3 *op, struct bound 
     epilogue out = {make_view(&op->bias).f32(), {}, make_view(&op->y), op->act, 0, 1.0f};
     int64_t m = op->groups * op->t_out;
     view x = make_view(&op->x);
-    conv_rows rows = {x,
-                      op->t_in,
-                      op->stride,
-                      divider::by(op->t_out),
-                      divider::by(op->x.cols),
-                      dense(x) && op->x.cols % 8 == 0};
-    if (!is_fast(w) || !fast_many(s, rows, m, w, out, live, op->t_out)) {
+    conv_rows rows = {x, op->t_in, op->stride, divider::by(op->t_out), divider::by(op->x.cols)};
+    if (!is_fast(w) || !fast_conv(s, op, w, out, live)) {
         many(s, rows, m, w, out, live, op->t_out);
     }
     if (op->add.buffer) {

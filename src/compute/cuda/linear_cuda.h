@@ -6,6 +6,7 @@
 #define BTH_LINEAR_CUDA_H
 
 #include "cuda_view.h"
+#include "mma.h"
 
 /* How an output leaves: bias, activation, scale of the first columns, residual. */
 struct epilogue {
@@ -15,7 +16,8 @@ struct epilogue {
     int64_t scale_cols;
     float scale;
 
-    __device__ void store(int64_t r, int64_t c, float v) const {
+    /* The output of column c before the residual. */
+    __device__ float finish(int64_t c, float v) const {
         if (bias) {
             v += bias[c];
         }
@@ -26,13 +28,14 @@ struct epilogue {
         } else if (act == BERTH_ACT_SWISH) {
             v = v / (1.0f + expf(-v));
         }
-        if (c < scale_cols) {
-            v *= scale;
-        }
+        return c < scale_cols ? v * scale : v;
+    }
+    __device__ void store(int64_t r, int64_t c, float v) const {
+        v = finish(c, v);
         if (residual.data) {
             v += residual.f32()[residual.row(r) + residual.col(c)];
         }
-        y.f32()[y.row(r) + y.col(c)] = v;
+        y.put(y.row(r) + y.col(c), v);
     }
 };
 
@@ -48,8 +51,8 @@ static __device__ inline void load8(const float *p, float out[8]) {
     out[4] = b.x, out[5] = b.y, out[6] = b.z, out[7] = b.w;
 }
 
-/* The left side of a product: element (row, k), or eight from a k that 8 divides. Who stays in a
- * row keeps a cursor of it. */
+/* The left side of a product: element (row, k); of few rows, which are f32, also eight from a k
+ * that 8 divides, and who stays in a row keeps a cursor of it. */
 struct plain_rows {
     view x;
     bool quick; /* dense(x) */
@@ -68,7 +71,7 @@ struct plain_rows {
     }
 
     __device__ float at(int64_t r, int k) const {
-        return x.f32()[x.row(r) + x.col(k)];
+        return x.at(r, k);
     }
 };
 
@@ -77,42 +80,24 @@ struct conv_rows {
     view x;
     int64_t t_in, stride;
     divider t_out, c_in;
-    bool quick; /* dense(x) and 8 divides c_in */
-    typedef int64_t cursor;
 
-    __device__ cursor enter(int64_t r) const {
-        return r;
-    }
-
-    /* Where (row, k) is, or NULL outside. */
-    __device__ const float *place(int64_t r, int k) const {
+    __device__ float at(int64_t r, int k) const {
         const uint32_t g = t_out.of((uint32_t)r), j = c_in.of((uint32_t)k);
         const int64_t t = t_out.rest((uint32_t)r, g) * stride + j - 1;
-        return t < 0 || t >= t_in ? NULL
-                                  : x.f32() + x.row(g * t_in + t) + c_in.rest((uint32_t)k, j);
-    }
-    __device__ float at(int64_t r, int k) const {
-        const float *p = place(r, k);
-        return p ? *p : 0.0f;
-    }
-    __device__ void eight(int64_t r, int k, float out[8]) const {
-        const float *p = place(r, k);
-        if (quick && p) {
-            return load8(p, out);
-        }
-        for (int i = 0; i < 8; i++) {
-            out[i] = at(r, k + i);
-        }
+        return t < 0 || t >= t_in ? 0.0f : x.at(g * t_in + t, c_in.rest((uint32_t)k, j));
     }
 };
 
-/* Fast products of whole windows and of few rows; the weight is in 16 bits. False: not of a shape
- * that they take (k a multiple of 32). */
-bool fast_many(cudaStream_t s, const plain_rows &a, int64_t m, const struct bth_cuda_weight *w,
-               const epilogue &out, bound live, int64_t rows_per_count);
-bool fast_many(cudaStream_t s, const conv_rows &a, int64_t m, const struct bth_cuda_weight *w,
-               const epilogue &out, bound live, int64_t rows_per_count);
+/* Fast products of whole windows and of few rows; the weight is in f16. False: not of a shape that
+ * they take (k a multiple of 8, and of 32 for few rows). fast_conv: m rows of op's windows. */
+bool fast_many(cudaStream_t s, const view &x, const struct bth_cuda_weight *w, const epilogue &out,
+               bound live);
+bool fast_conv(cudaStream_t s, const struct berth_op_conv3 *op, const struct bth_cuda_weight *w,
+               const epilogue &out, bound live);
 bool fast_few(cudaStream_t s, const plain_rows &a, int64_t m, const struct bth_cuda_weight *w,
               const epilogue &out, bound live);
+
+/* Once per device, before the first launch. */
+cudaError_t fast_prepare(void);
 
 #endif

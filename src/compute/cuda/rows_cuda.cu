@@ -62,7 +62,7 @@ static __global__ void norm_rows(view x, const float *gamma, const float *beta, 
         return;
     }
     const float *in = x.f32() + x.row(r);
-    float *out = y.f32() + y.row(r);
+    const int64_t out = y.row(r);
     float v[PER], sum = 0, squares = 0;
 #pragma unroll
     for (int i = 0; i < PER; i++) {
@@ -81,7 +81,7 @@ static __global__ void norm_rows(view x, const float *gamma, const float *beta, 
     for (int i = 0; i < PER; i++) {
         int64_t c = threadIdx.x + i * ROW_THREADS;
         if (c < x.cols) {
-            out[c] = v[i] * inverse * gamma[c] + beta[c];
+            y.put(out + c, v[i] * inverse * gamma[c] + beta[c]);
         }
     }
 }
@@ -113,8 +113,8 @@ void launch_gather(cudaStream_t s, const struct berth_op_gather *op, struct boun
           make_view(&op->rows), make_view(&op->y), live);
 }
 
-/* One block a row of x: [key | value], each heads x head_dim. */
-static __global__ void store_rows(view x, view table, view pos, float *kv, berth_kv k, bound live) {
+/* One block a row of x: [key | value], each heads x head_dim. `kv` is the store as a view. */
+static __global__ void store_rows(view x, view table, view pos, view kv, berth_kv k, bound live) {
     after_previous();
     int64_t r = blockIdx.x;
     if (live.dead(r)) {
@@ -123,35 +123,38 @@ static __global__ void store_rows(view x, view table, view pos, float *kv, berth
     int p = ((const int *)pos.data)[r];
     int page = ((const int *)table.data)[table.row(r) + p / k.page_rows];
     const float *in = x.f32() + x.row(r);
-    float *at = kv + page * k.page_stride + (p % k.page_rows) * k.head_dim;
+    const int64_t at = page * k.page_stride + (p % k.page_rows) * k.head_dim;
     int64_t d = k.heads * k.head_dim;
     for (int64_t c = threadIdx.x; c < d; c += blockDim.x) {
         int64_t to = (c / k.head_dim) * k.page_rows * k.head_dim + c % k.head_dim;
-        at[k.key_offset + to] = in[c];
-        at[k.value_offset + to] = in[d + c];
+        kv.put(at + k.key_offset + to, in[c]);
+        kv.put(at + k.value_offset + to, in[d + c]);
     }
 }
 
-static float *kv_data(const struct berth_kv *kv) {
-    return (float *)((struct bth_cuda_buffer *)kv->buffer)->data;
+static view kv_view(const struct berth_kv *kv) {
+    view v = {};
+    v.data = ((struct bth_cuda_buffer *)kv->buffer)->data;
+    v.dtype = kv->dtype;
+    return v;
 }
 
 void launch_kv_store(cudaStream_t s, const struct berth_op_kv_store *op, struct bound live) {
     start(s, (unsigned)op->x.rows, ROW_THREADS, 0, store_rows, make_view(&op->x),
-          make_view(&op->table), make_view(&op->pos), kv_data(&op->kv), op->kv, live);
+          make_view(&op->table), make_view(&op->pos), kv_view(&op->kv), op->kv, live);
 }
 
 /* Block (i, part): copies a part of page from[i] to page to[i]; V is what is moved at a time. */
 template <class V>
-static __global__ void copy_pages(view from, view to, float *kv, int64_t page_stride, bound live) {
+static __global__ void copy_pages(view from, view to, char *kv, int64_t page_bytes, bound live) {
     after_previous();
     int64_t i = blockIdx.x;
     if (live.dead(i)) {
         return;
     }
-    const V *in = (const V *)(kv + ((const int *)from.data)[i] * page_stride);
-    V *out = (V *)(kv + ((const int *)to.data)[i] * page_stride);
-    int64_t n = page_stride * (int64_t)sizeof(float) / (int64_t)sizeof(V);
+    const V *in = (const V *)(kv + ((const int *)from.data)[i] * page_bytes);
+    V *out = (V *)(kv + ((const int *)to.data)[i] * page_bytes);
+    const int64_t n = page_bytes / (int64_t)sizeof(V);
     for (int64_t c = blockIdx.y * blockDim.x + threadIdx.x; c < n;
          c += (int64_t)gridDim.y * blockDim.x) {
         out[c] = in[c];
@@ -160,7 +163,8 @@ static __global__ void copy_pages(view from, view to, float *kv, int64_t page_st
 
 void launch_kv_copy(cudaStream_t s, const struct berth_op_kv_copy *op, struct bound live) {
     dim3 grid((unsigned)op->from.cols, 16);
-    auto kernel = op->kv.page_stride % 4 == 0 ? copy_pages<float4> : copy_pages<float>;
-    start(s, grid, 256, 0, kernel, make_view(&op->from), make_view(&op->to), kv_data(&op->kv),
-          op->kv.page_stride, live);
+    const int64_t bytes = op->kv.page_stride * (op->kv.dtype == BERTH_F32 ? 4 : 2);
+    auto kernel = bytes % 16 == 0 ? copy_pages<float4> : copy_pages<__half>;
+    start(s, grid, 256, 0, kernel, make_view(&op->from), make_view(&op->to),
+          ((struct bth_cuda_buffer *)op->kv.buffer)->data, bytes, live);
 }

@@ -33,7 +33,7 @@ static size_t weight_bytes(struct berth_device *device, enum berth_dtype dtype, 
 static int weight_create(struct berth_device *device, struct berth_reservation *r,
                          enum berth_dtype dtype, int64_t n, int64_t k, const void *rows,
                          struct berth_weight **out, struct berth_error *err) {
-    if (n < 1 || k < 1 || (dtype != BERTH_F32 && dtype != BERTH_F16 && dtype != BERTH_BF16)) {
+    if (n < 1 || k < 1 || dtype > BERTH_I8) {
         return bth_error(err, BERTH_EINTERNAL, "a weight of %lld x %lld and type %d", (long long)n,
                          (long long)k, (int)dtype);
     }
@@ -115,6 +115,11 @@ static int sync_device(struct berth_device *device, struct berth_error *err) {
     return 0;
 }
 
+static bool runs_all(const struct berth_device *device, enum berth_op_kind kind) {
+    (void)device;
+    return kind < BERTH_N_OPS;
+}
+
 static const struct berth_backend_ops ref_ops = {
     .api_version = BERTH_BACKEND_API,
     .struct_size = sizeof(struct berth_backend_ops),
@@ -134,6 +139,7 @@ static const struct berth_backend_ops ref_ops = {
     .program_destroy = program_destroy,
     .program_run = program_run,
     .sync = sync_device,
+    .runs = runs_all,
 };
 
 int bth_ref_open(struct berth_device **out, struct berth_error *err) {

@@ -29,6 +29,8 @@ static float widen(enum berth_dtype dtype, const void *data, int64_t i) {
         return bth_f16_to_f32(((const uint16_t *)data)[i]);
     case BERTH_BF16:
         return bth_bf16_to_f32(((const uint16_t *)data)[i]);
+    case BERTH_I8:
+        return (float)((const int8_t *)data)[i];
     default:
         return ((const float *)data)[i];
     }
@@ -43,9 +45,13 @@ static void embed(const struct berth_op_embed *op, int64_t rows) {
     for (int64_t r = 0; r < rows; r++) {
         int32_t id = bth_ref_i32(&op->ids)[r], pos = bth_ref_i32(&op->pos)[r];
         for (int64_t c = 0; c < op->y.cols; c++) {
-            *bth_ref_f32(&op->y, r, c) =
-                fmaf(widen(op->table->dtype, w->buffer->host, id * op->table->k + c), op->scale,
-                     table_at(&op->positions, pos, c));
+            float v = 0;
+            if (id >= 0) {
+                v = w ? widen(w->base.dtype, w->buffer->host, id * w->base.k + c)
+                      : table_at(&op->rows, id, c);
+                v *= (w ? w->base.dtype : op->rows.dtype) == BERTH_I8 ? op->unit : 1;
+            }
+            *bth_ref_f32(&op->y, r, c) = fmaf(v, op->scale, table_at(&op->positions, pos, c));
         }
     }
 }
@@ -97,10 +103,36 @@ static float chain(const struct berth_weight *w, int64_t n, const struct berth_t
     return sum;
 }
 
+/* The row's own alpha where the op has none. */
+static float alpha_of(const struct berth_eights *e, const struct berth_tensor *x, int64_t r) {
+    float most = 0;
+    if (e->alpha > 0) {
+        return e->alpha;
+    }
+    for (int64_t k = 0; k < x->cols; k++) {
+        most = fmaxf(most, fabsf(*bth_ref_f32(x, r, k)));
+    }
+    return most > 0 ? 127 / most : 0;
+}
+
+/* Row r times row n of a matrix of i8, before the bias. */
+static float eights(const struct berth_eights *e, const int8_t *w, int64_t n,
+                    const struct berth_tensor *x, int64_t r) {
+    const float alpha = alpha_of(e, x, r), unit = *bth_ref_f32(&e->unit, 0, n);
+    int64_t sum = 0;
+    for (int64_t k = 0; k < x->cols; k++) {
+        const float i = fminf(fmaxf(rintf(*bth_ref_f32(x, r, k) * alpha), -127), 127);
+        sum += ((int64_t)i + (e->alpha > 0 ? 127 : 0)) * w[k];
+    }
+    return (float)sum * (e->alpha > 0 ? unit : alpha > 0 ? unit / alpha : 0);
+}
+
 static void linear(const struct berth_op_linear *op, int64_t rows) {
+    const int8_t *w = ((const struct bth_ref_weight *)op->w)->buffer->host;
     for (int64_t r = 0; r < rows; r++) {
         for (int64_t n = 0; n < op->y.cols; n++) {
-            float v = chain(op->w, n, &op->x, r);
+            float v = op->w->dtype == BERTH_I8 ? eights(&op->eights, w + n * op->w->k, n, &op->x, r)
+                                               : chain(op->w, n, &op->x, r);
             if (op->bias.buffer) {
                 v += *bth_ref_f32(&op->bias, 0, n);
             }
@@ -180,6 +212,43 @@ static void gather(const struct berth_op_gather *op, int64_t rows) {
     }
 }
 
+static void select_rows(const struct berth_op_select *op, int64_t rows) {
+    for (int64_t r = 0; r < rows; r++) {
+        const int32_t *ids = bth_ref_i32(&op->ids) + bth_ref_i32(&op->list)[r] * op->ids.row_stride;
+        for (int64_t i = 0; i < bth_ref_i32(&op->count)[r]; i++) {
+            float v;
+            if (op->w.dtype == BERTH_I8) {
+                v = eights(&op->eights,
+                           (const int8_t *)op->w.buffer->host + place(&op->w, ids[i], 0), ids[i],
+                           &op->x, r);
+            } else {
+                double sum = 0;
+                for (int64_t k = 0; k < op->x.cols; k++) {
+                    sum += (double)*bth_ref_f32(&op->x, r, k) *
+                           (double)*bth_ref_f32(&op->w, ids[i], k);
+                }
+                v = (float)sum;
+            }
+            *bth_ref_f32(&op->y, r, i) =
+                v + (op->bias.buffer ? *bth_ref_f32(&op->bias, 0, ids[i]) : 0);
+        }
+    }
+}
+
+static void ssru(const struct berth_op_ssru *op, int64_t rows) {
+    float *state = (float *)op->state->host + op->offset;
+    for (int64_t r = 0; r < rows; r++) {
+        const int32_t from = bth_ref_i32(&op->from)[r], to = bth_ref_i32(&op->to)[r];
+        for (int64_t c = 0; c < op->y.cols; c++) {
+            const double f = 1 / (1 + exp(-(double)*bth_ref_f32(&op->gate, r, c)));
+            const double before = from < 0 ? 0 : (double)state[from * op->stride + c];
+            const float now = (float)(f * before + (1 - f) * (double)*bth_ref_f32(&op->x, r, c));
+            state[to * op->stride + c] = now;
+            *bth_ref_f32(&op->y, r, c) = fmaxf(now, 0) + *bth_ref_f32(&op->residual, r, c);
+        }
+    }
+}
+
 void bth_ref_op(const struct berth_op *op, int64_t rows, double *scratch) {
     switch (op->kind) {
     case BERTH_OP_EMBED:
@@ -211,6 +280,24 @@ void bth_ref_op(const struct berth_op *op, int64_t rows, double *scratch) {
         break;
     case BERTH_OP_PICK:
         bth_ref_pick(&op->u.pick, rows);
+        break;
+    case BERTH_OP_SELECT:
+        select_rows(&op->u.select, rows);
+        break;
+    case BERTH_OP_SSRU:
+        ssru(&op->u.ssru, rows);
+        break;
+    case BERTH_OP_TOP:
+        bth_ref_top(&op->u.top, rows);
+        break;
+    case BERTH_OP_EMBED_SUM:
+        bth_ref_embed_sum(&op->u.embed_sum, rows);
+        break;
+    case BERTH_OP_MAXOUT:
+        bth_ref_maxout(&op->u.maxout, rows);
+        break;
+    case BERTH_OP_GATHER_MAX:
+        bth_ref_gather_max(&op->u.gather_max, rows);
         break;
     }
 }

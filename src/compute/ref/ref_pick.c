@@ -1,4 +1,4 @@
-/* pick, as berth/backend.h numbers its steps. */
+/* pick, as berth/backend.h numbers its steps, and top. */
 #include "compute/philox.h"
 #include "compute/ref/ref_ops.h"
 
@@ -125,5 +125,36 @@ void bth_ref_pick(const struct berth_op_pick *op, int64_t rows) {
                 *bth_ref_f32(&op->all_probs, i, j) = prob(r.z[j], total);
             }
         }
+    }
+}
+
+void bth_ref_top(const struct berth_op_top *op, int64_t rows) {
+    for (int64_t i = 0; i < rows; i++) {
+        struct berth_top_in in;
+        struct berth_top_out out;
+        struct row r = {bth_ref_f32(&op->logits, i, 0), op->logits.cols};
+        memcpy(&in, (const uint32_t *)op->in.buffer->host + op->in.offset + i * op->in.row_stride,
+               sizeof(in));
+        r.v = in.n < r.v ? in.n : r.v;
+        for (int64_t j = 0; j < r.v; j++) {
+            r.z[j] = isnan(r.z[j]) ? -INFINITY : r.z[j];
+        }
+        double total = log_sum(&r, 0, r.v);
+        for (int j = 0; j < BERTH_TOP_FORBID; j++) {
+            if (in.forbid[j] >= 0) {
+                forbid(&r, in.forbid[j], in.forbid[j] + 1);
+            }
+        }
+        total = in.all ? total : log_sum(&r, 0, r.v);
+        for (int j = 0; j < BERTH_TOP; j++) {
+            out.id[j] = j < in.k ? best(&r, NULL, -1) : -1;
+            out.logprob[j] = -INFINITY;
+            if (out.id[j] >= 0) {
+                out.logprob[j] = (float)((double)r.z[out.id[j]] - total);
+                r.z[out.id[j]] = -INFINITY;
+            }
+        }
+        memcpy((uint32_t *)op->out.buffer->host + op->out.offset + i * op->out.row_stride, &out,
+               sizeof(out));
     }
 }

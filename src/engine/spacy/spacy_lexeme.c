@@ -306,7 +306,8 @@ struct spacy_lexeme *spacy_lexeme_make(const struct spacy_lexeme_rules *rules,
     }
     size_t norm_n;
     const char *norm = find_norm(rules, lex, &norm_n);
-    lex->norm = spacy_string_id(norm, norm_n);
+    /* the whole lower-cased text, even if it holds a NUL */
+    lex->norm = norm == lex->lower_text ? lex->lower : spacy_string_id(norm, norm_n);
     lex->norm_text = bth_arena_strndup(arena, norm, norm_n);
     lex->prefix = spacy_string_id(text, prefix_size(text, n));
     const char *suffix = suffix_of(text, n);

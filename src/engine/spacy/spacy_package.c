@@ -131,12 +131,19 @@ int spacy_package_read(struct spacy_package *p, const char *name, struct spacy_f
     return rc;
 }
 
-bool spacy_package_has(const struct spacy_package *p, const char *name) {
+/* 1 or 0, or ENOMEM. */
+static int has_file(const struct spacy_package *p, const char *name) {
     char *path = place(p, name);
-    bool has =
-        path && *path && (p->zip ? zip_name_locate(p->zip, path, 0) >= 0 : bth_is_file(path));
+    if (!path) {
+        return BERTH_ENOMEM;
+    }
+    const int has = *path && (p->zip ? zip_name_locate(p->zip, path, 0) >= 0 : bth_is_file(path));
     bth_free(path);
     return has;
+}
+
+bool spacy_package_has(const struct spacy_package *p, const char *name) {
+    return has_file(p, name) == 1;
 }
 
 static int parse_json(const struct spacy_file *f, const char *name, json_t **out,
@@ -206,7 +213,8 @@ static int enter_package(struct spacy_package *p, const char *path, struct berth
     }
     bth_free(p->dir);
     p->dir = dir;
-    return spacy_package_has(p, "config.cfg") ? 0 : no_pipeline(path, err);
+    const int has = has_file(p, "config.cfg");
+    return has > 0 ? 0 : has < 0 ? bth_error_nomem(err) : no_pipeline(path, err);
 }
 
 /* The folder of a wheel that holds the package: the one whose meta.json is the shortest path. */
@@ -253,7 +261,11 @@ static int open_any(struct spacy_package *p, const char *path, struct berth_erro
         return bth_error_nomem(err);
     }
     int rc = bth_is_dir(path) ? 0 : open_wheel(p, path, err);
-    if (rc == 0 && !spacy_package_has(p, "config.cfg")) {
+    const int has = rc == 0 ? has_file(p, "config.cfg") : rc;
+    if (has < 0) {
+        return rc < 0 ? rc : bth_error_nomem(err);
+    }
+    if (!has) {
         rc = enter_package(p, path, err);
     }
     if (rc == 0) {

@@ -10,7 +10,7 @@ enum {
     CACHED_CHUNKS = 30000,
     MAX_EXCEPTION = 1024, /* bytes */
     /* What patterns may look at for one document: long runs without a space are quadratic. */
-    FREE_BYTES = 128 << 20,
+    FREE_BYTES = 256 << 20,
     BYTES_PER_BYTE = 128
 };
 enum { KEY_ORTH = 65, KEY_NORM = 67 };
@@ -283,6 +283,7 @@ void spacy_doc_finish(struct spacy_doc *doc) {
 struct tokens {
     struct spacy_token *data; /* [n] */
     size_t n, capacity;
+    bool exception_first; /* the first one was put in as an exception, so it is not marked */
 };
 
 static int append_tokens(struct tokens *out, const struct spacy_piece *pieces, size_t n,
@@ -349,6 +350,7 @@ static int apply_special(const struct spacy_split *s, const struct spacy_doc *do
             rc = append_tokens(&made, &piece, 1, t->begin, t->space, s->err);
         }
         if (rc == 0) {
+            made.exception_first |= made.n == 0;
             rc = append_tokens(&made, e->pieces, e->n, first->begin, last->space, s->err);
         }
         done = spans[i].end;
@@ -370,6 +372,9 @@ static int apply_special(const struct spacy_split *s, const struct spacy_doc *do
 
 static int finish_tokens(struct spacy_doc *doc, const struct tokens *tokens,
                          struct berth_error *err) {
+    if (tokens->n == 0) {
+        return 0;
+    }
     struct spacy_token *copy =
         bth_arena_memdup(&doc->arena, tokens->data, tokens->n * sizeof(*copy));
     if (!copy) {
@@ -381,9 +386,7 @@ static int finish_tokens(struct spacy_doc *doc, const struct tokens *tokens,
         copy[i].head = (int32_t)i;
         idx += copy[i].lex->length + copy[i].space;
     }
-    if (tokens->n) {
-        copy[0].sent_start = 1;
-    }
+    copy[0].sent_start = !tokens->exception_first; /* as in spaCy */
     doc->tokens = copy;
     doc->n = tokens->n;
     return 0;

@@ -31,8 +31,9 @@ int spacy_doc_init(struct spacy_doc *doc, const struct spacy_vocab *v, const cha
 void spacy_doc_finish(struct spacy_doc *doc); /* a zeroed one is allowed */
 
 /* Fills doc->tokens from doc->text. Heads are the tokens themselves, all else is not set but
- * sent_start of the first token, which is 1. ETOOLARGE: more than SPACY_MAX_LENGTH code points, or
- * a text that the patterns would take for ever on; ENOMEM. */
+ * sent_start of the first token: 1, unless it is a word that the second pass put together (spaCy
+ * leaves that one unset). ETOOLARGE: more than SPACY_MAX_LENGTH code points, or a text that the
+ * patterns would take for ever on; ENOMEM. */
 int spacy_tokenize(const struct spacy_tokenizer *t, struct spacy_doc *doc, struct berth_error *err);
 
 /* Chunks of text held in the cache now, for tests of the bound. */

@@ -7,6 +7,7 @@
  */
 #include "whisper/whisper_model.h"
 
+#include "base/dtype.h"
 #include "compute/ops.h"
 #include "compute/tensor.h"
 
@@ -36,12 +37,13 @@ static struct rows place_rows(const struct whisper_model *m, int64_t r, int64_t 
                                               p, m->dims.vocab)};
 }
 
-/* A layer's keys and values in pages of `rows` positions, `stride` elements apart. */
+/* A layer's keys and values in pages of `rows` positions, `stride` bytes apart. */
 static struct berth_kv kv(const struct whisper_model *m, struct berth_buffer *buffer,
                           int64_t stride, int64_t rows, int layer) {
     const int64_t block = rows * m->dims.d;
     return (struct berth_kv){.buffer = buffer,
-                             .page_stride = stride,
+                             .dtype = m->narrow,
+                             .page_stride = stride / (int64_t)bth_dtype_bytes(m->narrow),
                              .page_rows = rows,
                              .heads = m->dims.heads,
                              .head_dim = WHISPER_HEAD,

@@ -10,37 +10,39 @@
  *
  * Neighbours on all rows share a turn while they fit it; a layer that does not is cut by its rows.
  *
- * A window's state between turns is in its encode slot: x [1500, d], then q, k, v
- * [heads][1500][64]; the final norm goes where q was. live[0] is the number of windows, live[1] of
- * rows.
+ * A window's state between turns is in its encode slot: x [1500, d] f32, then q, k, v
+ * [heads][1500][64] in the device's narrow type; the final norm goes where q was. live[0] is the
+ * number of windows, live[1] of rows.
  */
 #include "whisper/whisper_model.h"
 
+#include "base/dtype.h"
 #include "base/error.h"
 #include "compute/ops.h"
 #include "compute/tensor.h"
 
 enum { WINDOWS = 0, ROWS = 1 }; /* live counts */
 
-/* Rows [r0, r0 + n) of every window's [1500, cols] at `offset` in its slot of `region`. */
+/* Rows [r0, r0 + n) of every window's [1500, cols] dtype, which begins `offset` bytes into its slot
+ * of `region`. */
 static struct berth_tensor in_slot(const struct whisper_model *m, struct berth_buffer *region,
-                                   int64_t stride, int64_t offset, int64_t r0, int64_t n,
+                                   enum berth_dtype dtype, int64_t offset, int64_t r0, int64_t n,
                                    int64_t cols) {
+    const int64_t size = (int64_t)bth_dtype_bytes(dtype);
     struct berth_tensor t =
-        bth_tensor(region, BERTH_F32, (size_t)(offset + r0 * cols), m->windows * n, cols);
+        bth_tensor(region, dtype, (size_t)(offset / size + r0 * cols), m->windows * n, cols);
     t.index = m->inputs;
     t.index_offset = m->layout.groups + (region == m->crosses ? (size_t)m->windows : 0);
     t.group_rows = n;
-    t.group_stride = stride;
+    t.group_stride = (region == m->crosses ? m->cross_stride : m->encode_stride) / size;
     return t;
 }
 
-/* The same rows of a part in head layout: [heads][1500][64], `heads` of them. */
+/* The same rows of a part in head layout: [heads][1500][64] narrow, `heads` of them. */
 static struct berth_tensor heads_in_slot(const struct whisper_model *m, struct berth_buffer *region,
-                                         int64_t stride, int64_t offset, int64_t r0, int64_t n,
-                                         int64_t heads) {
-    struct berth_tensor t = in_slot(m, region, stride, offset, 0, n, heads * WHISPER_HEAD);
-    t.offset = (size_t)(offset + r0 * WHISPER_HEAD);
+                                         int64_t offset, int64_t r0, int64_t n, int64_t heads) {
+    struct berth_tensor t = in_slot(m, region, m->narrow, offset, 0, n, heads * WHISPER_HEAD);
+    t.offset += (size_t)(r0 * WHISPER_HEAD);
     t.row_stride = WHISPER_HEAD;
     t.head_cols = WHISPER_HEAD;
     t.head_stride = WHISPER_POSITIONS * WHISPER_HEAD;
@@ -48,14 +50,18 @@ static struct berth_tensor heads_in_slot(const struct whisper_model *m, struct b
 }
 
 static struct berth_tensor x_rows(const struct whisper_model *m, int64_t r0, int64_t n) {
-    return in_slot(m, m->encodes, m->encode_stride, 0, r0, n, m->dims.d);
+    return in_slot(m, m->encodes, BERTH_F32, 0, r0, n, m->dims.d);
 }
 
-/* Part 0, 1, 2: all rows of q, k, v. */
+/* Where part 0, 1, 2: q, k, v, begins, in bytes of the slot. */
+static int64_t qkv_offset(const struct whisper_model *m, int part) {
+    const int64_t block = WHISPER_POSITIONS * m->dims.d;
+    return block * ((int64_t)sizeof(float) + part * (int64_t)bth_dtype_bytes(m->narrow));
+}
+
+/* All rows of a part. */
 static struct berth_tensor qkv_part(const struct whisper_model *m, int part) {
-    int64_t block = WHISPER_POSITIONS * m->dims.d;
-    return heads_in_slot(m, m->encodes, m->encode_stride, block * (1 + part), 0, WHISPER_POSITIONS,
-                         m->dims.heads);
+    return heads_in_slot(m, m->encodes, qkv_offset(m, part), 0, WHISPER_POSITIONS, m->dims.heads);
 }
 
 /* The piece that is being put together. */
@@ -116,7 +122,7 @@ static int build_convolutions(struct piece *p, struct berth_error *err) {
     struct berth_tensor mel =
         bth_tensor(m->mel, BERTH_F32, 0, m->windows * WHISPER_FRAMES, d->mels);
     struct berth_tensor mid =
-        bth_tensor(m->scratch, BERTH_F32, 0, m->windows * WHISPER_FRAMES, d->d);
+        bth_tensor(m->scratch, m->narrow, 0, m->windows * WHISPER_FRAMES, d->d);
     bth_op_conv3(&p->ops, WINDOWS,
                  &(struct berth_op_conv3){.x = mel,
                                           .bias = m->conv1.b,
@@ -144,7 +150,7 @@ static int build_convolutions(struct piece *p, struct berth_error *err) {
 /* Dense scratch rows of `cols`, behind `before` elements a row for all windows' rows. */
 static struct berth_tensor scratch_rows(const struct whisper_model *m, int64_t before, int64_t n,
                                         int64_t cols) {
-    return bth_tensor(m->scratch, BERTH_F32, (size_t)(before * m->windows * n), m->windows * n,
+    return bth_tensor(m->scratch, m->narrow, (size_t)(before * m->windows * n), m->windows * n,
                       cols);
 }
 
@@ -179,15 +185,14 @@ static int build_qkv(struct piece *p, const struct whisper_layer *l, int64_t r0,
     struct berth_tensor normed = scratch_rows(m, 0, n, d);
     norm(b, &l->self_norm, x_rows(m, r0, n), normed);
     bth_op_linear(b, ROWS,
-                  &(struct berth_op_linear){.x = normed,
-                                            .bias = l->qkv.b,
-                                            .y = heads_in_slot(m, m->encodes, m->encode_stride,
-                                                               WHISPER_POSITIONS * d, r0, n,
-                                                               3 * m->dims.heads),
-                                            .w = l->qkv.w,
-                                            .scale_cols = d,
-                                            .scale = 0.125f, /* 64^-1/2, on the queries */
-                                            .many = true});
+                  &(struct berth_op_linear){
+                      .x = normed,
+                      .bias = l->qkv.b,
+                      .y = heads_in_slot(m, m->encodes, qkv_offset(m, 0), r0, n, 3 * m->dims.heads),
+                      .w = l->qkv.w,
+                      .scale_cols = d,
+                      .scale = 0.125f, /* 64^-1/2, on the queries */
+                      .many = true});
     return 0;
 }
 
@@ -255,8 +260,7 @@ static int build_parts(struct piece *p, const struct whisper_layer *l, flops_fn 
 
 /* The encoder's output [1500, d], where q was. */
 static struct berth_tensor output_rows(const struct whisper_model *m, int64_t r0, int64_t n) {
-    return in_slot(m, m->encodes, m->encode_stride, WHISPER_POSITIONS * m->dims.d, r0, n,
-                   m->dims.d);
+    return in_slot(m, m->encodes, m->narrow, qkv_offset(m, 0), r0, n, m->dims.d);
 }
 
 static int build_final_norm(struct piece *p, struct berth_error *err) {
@@ -276,19 +280,20 @@ static double cross_flops(const struct whisper_dims *d, int64_t n) {
 static int build_cross(struct piece *p, const struct whisper_layer *l, int64_t r0, int64_t n,
                        struct berth_error *err) {
     struct whisper_model *m = p->m;
-    int64_t block = 2 * WHISPER_POSITIONS * m->dims.d;
+    int64_t block =
+        2 * WHISPER_POSITIONS * m->dims.d * (int64_t)bth_dtype_bytes(m->narrow); /* of a layer */
     int rc = add_to_piece(p, n, cross_flops(&m->dims, n), err);
     if (rc < 0) {
         return rc;
     }
-    bth_op_linear(&p->ops, ROWS,
-                  &(struct berth_op_linear){.x = output_rows(m, r0, n),
-                                            .bias = l->cross_kv.b,
-                                            .y = heads_in_slot(m, m->crosses, m->cross_stride,
-                                                               block * (l - m->decoder), r0, n,
-                                                               2 * m->dims.heads),
-                                            .w = l->cross_kv.w,
-                                            .many = true});
+    bth_op_linear(
+        &p->ops, ROWS,
+        &(struct berth_op_linear){
+            .x = output_rows(m, r0, n),
+            .bias = l->cross_kv.b,
+            .y = heads_in_slot(m, m->crosses, block * (l - m->decoder), r0, n, 2 * m->dims.heads),
+            .w = l->cross_kv.w,
+            .many = true});
     return 0;
 }
 

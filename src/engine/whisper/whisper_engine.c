@@ -2,6 +2,7 @@
 #include "whisper/whisper.h"
 
 #include "base/alloc.h"
+#include "base/dtype.h"
 #include "base/error.h"
 #include "whisper/whisper_session.h"
 #include <stdio.h>
@@ -63,7 +64,8 @@ static int estimate(const char *path, struct berth_device *device, struct berth_
         return rc;
     }
     const struct whisper_dims *d = &files.dims;
-    size_t cross = 2 * WHISPER_POSITIONS * (size_t)(d->d * d->decoder_layers) * sizeof(float);
+    size_t cross = 2 * WHISPER_POSITIONS * (size_t)(d->d * d->decoder_layers) *
+                   bth_dtype_bytes(device->narrow);
     *out = (struct berth_estimate){.weights_bytes = whisper_weights_bytes(d, &files, device),
                                    .workspace_bytes = whisper_workspace_bytes(d, device),
                                    .session_bytes = cross + cross / 2};

@@ -9,21 +9,22 @@
 #include "whisper/whisper_model.h"
 
 #include "base/alloc.h"
+#include "base/dtype.h"
 #include "base/error.h"
 #include "compute/tensor.h"
 
-enum { ALIGN = (64 << 10) / sizeof(float) };
+enum { ALIGN = 64 << 10 };
 
-static int64_t aligned(int64_t elements) {
-    return (elements + ALIGN - 1) / ALIGN * ALIGN;
+static int64_t aligned(int64_t bytes) {
+    return (bytes + ALIGN - 1) / ALIGN * ALIGN;
 }
 
 static size_t max_size(size_t a, size_t b) {
     return a > b ? a : b;
 }
 
-/* Scratch of an encoder piece with `w` windows: the first convolution's output, or norm + attention
- * + hidden rows. */
+/* Elements of scratch of an encoder piece with `w` windows: the first convolution's output, or norm
+ * + attention + hidden rows. */
 static size_t encoder_scratch(const struct whisper_dims *d, size_t w) {
     size_t conv = WHISPER_FRAMES * (size_t)d->d;
     size_t block = WHISPER_POSITIONS * (size_t)(2 * d->d + d->ffn);
@@ -35,8 +36,10 @@ static size_t decoder_scratch(const struct whisper_dims *d) {
     return WHISPER_MAX_ROWS * (size_t)(4 * d->d + 3 * d->d + d->ffn + d->vocab);
 }
 
-static size_t scratch_elements(const struct whisper_dims *d, size_t w) {
-    return max_size(encoder_scratch(d, w), decoder_scratch(d));
+static size_t scratch_bytes(const struct whisper_dims *d, const struct berth_device *device) {
+    const size_t w = (size_t)device->max_windows;
+    return max_size(encoder_scratch(d, w) * bth_dtype_bytes(device->narrow),
+                    decoder_scratch(d) * sizeof(float));
 }
 
 static struct whisper_inputs input_layout(size_t windows) {
@@ -74,9 +77,8 @@ static size_t program_bytes(const struct whisper_dims *d) {
 
 size_t whisper_workspace_bytes(const struct whisper_dims *d, const struct berth_device *device) {
     size_t w = (size_t)device->max_windows;
-    return scratch_elements(d, w) * sizeof(float) +
-           w * WHISPER_FRAMES * (size_t)d->mels * sizeof(float) + input_layout(w).words * 4 +
-           WHISPER_MAX_ROWS * sizeof(struct berth_pick_out) +
+    return scratch_bytes(d, device) + w * WHISPER_FRAMES * (size_t)d->mels * sizeof(float) +
+           input_layout(w).words * 4 + WHISPER_MAX_ROWS * sizeof(struct berth_pick_out) +
            WHISPER_MASKS * whisper_mask_words(d) * 4 +
            WHISPER_DETECTS * (size_t)d->vocab * sizeof(float) + program_bytes(d);
 }
@@ -95,8 +97,7 @@ static int region(struct whisper_model *m, int64_t stride, int32_t slots,
     if (rc < 0) {
         return rc;
     }
-    return device->ops->region_create(device, (size_t)stride * sizeof(float) * (size_t)slots, out,
-                                      err);
+    return device->ops->region_create(device, (size_t)stride * (size_t)slots, out, err);
 }
 
 static int scratch(struct whisper_model *m, size_t bytes, struct berth_buffer **out,
@@ -110,9 +111,11 @@ int whisper_memory_create(struct whisper_model *m, struct berth_error *err) {
     size_t w = (size_t)m->base.device->max_windows;
     m->windows = m->base.device->max_windows;
     m->layout = input_layout(w);
-    m->page_stride = aligned(2 * WHISPER_PAGE * d->d * d->decoder_layers);
-    m->cross_stride = aligned(2 * WHISPER_POSITIONS * d->d * d->decoder_layers);
-    m->encode_stride = aligned(4 * WHISPER_POSITIONS * d->d);
+    m->narrow = m->base.device->narrow;
+    const int64_t narrow = (int64_t)bth_dtype_bytes(m->narrow);
+    m->page_stride = aligned(2 * WHISPER_PAGE * d->d * d->decoder_layers * narrow);
+    m->cross_stride = aligned(2 * WHISPER_POSITIONS * d->d * d->decoder_layers * narrow);
+    m->encode_stride = aligned(WHISPER_POSITIONS * d->d * ((int64_t)sizeof(float) + 3 * narrow));
     int rc =
         region(m, m->page_stride, WHISPER_SLOTS * WHISPER_PAGES, &m->page_slots, &m->pages, err);
     if (rc == 0) {
@@ -122,7 +125,7 @@ int whisper_memory_create(struct whisper_model *m, struct berth_error *err) {
         rc = region(m, m->encode_stride, WHISPER_SLOTS, &m->encode_slots, &m->encodes, err);
     }
     if (rc == 0) {
-        rc = scratch(m, scratch_elements(d, w) * sizeof(float), &m->scratch, err);
+        rc = scratch(m, scratch_bytes(d, m->base.device), &m->scratch, err);
     }
     if (rc == 0) {
         rc = scratch(m, w * WHISPER_FRAMES * (size_t)d->mels * sizeof(float), &m->mel, err);
@@ -177,7 +180,7 @@ static int32_t lowest_free(const struct whisper_slots *s) {
 
 int whisper_slot_take(struct whisper_slots *s, struct berth_buffer *r, int64_t stride,
                       struct berth_reservation *from, int32_t *out, struct berth_error *err) {
-    const size_t bytes = (size_t)stride * sizeof(float);
+    const size_t bytes = (size_t)stride;
     int32_t slot = lowest_free(s);
     if (slot < 0) {
         return bth_error(err, BERTH_EOVERLOADED,
@@ -194,7 +197,7 @@ int whisper_slot_take(struct whisper_slots *s, struct berth_buffer *r, int64_t s
 
 void whisper_slot_drop(struct whisper_slots *s, struct berth_buffer *r, int64_t stride,
                        struct berth_reservation *from, int32_t slot) {
-    const size_t bytes = (size_t)stride * sizeof(float);
+    const size_t bytes = (size_t)stride;
     r->device->ops->region_decommit(r, from, (size_t)slot * bytes, bytes);
     s->used[slot / 32] &= ~(1U << (slot % 32));
 }

@@ -77,8 +77,8 @@ struct whisper_model {
     struct bth_mel_tables *mel_tables;
 
     /* weights */
-    struct berth_buffer *vectors; /* biases, norms, positions: f32 */
-    size_t vectors_used;          /* elements */
+    struct berth_buffer *vectors;   /* biases, norms, positions: f32 */
+    size_t vectors_used;            /* elements */
     struct berth_weight *embedding; /* of tokens [vocab, d]: ids to rows, and rows to logits */
     struct berth_tensor decoder_positions, encoder_positions;
     struct whisper_linear conv1, conv2;
@@ -86,16 +86,17 @@ struct whisper_model {
     struct whisper_norm encoder_norm, decoder_norm;
 
     /* memory of sessions: address space, committed slot by slot */
+    enum berth_dtype narrow;    /* the device's: of pages, crosses, q, k, v, encoder scratch */
     struct berth_buffer *pages; /* decoder keys and values, WHISPER_PAGE positions of all layers */
     struct berth_buffer *crosses; /* a window's keys and values of all decoder layers */
     struct berth_buffer
-        *encodes; /* a window in the encoder: x [1500, d], q, k, v [heads][1500][64] */
-    int64_t page_stride, cross_stride, encode_stride; /* f32 elements, multiples of 64 KiB */
+        *encodes; /* a window in the encoder: x [1500, d] f32, q, k, v [heads][1500][64] narrow */
+    int64_t page_stride, cross_stride, encode_stride; /* bytes, multiples of 64 KiB */
     struct whisper_slots page_slots, cross_slots, encode_slots;
 
     /* scratch of turns */
     struct berth_buffer *mel;     /* [windows, 3000, mels] f32 */
-    struct berth_buffer *scratch; /* f32: the larger of encoder and decoder scratch */
+    struct berth_buffer *scratch; /* the larger of encoder (narrow) and decoder (f32) scratch */
     struct berth_buffer *inputs;  /* u32 words, see whisper_inputs */
     struct berth_buffer *outputs; /* [64] berth_pick_out */
     struct berth_buffer *masks;   /* [WHISPER_MASKS, ceil(vocab / 32)] u32; row 0: the default */
@@ -146,7 +147,7 @@ void whisper_weights_unload(struct whisper_model *m);
 size_t whisper_workspace_bytes(const struct whisper_dims *d, const struct berth_device *device);
 int whisper_memory_create(struct whisper_model *m, struct berth_error *err);
 void whisper_memory_destroy(struct whisper_model *m);
-/* The lowest free slot, `stride` elements of `region` committed behind it from `r`. EBUDGET,
+/* The lowest free slot, `stride` bytes of `region` committed behind it from `r`. EBUDGET,
  * ENOMEM, EOVERLOADED. Device thread. */
 int whisper_slot_take(struct whisper_slots *s, struct berth_buffer *region, int64_t stride,
                       struct berth_reservation *r, int32_t *out, struct berth_error *err);

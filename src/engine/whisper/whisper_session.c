@@ -37,8 +37,8 @@ static struct berth_need need_of(const struct whisper_session *s) {
     const size_t f = sizeof(float);
     size_t listen = whisper_chunk(m) * f +
                     bth_mel_bytes((int)m->dims.mels, bth_pcm_planned(s->pcm) + whisper_chunk(m));
-    size_t cross = (size_t)m->cross_stride * f, encode = (size_t)m->encode_stride * f;
-    size_t pages = (size_t)s->most_rows * WHISPER_PAGES * (size_t)m->page_stride * f;
+    size_t cross = (size_t)m->cross_stride, encode = (size_t)m->encode_stride;
+    size_t pages = (size_t)s->most_rows * WHISPER_PAGES * (size_t)m->page_stride;
     return (struct berth_need){.bytes_now = listen,
                                .bytes_max = listen + cross + (encode > pages ? encode : pages)};
 }

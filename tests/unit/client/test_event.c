@@ -182,15 +182,15 @@ static void test_query(void) {
     r.n_options = 2;
     r.deadline_ms = 5;
     r.stream = true;
-    CHECK_OK(bth_query_run("toy/a", &r, &path, &err), err);
-    CHECK_STR(path, "/v1/run?model=toy/a&stream=true&priority=5&timeout_ms=5&"
+    CHECK_OK(bth_query_run("toy/a", "s/1", &r, &path, &err), err);
+    CHECK_STR(path, "/v1/run?model=toy/a&lease=s/1&stream=true&priority=5&timeout_ms=5&"
                     "initial_prompt=a%20b%26c%3Dd%3F%C3%A9%23%25&x=");
     bth_free(path);
     static char prompt[BTH_QUERY_BYTES];
     memset(prompt, 'x', sizeof(prompt) - 1);
     r.options = &(struct berth_option){"initial_prompt", prompt};
     r.n_options = 1;
-    CHECK_INT(bth_query_run("toy/a", &r, &path, &err), BERTH_ETOOLARGE);
+    CHECK_INT(bth_query_run("toy/a", "s/1", &r, &path, &err), BERTH_ETOOLARGE);
     bth_query_caller("a b\n\xc3", caller);
     CHECK_STR(caller, "a_b__");
     memset(longer, 'y', sizeof(longer) - 1);

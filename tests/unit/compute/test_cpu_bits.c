@@ -421,8 +421,10 @@ int main(void) {
     for (int isa = BTH_CPU_AVX512; isa >= BTH_CPU_SCALAR; isa--) {
         for (int i = 0; i < 3; i++) {
             struct berth_error err;
-            const struct bth_cpu_config config = {threads[i], (enum bth_cpu_isa)isa};
+            const struct bth_cpu_config config = {.threads = threads[i],
+                                                  .cap = (enum bth_cpu_isa)isa};
             CHECK_OK(bth_cpu_open(&config, &envs[n].device, &err), err);
+            bth_cpu_together(envs[n].device);
             n++;
         }
     }

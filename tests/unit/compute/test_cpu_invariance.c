@@ -7,7 +7,7 @@
 #include "lib/test.h"
 #include "op_cases.h"
 
-enum { MAX_CASES = 256, DEVICES = 9, ISAS = 3 };
+enum { MAX_CASES = 320, DEVICES = 9, ISAS = 3 };
 
 static const char *const isas[ISAS] = {"scalar", "avx2", "avx512"};
 
@@ -17,6 +17,7 @@ static void open_all(struct berth_device **devices) {
         const struct bth_cpu_config config = {.threads = 1 + i / ISAS, .cap = BTH_CPU_AVX512};
         setenv("BERTH_CPU", isas[i % ISAS], 1);
         CHECK_OK(bth_cpu_open(&config, &devices[i], &err), err);
+        bth_cpu_together(devices[i]);
     }
 }
 

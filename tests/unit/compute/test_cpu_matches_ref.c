@@ -6,7 +6,7 @@
 #include "lib/test.h"
 #include "op_cases.h"
 
-enum { MAX_CASES = 256 };
+enum { MAX_CASES = 320 };
 
 int main(void) {
     static const char *const isas[] = {"scalar", "avx2", "avx512"};
@@ -20,6 +20,7 @@ int main(void) {
         const struct bth_cpu_config config = {.threads = 1 + i % 2, .cap = BTH_CPU_AVX512};
         setenv("BERTH_CPU", isas[i], 1);
         CHECK_OK(bth_cpu_open(&config, &cpu[i], &err), err);
+        bth_cpu_together(cpu[i]);
     }
     for (int i = 0; i < n; i++) {
         const size_t bytes = op_case_row_bytes(&cases[i]) * (size_t)cases[i].rows;

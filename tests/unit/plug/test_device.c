@@ -45,8 +45,6 @@ int main(void) {
     opens("cpu", "exact");
     opens("auto", NULL);
     opens("auto", "exact");
-    refused("cpu", "fast", BERTH_EUNSUPPORTED, "needs a GPU");
-    refused("auto", "fast", BERTH_EUNSUPPORTED, "needs a GPU");
     refused("cpu", "half", BERTH_EINVAL, "exact or fast, not 'half'");
     refused("tpu", NULL, BERTH_EINVAL, "a GPU's UUID or auto, not 'tpu'");
     refused("", NULL, BERTH_EINVAL, "not ''");

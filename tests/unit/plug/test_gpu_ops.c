@@ -8,7 +8,7 @@
 #include "op_cases.h"
 #include "plug/gpu.h"
 
-enum { MAX_CASES = 256 };
+enum { MAX_CASES = 320 };
 
 /* Sums on a GPU run in another order than the oracle's; fast products round their inputs to 16
  * bits. */
@@ -17,9 +17,10 @@ static void loosen(struct op_case *c, bool fast) {
         c->kind == BERTH_OP_KV_STORE || c->kind == BERTH_OP_KV_COPY || c->kind == BERTH_OP_GATHER;
     const bool product =
         c->kind == BERTH_OP_LINEAR || c->kind == BERTH_OP_CONV3 || c->kind == BERTH_OP_ATTEND_FULL;
-    c->near = !copies;
+    c->near = !copies || fast; /* keys and values are kept in f16 */
     const bool coarse = c->dtype != BERTH_F16 || c->kind == BERTH_OP_ATTEND_FULL; /* large scores */
-    c->tolerance = fast && product ? (coarse ? 4e-2 : 5e-3) : 2e-5;
+    const bool paged = c->kind == BERTH_OP_ATTEND_PAGED; /* of rounded keys */
+    c->tolerance = fast && product ? (coarse ? 4e-2 : 5e-3) : !fast ? 2e-5 : paged ? 1e-2 : 2e-3;
 }
 
 static void company(const struct op_case *c, struct berth_device *gpu, const char *want,
@@ -44,6 +45,9 @@ static void run_all(bool fast, struct berth_device *ref) {
     }
     for (int i = 0; i < n; i++) {
         struct op_case *c = &cases[i];
+        if (c->kind >= BERTH_OP_EMBED_SUM) { /* for the CPU only */
+            continue;
+        }
         const size_t bytes = op_case_row_bytes(c) * (size_t)c->rows;
         char *want = malloc(bytes), *got = malloc(bytes);
         loosen(c, fast);

@@ -10,6 +10,7 @@
 #include "sched/sched.h"
 #include "toy/toy.h"
 #include <pthread.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -351,6 +352,29 @@ static void test_overload(void) {
     close_fixture(&f);
 }
 
+/* A process without a free descriptor is told so, and not that memory is short. */
+static void test_descriptors(void) {
+    struct fixture f;
+    struct toy_request t;
+    struct berth_error err;
+    struct rlimit had, none;
+    struct bth_job *job;
+    open_fixture(&f, (struct bth_sched_config){0});
+    fill(&t, "x", "turns=1");
+    t.r.input = (struct berth_input){.kind = BERTH_INPUT_FD, .fd = 0};
+    int fd = dup(0);
+    CHECK(fd >= 0 && getrlimit(RLIMIT_NOFILE, &had) == 0);
+    close(fd);
+    none = (struct rlimit){.rlim_cur = (rlim_t)fd, .rlim_max = had.rlim_max};
+    CHECK(setrlimit(RLIMIT_NOFILE, &none) == 0);
+    CHECK_INT(bth_sched_submit(f.s, f.lease, &t.r, &job, &err), BERTH_EOVERLOADED);
+    CHECK(strstr(err.message, "descriptor"));
+    CHECK(setrlimit(RLIMIT_NOFILE, &had) == 0);
+    t.r.input.fd = fd; /* not open */
+    CHECK_INT(bth_sched_submit(f.s, f.lease, &t.r, &job, &err), BERTH_EIO);
+    close_fixture(&f);
+}
+
 static void test_lease(void) {
     struct fixture f;
     struct toy_request t;
@@ -517,6 +541,7 @@ int main(void) {
     test_cancel(2);
     test_deadline();
     test_overload();
+    test_descriptors();
     test_lease();
     test_threads(0);
     test_threads(2);

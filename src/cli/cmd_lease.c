@@ -1,0 +1,169 @@
+/* berth lease: a lease of the daemon's for as long as a command runs. */
+#define _GNU_SOURCE /* SI_USER with sigtimedwait */
+#include "base/clock.h"
+#include "base/compiler.h"
+#include "base/error.h"
+#include "cli/cli.h"
+#include "cli/daemon_verb.h"
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* As env(1) and timeout(1) have them. */
+enum { NO_LEASE = 125, CANNOT_RUN = 126, NO_COMMAND = 127, BY_SIGNAL = 128 };
+
+enum { LOOK_S = 1 };
+
+enum option { SERVER, EXCLUSIVE, MAX_CONCURRENT, TIMEOUT, TAG };
+
+static const struct bth_arg table[] = {
+    [SERVER] = BTH_SERVER_ARG,
+    [EXCLUSIVE] = {"exclusive", 'x', NULL, "nobody else gets a lease on it; MODEL may be a family"},
+    [TIMEOUT] = {"timeout", 't', "S", "seconds to wait for it (default: as long as it takes)"},
+    [MAX_CONCURRENT] = {"max_concurrent", 'n', "N",
+                        "wait until fewer than N leases are held on it"},
+    [TAG] = {"tag", 0, "TEXT", "shown to those who wait (default: the command's name)"},
+};
+
+/* ---- the command -----------------------------------------------------------------------------*/
+
+static pid_t start(char *const *argv, const sigset_t *mask) {
+    pid_t pid = fork();
+    if (pid == 0) {
+        sigprocmask(SIG_SETMASK, mask, NULL);
+        execvp(argv[0], argv);
+        fprintf(stderr, "berth: lease: %s: %s\n", argv[0], strerror(errno));
+        _exit(errno == ENOENT ? NO_COMMAND : CANNOT_RUN);
+    }
+    return pid;
+}
+
+/* A terminal's Ctrl-C reaches the command by itself; what was sent to us alone is handed on. */
+static void hand_on(pid_t pid, const siginfo_t *signal) {
+    if (signal->si_signo != SIGINT || signal->si_code == SI_USER) {
+        kill(pid, signal->si_signo);
+    }
+}
+
+static void warn_once(struct bth_client_lease *lease, bool *warned) {
+    struct berth_error err;
+    if (!*warned && bth_client_lease_wait(lease, 0, &err) < 0) {
+        *warned = true;
+        fprintf(stderr, "berth: lease: %s: the lease was lost, the command goes on\n", err.message);
+    } else if (!*warned && bth_client_lease_revoked(lease)) {
+        *warned = true;
+        fprintf(stderr, "berth: lease: the lease was taken away, the command goes on\n");
+    }
+}
+
+/* Waits for its end; an exit status. */
+static int wait_for(pid_t pid, const sigset_t *signals, struct bth_client_lease *lease) {
+    const struct timespec look = {.tv_sec = LOOK_S};
+    bool warned = false;
+    int status;
+    while (waitpid(pid, &status, WNOHANG) != pid) {
+        siginfo_t signal;
+        if (sigtimedwait(signals, &signal, &look) > 0 && signal.si_signo != SIGCHLD) {
+            hand_on(pid, &signal);
+        }
+        warn_once(lease, &warned);
+    }
+    return WIFEXITED(status) ? WEXITSTATUS(status) : BY_SIGNAL + WTERMSIG(status);
+}
+
+/* The signals are kept from here on, so that none is lost between two looks. */
+static int run(char *const *argv, const sigset_t *signals, const sigset_t *before,
+               struct bth_client_lease *lease) {
+    pid_t pid = start(argv, before);
+    if (pid < 0) {
+        fprintf(stderr, "berth: lease: %s: %s\n", argv[0], strerror(errno));
+        return CANNOT_RUN;
+    }
+    return wait_for(pid, signals, lease);
+}
+
+/* ---- the lease -------------------------------------------------------------------------------*/
+
+static int read_options(const struct bth_args *args, struct berth_acquire_options *o,
+                        struct berth_error *err) {
+    int rc = bth_daemon_seconds(args->values[TIMEOUT], -1, &o->wait_ms, err);
+    const char *text = args->values[MAX_CONCURRENT];
+    long n = 0;
+    if (rc == 0 && text) {
+        char *end;
+        errno = 0;
+        n = strtol(text, &end, 10);
+        if (errno || end == text || *end || n < 1 || n > 1000000) {
+            rc = bth_error(err, BERTH_EINVAL, "--max_concurrent is a number from 1, not '%.40s'",
+                           text);
+        }
+    }
+    const char *slash = strrchr(args->rest[1], '/');
+    o->max_concurrent = (uint32_t)n;
+    o->mode = args->values[EXCLUSIVE] ? BERTH_EXCLUSIVE : BERTH_SHARED;
+    o->tag = args->values[TAG] ? args->values[TAG] : slash ? slash + 1 : args->rest[1];
+    return rc;
+}
+
+static int acquire(const struct bth_args *args, struct bth_client **out_client,
+                   struct bth_client_lease **out, struct berth_error *err) {
+    struct berth_acquire_options o = BERTH_ACQUIRE_INIT;
+    int rc = read_options(args, &o, err);
+    rc = rc < 0 ? rc : bth_client_find(args->values[SERVER], false, out_client, err);
+    if (rc == 0 && !*out_client) {
+        return bth_error(err, BERTH_ENOTFOUND,
+                         "no daemon is running: start berthd, or name one with --server");
+    }
+    return rc < 0 ? rc : bth_client_acquire(*out_client, args->rest[0], &o, out, err);
+}
+
+static int lease(const struct bth_args *args) {
+    struct berth_error err = {0};
+    struct bth_client *client = NULL;
+    struct bth_client_lease *held;
+    int status = NO_LEASE;
+    if (acquire(args, &client, &held, &err) < 0) {
+        bth_cli_fail("lease", &err);
+    } else {
+        sigset_t signals, before;
+        sigemptyset(&signals);
+        sigaddset(&signals, SIGCHLD);
+        sigaddset(&signals, SIGTERM);
+        sigaddset(&signals, SIGHUP);
+        sigaddset(&signals, SIGINT);
+        sigprocmask(SIG_BLOCK, &signals, &before);
+        status = run((char *const *)&args->rest[1], &signals, &before, held);
+        bth_client_release(held);
+    }
+    if (client) {
+        bth_client_close(client, bth_now(), NULL);
+    }
+    return status;
+}
+
+int bth_cmd_lease(int argc, char **argv) {
+    struct bth_args args;
+    int rc = bth_args_parse(table, BTH_COUNT(table), argc, argv, &args);
+    if (rc != 0) {
+        return rc;
+    }
+    if (args.help) {
+        puts(
+            "Usage: berth lease [OPTION]... MODEL -- COMMAND [ARGUMENT]...\n\nRuns a command while "
+            "a lease on the daemon's model is held: it stays loaded, or, with\n--exclusive, is "
+            "nobody else's. Exits as the command does, with 128 and the signal's\nnumber if it "
+            "was killed; 125: there was no lease, 126 and 127: the command cannot be run.\n");
+        bth_args_help(table, BTH_COUNT(table));
+    } else if (args.n_rest < 2) {
+        fputs("berth lease: give a MODEL, -- and a COMMAND\nTry 'berth lease --help'.\n", stderr);
+        rc = CLI_USAGE;
+    } else {
+        rc = lease(&args);
+    }
+    bth_args_finish(&args);
+    return rc;
+}

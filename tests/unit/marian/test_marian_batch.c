@@ -1,0 +1,159 @@
+/*
+ * Alone or in company, the same bytes: texts of one sentence and of many, greedy and with beams of
+ * different widths, step together in batches of many sizes, joining and leaving at every stage, on
+ * every instruction set and team, with products of f32 and of i8; and where memory is so short that
+ * sentences have to start again.
+ */
+#include "compute/compute.h"
+#include "lib/drive.h"
+#include "lib/test.h"
+#include "lib/tiny_marian.h"
+#include "marian/marian.h"
+
+#define N(a) (sizeof(a) / sizeof(*(a)))
+#define OPTION(name, value)                                                                        \
+    { name, value }
+#define COMMON OPTION("token_scores", "true"), OPTION("alignment", "true")
+
+enum { N_TEXTS = 5, N_SETTINGS = 8, N_KINDS = 16, MOST = 33, STEP = 2 };
+
+static const struct berth_option settings[N_SETTINGS][8] = {
+    {COMMON, OPTION("beams", "1")},
+    {COMMON},
+    {COMMON, OPTION("beams", "2"), OPTION("length_penalty", "0.2"), OPTION("alternatives", "1")},
+    {COMMON, OPTION("beams", "6"), OPTION("early_stopping", "true"), OPTION("alternatives", "3")},
+    {COMMON, OPTION("max_length", "7"), OPTION("early_stopping", "never")},
+    {COMMON, OPTION("beams", "1"), OPTION("repetition_guard", "true")},
+    {COMMON, OPTION("split", "false"), OPTION("beams", "3")},
+    {COMMON, OPTION("html", "true"), OPTION("cache", "true")},
+};
+static const char *const texts[N_TEXTS] = {
+    "the rain in spain\n",
+    "  one two three\nfour five six seven eight nine ten\n\n42\n\televen twelve\r\nthirteen\n"
+    "the rain in spain\nand so on and so on\nfour five six seven eight nine ten\n",
+    "",
+    "a",
+    "<p>hello <b>there</b> &amp; <i>good day</i></p>"
+    "what a long line this is and it goes on and on and on until it is well beyond a page of "
+    "sixteen ids and then beyond another one of them so that histories of every length occur\n"
+    "<br>short one\nanother short one\nyet another\nthe last of them",
+};
+
+static struct drive_one kind(size_t k) {
+    struct drive_one one = {.request = BERTH_REQUEST_INIT, .cancel_after = -1};
+    const struct berth_option *options = settings[k % N_SETTINGS];
+    const char *text = texts[k % N_TEXTS];
+    one.request.input =
+        (struct berth_input){.kind = BERTH_INPUT_TEXT, .data = text, .size = strlen(text)};
+    one.request.options = options;
+    while (one.request.n_options < 8 && options[one.request.n_options].name) {
+        one.request.n_options++;
+    }
+    one.request.stream = k % 3 == 0;
+    return one;
+}
+
+static char *take(struct drive_one *one) {
+    CHECK_OK(one->rc, one->err);
+    CHECK(one->final != NULL);
+    CHECK(one->high_bytes <= one->need_bytes);
+    char *text = drive_print(one->final);
+    berth_item_free(one->final);
+    return text;
+}
+
+static void alone(struct berth_model *m, char **out) {
+    for (size_t k = 0; k < N_KINDS; k++) {
+        struct drive_one one = kind(k);
+        CHECK_INT(drive(m, &one, 1, 1, 1, NULL), 0);
+        free(out[k]);
+        out[k] = take(&one);
+    }
+}
+
+static void together(struct berth_model *m, size_t n, size_t kinds, char **expected,
+                     const char *what) {
+    struct drive_one all[MOST];
+    struct drive_stats stats = {0};
+    for (size_t i = 0; i < n; i++) {
+        all[i] = kind((i * 5 + n) % kinds);
+        all[i].start_after = (int)(i * i % 11) * 4; /* some join late */
+    }
+    CHECK_INT(drive(m, all, n, n, n, &stats), 0);
+    for (size_t i = 0; i < n; i++) {
+        char *text = take(&all[i]);
+        drive_same(what, expected[(i * 5 + n) % kinds], text);
+        free(text);
+    }
+    CHECK(n < 3 || stats.most[STEP] > 1);
+    printf("%s: %zu sessions as alone, %.1f a STEP turn (at most %zu)\n", what, n,
+           (double)stats.sessions[STEP] / (double)stats.turns[STEP], stats.most[STEP]);
+}
+
+/* Room for one sentence and a little: the younger ones turn back, or wait, and nothing changes. */
+static void crowded(struct berth_model *m, char **expected) {
+    for (size_t k = 0; k < N_KINDS; k++) {
+        struct drive_one one = kind(k);
+        CHECK_INT(drive(m, &one, 1, 1, 1, NULL), 0);
+        free(take(&one));
+        const size_t high = one.high_bytes;
+        for (size_t part = 1; part < 4; part++) {
+            one = kind(k);
+            one.limit_bytes = high - high / 5 * part;
+            CHECK_INT(drive(m, &one, 1, 1, 1, NULL), 0);
+            if (one.rc == BERTH_EBUDGET) {
+                continue; /* not even one sentence fits */
+            }
+            char *text = take(&one);
+            drive_same("in little memory", expected[k], text);
+            free(text);
+        }
+    }
+}
+
+static void device_kinds(const char *dir, bool fast, char **expected) {
+    static const struct {
+        const char *name;
+        enum bth_cpu_isa cap;
+        int threads;
+        size_t kinds, companies[4];
+    } devices[] = {
+        {"avx512, 2 threads", BTH_CPU_AVX512, 2, N_KINDS, {3, 8, 17, 33}},
+        {"avx512, 1 thread", BTH_CPU_AVX512, 1, N_KINDS, {6}},
+        {"avx2, 2 threads", BTH_CPU_AVX2, 2, N_KINDS, {16}},
+        {"scalar, 2 threads", BTH_CPU_SCALAR, 2, 8, {5}},
+    };
+    for (size_t i = 0; i < N(devices); i++) {
+        struct berth_device *device;
+        struct drive_model m;
+        struct berth_error err;
+        const struct bth_cpu_config config = {devices[i].threads, devices[i].cap};
+        CHECK_OK(bth_cpu_open(&config, &device, &err), err);
+        device->fast = fast;
+        CHECK_OK(drive_load(&bth_marian_engine, dir, device, &m, &err), err);
+        if (i == 0) {
+            alone(m.model, expected);
+            crowded(m.model, expected);
+        }
+        for (size_t j = 0; j < 4 && devices[i].companies[j]; j++) {
+            together(m.model, devices[i].companies[j], devices[i].kinds, expected, devices[i].name);
+        }
+        drive_unload(&m);
+        device->ops->close(device);
+    }
+}
+
+int main(void) {
+    char *expected[N_KINDS] = {NULL};
+    for (int shape = 0; shape < 3; shape += 2) {
+        char *dir = tiny_marian_dir();
+        tiny_marian_hf(tiny_marian_shape(shape), dir);
+        device_kinds(dir, false, expected);
+        device_kinds(dir, true, expected);
+        tiny_marian_remove(dir);
+    }
+    for (size_t k = 0; k < N_KINDS; k++) {
+        free(expected[k]);
+    }
+    return 0;
+}

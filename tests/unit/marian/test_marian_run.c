@@ -1,0 +1,285 @@
+/*
+ * What a text comes back as: spaces kept, what has no letters untouched, spans that fit, tasks,
+ * alternatives, scores, the cache and the guard; and requests that are refused.
+ */
+#include "compute/compute.h"
+#include "lib/drive.h"
+#include "lib/test.h"
+#include "lib/tiny_marian.h"
+#include "marian/marian.h"
+#include "marian/marian_session.h"
+
+static struct drive_model m;
+
+/* Options as "name=value name=value". */
+static struct drive_one ask(const char *text, const char *options) {
+    static struct berth_option all[8];
+    static char copy[256];
+    struct drive_one one = {.request = BERTH_REQUEST_INIT, .cancel_after = -1};
+    snprintf(copy, sizeof(copy), "%s", options);
+    for (char *save = NULL, *p = strtok_r(copy, " ", &save); p; p = strtok_r(NULL, " ", &save)) {
+        char *value = strchr(p, '=');
+        *value = '\0';
+        all[one.request.n_options++] = (struct berth_option){p, value + 1};
+    }
+    one.request.options = all;
+    one.request.input =
+        (struct berth_input){.kind = BERTH_INPUT_TEXT, .data = text, .size = strlen(text)};
+    return one;
+}
+
+static const struct berth_translation *run(struct drive_one *one) {
+    CHECK_INT(drive(m.model, one, 1, 1, 1, NULL), 0);
+    CHECK_OK(one->rc, one->err);
+    return one->final->translation;
+}
+
+static void refused(const char *text, const char *options, int code, const char *words) {
+    struct drive_one one = ask(text, options);
+    struct berth_error err = {0};
+    int rc = bth_marian_engine.check(&one.request, &err);
+    if (rc == 0) {
+        CHECK_INT(drive(m.model, &one, 1, 1, 1, NULL), 0);
+        rc = one.rc;
+        err = one.err;
+    }
+    if (rc != code || !strstr(err.message, words)) {
+        TEST_FAIL("'%s' with %s: %d (%s), expected %d (%s)", text, options, rc, err.message, code,
+                  words);
+    }
+}
+
+/* Between the sentences both texts have the same bytes. */
+static void check_spans(const char *text, const struct berth_translation *t) {
+    size_t source = 0, target = 0;
+    for (size_t i = 0; i <= t->n_sentences; i++) {
+        const bool last = i == t->n_sentences;
+        const size_t s = last ? strlen(text) : t->sentences[i].source_begin;
+        const size_t e = last ? strlen(t->text) : t->sentences[i].target_begin;
+        CHECK(s >= source && s - source == e - target);
+        CHECK(memcmp(text + source, t->text + target, s - source) == 0);
+        if (!last) {
+            source = t->sentences[i].source_end;
+            target = t->sentences[i].target_end;
+        }
+    }
+}
+
+static void spaces(void) {
+    static const char *const texts[] = {
+        "", " ", "\n\n", "42", " 42\t\r\n17.5 %", "one", "  one\n\n\ttwo three \r\n12\n four\n",
+        "http://example.org/ one two", "\xc2\xa0one\xc2\xa0"};
+    for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+        struct drive_one one = ask(texts[i], "beams=2");
+        const struct berth_translation *t = run(&one);
+        check_spans(texts[i], t);
+        for (size_t j = 0; j < t->n_sentences; j++) {
+            const struct berth_sentence *s = &t->sentences[j];
+            const size_t n = s->target_end - s->target_begin;
+            if (s->n_hypotheses == 0) {
+                CHECK(n == s->source_end - s->source_begin &&
+                      memcmp(t->text + s->target_begin, texts[i] + s->source_begin, n) == 0);
+            } else {
+                CHECK(strlen(s->hypotheses[0].text) == n &&
+                      memcmp(t->text + s->target_begin, s->hypotheses[0].text, n) == 0);
+            }
+        }
+        berth_item_free(one.final);
+    }
+}
+
+static void numbers_pass(void) {
+    struct drive_one one = ask(" 42\t\r\n17.5 %", "");
+    CHECK_STR(run(&one)->text, " 42\t\r\n17.5 %");
+    berth_item_free(one.final);
+}
+
+static void details(void) {
+    struct drive_one one =
+        ask("one two three", "alternatives=2 token_scores=true alignment=true length_penalty=0.7");
+    const struct berth_translation *t = run(&one);
+    const struct berth_sentence *s = t->sentences;
+    CHECK_INT(t->n_alternatives, 2);
+    CHECK_INT(s->n_hypotheses, 3);
+    for (size_t h = 0; h < 3; h++) {
+        const struct berth_hypothesis *y = &s->hypotheses[h];
+        double sum = 0;
+        for (size_t i = 0; i < y->n_tokens; i++) {
+            sum += (double)y->logprobs[i];
+        }
+        CHECK_NEAR(y->score, sum / pow((double)y->n_tokens, 0.7), 1e-4);
+        CHECK(h == 0 || y->score <= s->hypotheses[h - 1].score);
+        CHECK_INT(y->tokens[y->n_tokens - 1], 0);
+        CHECK_STR(h ? t->alternatives[h - 1] : t->text, y->text);
+    }
+    for (size_t i = 0; i < s->hypotheses[0].n_tokens; i++) {
+        double sum = 0;
+        for (size_t j = 0; j < s->n_tokens; j++) {
+            sum += (double)s->alignment[i * s->n_tokens + j];
+        }
+        CHECK_NEAR(sum, 1, 1e-5);
+    }
+    berth_item_free(one.final);
+}
+
+/* Tokenising, generating and detokenising apart say what translating says. */
+static void tasks(void) {
+    const char *text = "one two three four";
+    char want[512];
+    struct drive_one whole = ask(text, "split=false");
+    run(&whole);
+    struct drive_one ids = ask(text, "task=tokenize");
+    run(&ids);
+    struct drive_one rows = ask(ids.final->translation->text, "task=generate");
+    struct drive_one back = ask(run(&rows)->text, "task=detokenize");
+    snprintf(want, sizeof(want), "[\"%s\"]", whole.final->translation->text);
+    CHECK_STR(run(&back)->text, want);
+    berth_item_free(whole.final);
+    berth_item_free(ids.final);
+    berth_item_free(rows.final);
+    berth_item_free(back.final);
+    struct drive_one several = ask("[[5,6,0],[7,0],[8,9,10,0]]", "task=generate beams=3");
+    CHECK_INT(run(&several)->n_sentences, 3);
+    berth_item_free(several.final);
+    struct drive_one none = ask("[]", "task=generate");
+    CHECK_STR(run(&none)->text, "[]");
+    berth_item_free(none.final);
+}
+
+static void markup(void) {
+    struct drive_one one = ask("<p>one <b>two</b> three</p><!-- x --><p>four</p>", "html=true");
+    const struct berth_translation *t = run(&one);
+    static const char *const tags[] = {"<p>", "<b>", "</b>", "</p>", "<!-- x -->"};
+    for (size_t i = 0; i < sizeof(tags) / sizeof(*tags); i++) {
+        CHECK(strstr(t->text, tags[i]));
+    }
+    CHECK_INT(t->n_sentences, 2);
+    berth_item_free(one.final);
+}
+
+static void remembered(void) {
+    for (int i = 0; i < 3; i++) {
+        struct drive_one one = ask("five six seven", "cache=true");
+        CHECK_INT(run(&one)->sentences[0].cached, i > 0);
+        berth_item_free(one.final);
+    }
+    struct drive_one other = ask("five six seven", "cache=true beams=3");
+    CHECK(!run(&other)->sentences[0].cached);
+    berth_item_free(other.final);
+    struct drive_one twice = ask("eight nine\neight nine", "cache=true beams=1");
+    const struct berth_translation *t = run(&twice);
+    CHECK_STR(t->sentences[0].hypotheses[0].text, t->sentences[1].hypotheses[0].text);
+    berth_item_free(twice.final);
+}
+
+static void loops(void) {
+    static const struct {
+        int ids[24], n, want;
+    } cases[] = {
+        {{5, 6, 7, 0}, 4, 4},
+        {{5, 5, 5, 5, 5, 0}, 6, 6}, /* may be meant */
+        {{9, 5, 5, 5, 5, 5, 5, 5, 5, 5, 8, 0}, 12, 4},
+        {{1, 2, 1, 2, 1, 2, 1, 2, 0}, 9, 3},
+        {{3, 1, 2, 4, 1, 2, 4, 1, 2, 4, 1, 2, 4, 1, 7, 0}, 16, 7},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        struct marian_choice choices[24];
+        struct marian_hypothesis h = {.choices = choices, .n = cases[i].n};
+        for (int j = 0; j < h.n; j++) {
+            choices[j] = (struct marian_choice){.id = cases[i].ids[j]};
+        }
+        CHECK_INT(marian_cut_loops(&h), cases[i].want != cases[i].n);
+        CHECK_INT(h.n, cases[i].want);
+        CHECK_INT(choices[h.n - 1].id, 0);
+    }
+}
+
+static void refusals(void) {
+    char many[2048] = "[[";
+    refused("x", "beam=2", BERTH_EINVAL, "no option 'beam'");
+    refused("x", "beams=0", BERTH_EINVAL, "from 1 to 16");
+    refused("x", "beams=2 alternatives=2", BERTH_EINVAL, "need 3 beams");
+    refused("x", "early_stopping=maybe", BERTH_EINVAL, "never");
+    refused("x", "task=sing", BERTH_EINVAL, "generate");
+    refused("x", "html=true split=false", BERTH_EINVAL, "sentence by sentence");
+    refused("x", "target_lang=fr", BERTH_EINVAL, "one language");
+    refused("\xff\xfe", "", BERTH_EINVAL, "UTF-8");
+    refused("[[1,2", "task=generate", BERTH_EINVAL, "JSON");
+    refused("{}", "task=generate", BERTH_EINVAL, "JSON");
+    refused("[1,2]", "task=generate", BERTH_EINVAL, "JSON");
+    refused("[[1.5]]", "task=generate", BERTH_EINVAL, "JSON");
+    refused("[[]]", "task=generate", BERTH_EINVAL, "a row of 0 ids");
+    refused("[[-1]]", "task=generate", BERTH_EINVAL, "token id -1");
+    refused("[[400]]", "task=detokenize", BERTH_EINVAL, "token id 400");
+    for (int i = 0; i < 600; i++) {
+        strcat(many, "1,");
+    }
+    strcat(many, "1]]");
+    refused(many, "task=generate", BERTH_EINVAL, "a row of 601 ids");
+    struct drive_one sound = ask("", "");
+    struct berth_error err;
+    sound.request.input.kind = BERTH_INPUT_PCM_F32;
+    CHECK_INT(bth_marian_engine.check(&sound.request, &err), BERTH_EINVAL);
+}
+
+static void languages(void) {
+    static const struct {
+        const char *path, *source, *target;
+    } cases[] = {{"/m/opus-mt-en-de", "en", "de"},       {"opus-mt-tc-big-en-pt/", "en", "pt"},
+                 {"/m/enpt-1693087644", "en", "pt"},     {"/m/enpt", "en", "pt"},
+                 {"/m/opus-mt-en-zh_Hans", "en", "zh_Hans"}, {"/m/model", "", ""},
+                 {"/m/opus-mt-mul-en", "mul", "en"},     {"", "", ""}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        char source[32], target[32];
+        marian_languages_of(cases[i].path, source, target);
+        CHECK_STR(source, cases[i].source);
+        CHECK_STR(target, cases[i].target);
+    }
+}
+
+/* A long line without an end, and a text of many lines: bounded memory, nothing lost. */
+static void long_texts(void) {
+    enum { LETTERS = 3000 };
+    char *text = malloc(LETTERS + 1);
+    memset(text, 'x', LETTERS);
+    for (int i = 7; i < LETTERS; i += 11) {
+        text[i] = i % 5 ? ' ' : '\n';
+    }
+    text[LETTERS] = '\0';
+    struct drive_one one = ask(text, "beams=1 max_length=8");
+    const struct berth_translation *t = run(&one);
+    check_spans(text, t);
+    berth_item_free(one.final);
+    memset(text, 'x', LETTERS);
+    struct drive_one line = ask(text, "beams=1 max_length=8");
+    t = run(&line);
+    CHECK(t->n_sentences > 1);
+    check_spans(text, t);
+    berth_item_free(line.final);
+    refused(text, "split=false", BERTH_ETOOLARGE, "at once");
+    free(text);
+}
+
+int main(void) {
+    const struct bth_cpu_config config = {.threads = 2, .cap = BTH_CPU_AVX512};
+    struct berth_device *device;
+    struct berth_error err;
+    char *dir = tiny_marian_dir();
+    tiny_marian_hf(tiny_marian_shape(0), dir);
+    CHECK_OK(bth_cpu_open(&config, &device, &err), err);
+    CHECK_OK(drive_load(&bth_marian_engine, dir, device, &m, &err), err);
+    spaces();
+    numbers_pass();
+    details();
+    tasks();
+    markup();
+    remembered();
+    loops();
+    refusals();
+    languages();
+    long_texts();
+    drive_unload(&m);
+    device->ops->close(device);
+    tiny_marian_remove(dir);
+    return 0;
+}

@@ -1,0 +1,325 @@
+/*
+ * The engine on small pipelines with random weights: what spaCy gave for them, the same bytes alone
+ * and in company and on every instruction set, options, bad input, memory that runs out.
+ *
+ * BERTH_SPACY_TINY names the folder of the pipelines, else tests/data/spacy.
+ */
+#include "base/alloc.h"
+#include "base/reservation.h"
+#include "compute/compute.h"
+#include "lib/drive.h"
+#include "lib/spacy_docs.h"
+#include "lib/test.h"
+#include "spacy/spacy.h"
+
+static const char *folder;
+static struct berth_device *device;
+
+static void check_golden(const char *name) {
+    struct spacy_docs_count c = {0};
+    struct drive_model model;
+    struct berth_error err;
+    char path[1024];
+    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    CHECK_OK(drive_load(&bth_spacy_engine, path, device, &model, &err), err);
+    snprintf(path, sizeof(path), "%s/%s.docs.jsonl", folder, name);
+    spacy_docs_compare(model.model, path, 0, &c);
+    printf("%s: %zu documents, %zu tokens, %zu differences, tensors within %g\n", name, c.docs,
+           c.tokens, c.bad, c.tensor);
+    CHECK_INT(c.bad, 0);
+    CHECK(c.tensor < 3e-5); /* of values up to 10, printed with six digits */
+    drive_unload(&model);
+}
+
+/* ---- alone and in company --------------------------------------------------------------------*/
+
+enum { TEXTS = 12 };
+
+/* Texts of all lengths: words by chance, and one that takes several turns. */
+static char *make_text(int i) {
+    static const char *const words[] = {
+        "Apple",   "is", "looking", "at",    "buying",  "a",  "U.K.",  "firm", "for",  "$1",
+        "billion", ".",  "London",  "don't", "(maybe)", "  ", "Peter", "said", "\n\n", "quickly"};
+    unsigned long long seed = 77 + (unsigned long long)i;
+    const int n = i == 0 ? 700 : 1 + i * 7 % 90;
+    char *text = calloc(1, (size_t)n * 16 + 1);
+    for (int k = 0; k < n; k++) {
+        strcat(text, words[(test_rand(&seed) >> 20) % (sizeof(words) / sizeof(*words))]);
+        strcat(text, " ");
+    }
+    return text;
+}
+
+static struct berth_request request_of(const char *text, const struct berth_option *options,
+                                       size_t n) {
+    struct berth_request r = BERTH_REQUEST_INIT;
+    r.input = (struct berth_input){.kind = BERTH_INPUT_TEXT, .data = text, .size = strlen(text)};
+    r.options = options;
+    r.n_options = n;
+    return r;
+}
+
+static void load(const char *name, struct berth_device *on, struct drive_model *out) {
+    struct berth_error err;
+    char path[1024];
+    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    CHECK_OK(drive_load(&bth_spacy_engine, path, on, out, &err), err);
+}
+
+/* Every document on every device, with `company`, in other order: what it was alone. */
+static void check_company(const char *name, char **texts, char **alone, struct berth_device *on,
+                          size_t company) {
+    static const struct berth_option tensor = {"tensor", "true"};
+    static const struct berth_option some[] = {{"tensor", "true"}, {"exclude", "tok2vec"}};
+    struct drive_one all[2 * TEXTS] = {0};
+    struct drive_model model;
+    load(name, on, &model);
+    for (int i = 0; i < 2 * TEXTS; i++) { /* others who want something else are there too */
+        all[i].cancel_after = -1;
+        all[i].request =
+            i % 2 ? request_of(texts[i / 2], some, 2) : request_of(texts[i / 2], &tensor, 1);
+        all[i].start_after = i % 5;
+    }
+    const size_t n = company == 1 ? 2 * TEXTS - 1 : 2 * TEXTS;
+    CHECK_INT(drive(model.model, all, n, company, company, NULL), 0);
+    for (size_t i = 0; i < n; i++) {
+        CHECK_OK(all[i].rc, all[i].err);
+        CHECK(all[i].high_bytes <= all[i].need_bytes);
+        if (i % 2 == 0) {
+            char *text = spacy_docs_print(all[i].final);
+            if (alone[i / 2]) {
+                drive_same(on->description, text, alone[i / 2]);
+                free(text);
+            } else {
+                alone[i / 2] = text;
+            }
+        }
+        berth_item_free(all[i].final);
+    }
+    drive_unload(&model);
+}
+
+static void check_same_bytes(const char *name) {
+    static const char *const isas[] = {"avx512", "scalar", "avx2"};
+    char *texts[TEXTS], *alone[TEXTS] = {NULL};
+    for (int i = 0; i < TEXTS; i++) {
+        texts[i] = make_text(i);
+    }
+    check_company(name, texts, alone, device, 1);
+    check_company(name, texts, alone, device, 2 * TEXTS);
+    for (int i = 0; i < 3; i++) {
+        const struct bth_cpu_config config = {.threads = 1 + i, .cap = BTH_CPU_AVX512};
+        struct berth_device *other;
+        struct berth_error err;
+        setenv("BERTH_CPU", isas[i], 1);
+        CHECK_OK(bth_cpu_open(&config, &other, &err), err);
+        if (i == 1) {
+            bth_cpu_together(other);
+        }
+        check_company(name, texts, alone, other, (size_t)(3 + 9 * i));
+        other->ops->close(other);
+    }
+    unsetenv("BERTH_CPU");
+    for (int i = 0; i < TEXTS; i++) {
+        free(texts[i]);
+        free(alone[i]);
+    }
+}
+
+/* ---- requests --------------------------------------------------------------------------------*/
+
+/* Runs one request; the final item, or NULL and *rc. */
+static struct berth_item *ask(struct drive_model *m, struct berth_request r, int *rc) {
+    struct drive_one one = {.request = r, .cancel_after = -1};
+    CHECK_INT(drive(m->model, &one, 1, 1, 1, NULL), 0);
+    *rc = one.rc;
+    return one.final;
+}
+
+static void check_refused(struct drive_model *m, const char *name, const char *value, int want) {
+    const struct berth_option o = {name, value};
+    const struct berth_request r = request_of("One two three.", &o, 1);
+    int rc;
+    struct berth_item *item = ask(m, r, &rc);
+    CHECK_INT(rc, want);
+    CHECK(!item);
+}
+
+static void check_components(struct drive_model *m, const char *name, const char *value,
+                             const char *want) {
+    const struct berth_option o = {name, value};
+    int rc;
+    struct berth_item *item = ask(m, request_of("One two three.", &o, 1), &rc);
+    CHECK_INT(rc, 0);
+    CHECK_STR(item->doc->components, want);
+    berth_item_free(item);
+}
+
+static void check_options(void) {
+    struct drive_model m;
+    load("tiny_en", device, &m);
+    check_components(&m, "components", "ner", "ner");
+    check_components(&m, "components", "tagger, lemmatizer", "tok2vec,tagger,lemmatizer");
+    check_components(&m, "exclude", "parser,ner", "tok2vec,tagger,attribute_ruler,lemmatizer");
+    check_components(&m, "disable", "tok2vec,parser,attribute_ruler,lemmatizer", "tagger,ner");
+    check_components(&m, "enable", "senter",
+                     "tok2vec,tagger,parser,senter,attribute_ruler,lemmatizer,ner");
+    check_refused(&m, "components", "tagger,nothing", BERTH_EINVAL);
+    check_refused(&m, "tensor", "perhaps", BERTH_EINVAL);
+    check_refused(&m, "max_length", "0", BERTH_EINVAL);
+    check_refused(&m, "max_length", "1000001", BERTH_EINVAL);
+    check_refused(&m, "max_length", "13", BERTH_ETOOLARGE);
+    check_refused(&m, "max_length", "3", BERTH_ETOOLARGE);
+    check_refused(&m, "beam", "4", BERTH_EINVAL);
+    drive_unload(&m);
+}
+
+static void check_inputs(void) {
+    struct drive_model m;
+    int rc;
+    struct berth_request r = request_of("", NULL, 0);
+    load("tiny_en", device, &m);
+    struct berth_item *item = ask(&m, r, &rc);
+    CHECK_INT(rc, 0);
+    CHECK_INT(item->doc->n_tokens, 0);
+    CHECK_STR(item->doc->components, "");
+    berth_item_free(item);
+    r.input.data = "bad \xff\xfe";
+    r.input.size = 6;
+    item = ask(&m, r, &rc);
+    CHECK_INT(rc, BERTH_EINVAL);
+    r.input.kind = BERTH_INPUT_PCM_F32;
+    CHECK_INT(bth_spacy_engine.check(&r, NULL), BERTH_EINVAL);
+    r.input = (struct berth_input){.kind = BERTH_INPUT_FILE, .path = "/nowhere/at/all"};
+    CHECK_INT(bth_spacy_engine.check(&r, NULL), BERTH_ENOTFOUND);
+    r.input.path = BTH_TEST_DATA "/data/README.md";
+    item = ask(&m, r, &rc);
+    CHECK_INT(rc, 0);
+    CHECK(item->doc->n_tokens > 100);
+    berth_item_free(item);
+    drive_unload(&m);
+}
+
+/* ---- what fails ------------------------------------------------------------------------------*/
+
+static void check_load_fails(void) {
+    struct berth_reservation weights, workspace;
+    struct berth_error err;
+    struct berth_model *model;
+    struct berth_model_info info;
+    char path[1024];
+    snprintf(path, sizeof(path), "%s/tiny_en", folder);
+    CHECK_OK(bth_spacy_engine.probe(path, &info, &err), err);
+    CHECK_STR(info.family, "spacy");
+    CHECK_INT(bth_spacy_engine.probe(BTH_TEST_DATA, &info, &err), BERTH_ENOTFOUND);
+    const struct berth_option o[] = {{"exclude", "ner,parser"}, {"other", "1"}};
+    struct berth_load l = {.path = path,
+                           .device = device,
+                           .weights = &weights,
+                           .workspace = &workspace,
+                           .options = o,
+                           .n_options = 2};
+    bth_reservation_init(&weights, BERTH_BYTES_WEIGHTS, SIZE_MAX / 2);
+    bth_reservation_init(&workspace, BERTH_BYTES_WORKSPACE, SIZE_MAX / 2);
+    CHECK_INT(bth_spacy_engine.load(&l, &model, &err), BERTH_EINVAL);
+    l.n_options = 1;
+    CHECK_OK(bth_spacy_engine.load(&l, &model, &err), err);
+    bth_spacy_engine.unload(model);
+    for (size_t limit = 1000; limit < 2000000; limit *= 3) { /* of a device that is full */
+        bth_reservation_init(&weights, BERTH_BYTES_WEIGHTS, limit);
+        if (bth_spacy_engine.load(&l, &model, &err) == 0) {
+            bth_spacy_engine.unload(model);
+        }
+        CHECK_INT(bth_reservation_used(&weights), 0);
+        CHECK_INT(bth_reservation_used(&workspace), 0);
+    }
+}
+
+/* The n-th allocation fails, for many n: everything comes back. */
+static void check_memory(void) {
+    struct drive_model m;
+    char path[1024];
+    struct berth_error err;
+    snprintf(path, sizeof(path), "%s/tiny_de", folder);
+    bool failed = true;
+    for (int64_t n = 1; failed; n += 1 + n / 7) {
+        const int64_t live = bth_alloc_live();
+        bth_alloc_fail_at(n);
+        const int rc = drive_load(&bth_spacy_engine, path, device, &m, &err);
+        failed = bth_alloc_failed();
+        bth_alloc_fail_at(0);
+        if (rc == 0) {
+            drive_unload(&m);
+        } else if (rc != BERTH_ENOMEM) {
+            TEST_FAIL("allocation %lld: %s", (long long)n, err.message);
+        }
+        CHECK_INT(bth_alloc_live(), live);
+    }
+    load("tiny_en", device, &m);
+    static const struct berth_option tensor = {"tensor", "true"};
+    failed = true;
+    for (int64_t n = 1; failed; n += 1 + n / 20) {
+        struct drive_one one = {.request =
+                                    request_of("Peter lives in New York, maybe.", &tensor, 1),
+                                .cancel_after = -1};
+        bth_alloc_fail_at(n);
+        const int rc = drive(m.model, &one, 1, 1, 1, NULL);
+        failed = bth_alloc_failed();
+        bth_alloc_fail_at(0);
+        CHECK_INT(rc, 0);
+        CHECK(one.rc == 0 || one.rc == BERTH_ENOMEM);
+        berth_item_free(one.final);
+    }
+    drive_unload(&m);
+}
+
+/* Cancelled anywhere, or short of bytes: it alone ends, the others give what they always give. */
+static void check_others(void) {
+    char *text = make_text(0), *want = NULL;
+    struct drive_model m;
+    load("tiny_en", device, &m);
+    for (int64_t after = 0; after < 9; after++) {
+        struct drive_one all[3] = {0};
+        for (int i = 0; i < 3; i++) {
+            all[i].request = request_of(text, NULL, 0);
+            all[i].cancel_after = i == 1 ? after + 1 : -1;
+        }
+        all[2].limit_bytes = 5000;
+        CHECK_INT(drive(m.model, all, 3, 3, (uint64_t)after, NULL), 0);
+        CHECK_OK(all[0].rc, all[0].err);
+        CHECK_INT(all[1].rc, BERTH_ECANCELLED);
+        CHECK_INT(all[2].rc, BERTH_EBUDGET);
+        char *have = spacy_docs_print(all[0].final);
+        if (want) {
+            drive_same("with others that end", have, want);
+            free(have);
+        } else {
+            want = have;
+        }
+        for (int i = 0; i < 3; i++) {
+            berth_item_free(all[i].final);
+        }
+    }
+    free(want);
+    free(text);
+    drive_unload(&m);
+}
+
+int main(void) {
+    const struct bth_cpu_config config = {.threads = 2, .cap = BTH_CPU_AVX512};
+    struct berth_error err;
+    folder = getenv("BERTH_SPACY_TINY");
+    folder = folder ? folder : BTH_TEST_DATA "/data/spacy";
+    CHECK_OK(bth_cpu_open(&config, &device, &err), err);
+    check_golden("tiny_en");
+    check_golden("tiny_de");
+    check_same_bytes("tiny_en");
+    check_same_bytes("tiny_de");
+    check_options();
+    check_inputs();
+    check_load_fails();
+    check_memory();
+    check_others();
+    device->ops->close(device);
+    return 0;
+}
