@@ -2,6 +2,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/pystr.h"
+#include "spacy/spacy_entity_ruler.h"
 #include "spacy/spacy_noun_chunks.h"
 #include "spacy/spacy_tree.h"
 #include <string.h>
@@ -312,23 +313,6 @@ static int merge(const struct spacy_retokenizer *r, struct spacy_doc *doc,
 
 /* ---- what is merged -------------------------------------------------------------------------*/
 
-static size_t list_entities(const struct spacy_doc *doc, struct spacy_span *out) {
-    size_t n = 0;
-    bool open = false;
-    for (uint32_t i = 0; i < doc->n; i++) {
-        const struct spacy_token *t = &doc->tokens[i];
-        if (t->ent_iob == SPACY_IOB_B && t->ent_type != 0) {
-            out[n++] = (struct spacy_span){.begin = i, .end = i + 1, .label = t->ent_type};
-            open = true;
-        } else if (t->ent_iob == SPACY_IOB_I && open) {
-            out[n - 1].end = i + 1;
-        } else {
-            open = false;
-        }
-    }
-    return n;
-}
-
 /* Runs of tokens labelled so, each with the token behind it. */
 static size_t list_subtokens(const struct spacy_doc *doc, struct spacy_span *out) {
     const uint64_t label = spacy_string_id("subtok", 6);
@@ -381,7 +365,7 @@ static int run_merge(const struct spacy_retokenizer *r, struct spacy_doc *doc,
         if (!spans) {
             return bth_error_nomem(err);
         }
-        n = r->kind == ENTITIES ? list_entities(doc, spans) : list_subtokens(doc, spans);
+        n = r->kind == ENTITIES ? spacy_entities(doc, spans) : list_subtokens(doc, spans);
     }
     return n > 0 ? merge(r, doc, spans, n, err) : 0;
 }
