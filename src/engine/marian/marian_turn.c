@@ -94,15 +94,32 @@ static void launch(struct encoding *e, struct marian_session *s) {
     }
 }
 
-/* A search may be over before it has begun: the longest target is the forced end alone. */
+/* Gives up what the youngest sentence has got so far: it starts again when there is room. */
+static void turn_back(struct marian_session *s) {
+    struct marian_flight *f = s->flights[--s->n_flights];
+    s->launched = f->sentence < s->launched ? f->sentence : s->launched;
+    marian_flight_end(f);
+    s->crowded = true;
+}
+
+/* What is found is kept to the end; sentences that are younger make room for it. */
 static int land(struct marian_session *s, int i) {
     struct marian_flight *f = s->flights[i];
-    int rc = marian_flight_land(f);
+    size_t bytes;
+    int rc = marian_flight_land(f, &bytes);
     marian_flight_end(f);
     s->n_flights--;
     memmove(&s->flights[i], &s->flights[i + 1],
             (size_t)(s->n_flights - i) * sizeof(struct marian_flight *));
     s->crowded = false;
+    if (rc < 0) {
+        return rc;
+    }
+    rc = marian_draw(s, bytes);
+    while (rc == BERTH_EBUDGET && s->n_flights > i) {
+        turn_back(s);
+        rc = marian_draw(s, bytes);
+    }
     return rc;
 }
 
@@ -123,6 +140,7 @@ static int enqueue_encode(struct marian_model *m, struct berth_batch *b, struct 
     return rc < 0 ? rc : run(m, m->encode[bucket], e.rows, err);
 }
 
+/* A search may be over before it has begun: the longest target is the forced end alone. */
 static void settle_encode(struct berth_batch *b) {
     for (uint32_t i = 0; i < b->n; i++) {
         struct marian_session *s = session_at(b, i);
@@ -204,14 +222,6 @@ static void add_beam(struct marian_model *m, uint32_t r, const struct marian_fli
         table[i] = marian_flight_where(f, history[i]);
     }
     table[pos] = words(m, l->to)[r];
-}
-
-/* Gives up what the youngest sentence has got so far: it starts again when there is room. */
-static void turn_back(struct marian_session *s) {
-    struct marian_flight *f = s->flights[--s->n_flights];
-    s->launched = f->sentence < s->launched ? f->sentence : s->launched;
-    marian_flight_end(f);
-    s->crowded = true;
 }
 
 /* A place for each of its live beams; sentences that are younger make room. */
@@ -354,13 +364,22 @@ static void step_flight(struct marian_flight *f, struct berth_top_out *tops) {
     }
 }
 
-static void settle_session(struct marian_model *m, struct marian_session *s, uint32_t *row) {
+static uint32_t rows_of(const struct marian_session *s) {
+    uint32_t rows = 0;
+    for (int i = 0; i < s->n_flights; i++) {
+        rows += (uint32_t)s->flights[i]->n_rows;
+    }
+    return rows;
+}
+
+/* The session's rows begin at `row`. Flights may end, and younger ones turn back, on the way. */
+static void settle_session(struct marian_model *m, struct marian_session *s, uint32_t row) {
     const bool marks = s->options.alignment || s->html;
     int rc = 0;
     for (int i = 0; rc == 0 && i < s->n_flights;) {
         struct marian_flight *f = s->flights[i];
-        const uint32_t first = *row;
-        *row += (uint32_t)f->n_rows;
+        const uint32_t first = row;
+        row += (uint32_t)f->n_rows;
         if (marks) {
             rc = keep_marks(m, f, first);
         }
@@ -379,10 +398,8 @@ static void settle_session(struct marian_model *m, struct marian_session *s, uin
 static int settle_step(struct marian_model *m, struct berth_batch *b, struct berth_error *err) {
     uint32_t rows = 0, row = 0;
     for (uint32_t i = 0; i < b->n; i++) {
-        struct marian_session *s = session_at(b, i);
-        for (int f = 0; s->rc == 0 && f < s->n_flights; f++) {
-            rows += (uint32_t)s->flights[f]->n_rows;
-        }
+        const struct marian_session *s = session_at(b, i);
+        rows += s->rc == 0 ? rows_of(s) : 0;
     }
     int rc = rows ? m->base.device->ops->read(m->outputs, 0, m->host_outputs,
                                               rows * sizeof(*m->host_outputs))
@@ -392,8 +409,10 @@ static int settle_step(struct marian_model *m, struct berth_batch *b, struct ber
     }
     for (uint32_t i = 0; i < b->n; i++) {
         struct marian_session *s = session_at(b, i);
+        const uint32_t first = row;
         if (s->rc == 0) {
-            settle_session(m, s, &row);
+            row += rows_of(s);
+            settle_session(m, s, first);
         }
     }
     return 0;
