@@ -388,9 +388,19 @@ void spacy_tok2vec_need(const struct spacy_tok2vec *t, struct spacy_scratch *s) 
     s->ids_per_row = ids > s->ids_per_row ? ids : s->ids_per_row;
 }
 
-size_t spacy_tok2vec_bytes(const struct spacy_tok2vec *t) {
-    return ((size_t)(t->width + part_columns(t)) * SLOTS + (size_t)t->vector_map.k * SPACY_ROWS) *
-           sizeof(float);
+/* The second maxout layer is the first to look at neighbours: its parts are most of it. */
+size_t spacy_tok2vec_estimate(const struct bth_thinc *file) {
+    const struct spacy_loader l = {.file = file};
+    const struct bth_thinc_node *node;
+    size_t at = 0, words = 0;
+    for (int n = 0; (node = spacy_layer_next(&l, "maxout", &at)) && n < 2; n++) {
+        const struct bth_source_tensor *w = bth_thinc_param(node, "W");
+        if (w && w->rank == 3) {
+            spacy_scratch_need(&words, w->dims[1], n == 0 ? w->dims[0] : w->dims[2]);
+        }
+    }
+    size_t bytes;
+    return bth_mul(words, SLOTS * sizeof(float) * 3 / 2, &bytes) ? bytes : SIZE_MAX;
 }
 
 static struct berth_tensor dense(struct berth_buffer *b, int64_t cols) {
