@@ -20,6 +20,7 @@
 enum {
     MAX_COLUMNS = 32,
     MAX_LAYERS = 32,
+    MAX_WIDTH = 4096,
     TERMS = 4,     /* rows of a table that make one embedding */
     SLOTS = 4096,  /* mixed rows kept; slot 0 is zero */
     NAME_ORTH = 65 /* numbers of attributes */
@@ -284,9 +285,11 @@ static int check_shapes(const struct spacy_tok2vec *t, const struct spacy_loader
     const int64_t in = t->n_tables * t->table.cols + t->vector_map.n;
     bool good = t->n_layers >= 0 && t->mixer.linear.k == in && t->window >= 0 &&
                 (t->n_layers == 0 || t->window >= 1);
-    if (t->window > SPACY_GUARD || t->window * t->n_layers > SPACY_ROWS / 8) {
-        return bth_error(l->err, BERTH_EUNSUPPORTED, "%s/model: windows of %lld tokens", l->name,
-                         (long long)t->window);
+    if (t->window > SPACY_GUARD || t->window * t->n_layers > SPACY_ROWS / 8 ||
+        t->width > MAX_WIDTH) {
+        return bth_error(l->err, BERTH_EUNSUPPORTED,
+                         "%s/model: windows of %lld tokens, vectors of %lld columns", l->name,
+                         (long long)t->window, (long long)t->width);
     }
     for (int i = 0; good && i < t->n_layers; i++) {
         good =
