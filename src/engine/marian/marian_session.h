@@ -5,9 +5,9 @@
  *
  * A text is sentences and what lies between them. A few sentences are in flight at a time, each
  * with a search of its own; those of all sessions step together. marian_text.c is the part about
- * text, marian_flight.c a sentence in flight, marian_turn.c turns of many sessions,
- * marian_session.c what comes next, marian_result.c what is handed out. Owner: the device's thread
- * (in TOKENIZE and DETOKENIZE: whoever runs the host turn).
+ * text, marian_flight.c a sentence in flight, marian_turn.c and marian_step.c turns of many
+ * sessions, marian_session.c what comes next, marian_result.c what is handed out. Owner: the
+ * device's thread (in TOKENIZE and DETOKENIZE: whoever runs the host turn).
  */
 #ifndef BTH_MARIAN_SESSION_H
 #define BTH_MARIAN_SESSION_H
