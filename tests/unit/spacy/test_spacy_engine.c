@@ -27,7 +27,7 @@ static void check_golden(const char *name) {
     printf("%s: %zu documents, %zu tokens, %zu differences, tensors within %g\n", name, c.docs,
            c.tokens, c.bad, c.tensor);
     CHECK_INT(c.bad, 0);
-    CHECK(c.tensor < 3e-5); /* of values up to 10, printed with six digits */
+    CHECK(c.tensor < 6e-5); /* values above 10 are there with six digits */
     drive_unload(&model);
 }
 
