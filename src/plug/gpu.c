@@ -266,3 +266,15 @@ int bth_gpu_open(const char *which, bool fast, struct berth_device **out, struct
     }
     return open(ordinal, fast, out, err);
 }
+
+long bth_gpu_fail_at(long n) {
+    struct berth_error err;
+    char *path = find_module(&err);
+    void *module = path ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
+    long (*fail_at)(long) = NULL;
+    if (module) {
+        *(void **)&fail_at = dlsym(module, "berth_cuda_fail_at");
+    }
+    bth_free(path);
+    return fail_at ? fail_at(n) : -1;
+}

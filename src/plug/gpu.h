@@ -26,4 +26,7 @@ int bth_gpu_list(struct bth_gpu *out, int n, struct berth_error *err);
  * f32. ENOTFOUND, EUNSUPPORTED, EDEVICE, ENOMEM. */
 int bth_gpu_open(const char *which, bool fast, struct berth_device **out, struct berth_error *err);
 
+/* For tests, as berth_cuda_fail_at (compute/cuda/cuda_module.h); -1: there is no module. */
+long bth_gpu_fail_at(long n);
+
 #endif

@@ -28,6 +28,10 @@ int berth_cuda_list(struct bth_cuda_info *out, int n, struct berth_error *err);
  * driver), EUNSUPPORTED (too old), EDEVICE, ENOMEM. */
 int berth_cuda_open(int ordinal, bool fast, struct berth_device **out, struct berth_error *err);
 
+/* For tests: the n-th allocation of GPU memory from now on finds none (1: the next); 0: none fails.
+ * Returns how many were still to come before that one: 0 if it has failed. */
+long berth_cuda_fail_at(long n);
+
 #ifdef __cplusplus
 }
 #endif

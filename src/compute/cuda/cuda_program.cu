@@ -44,7 +44,8 @@ static int check_ops(struct berth_device *device, const struct berth_op *ops, si
                      struct berth_error *err) {
     for (size_t i = 0; i < n_ops; i++) {
         if (!device->ops->runs(device, ops[i].kind)) {
-            return bth_error(err, BERTH_EUNSUPPORTED, "a GPU has no kernels for this model; use the CPU");
+            return bth_error(err, BERTH_EUNSUPPORTED,
+                             "a GPU has no kernels for this model; use the CPU");
         }
         int64_t dh = ops[i].kind == BERTH_OP_ATTEND_PAGED  ? ops[i].u.attend_paged.kv.head_dim
                      : ops[i].kind == BERTH_OP_ATTEND_FULL ? ops[i].u.attend_full.head_dim

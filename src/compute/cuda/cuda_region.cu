@@ -7,6 +7,9 @@
  * is committed; idle chunks are what it calls free.
  */
 #include "cuda_device.h"
+#include "cuda_module.h"
+
+#include <atomic>
 
 extern "C" {
 #include "base/alloc.h"
@@ -38,7 +41,27 @@ static void trim(struct bth_cuda_device *d) {
     }
 }
 
+/* How many allocations are left until one fails; 0: all may succeed. */
+static std::atomic<long> fail_in;
+
+extern "C" __attribute__((visibility("default"))) long berth_cuda_fail_at(long n) {
+    const long left = fail_in.exchange(n);
+    return left > 0 ? left : 0;
+}
+
+static bool must_fail(void) {
+    for (long n = fail_in.load(); n > 0;) {
+        if (fail_in.compare_exchange_weak(n, n - 1)) {
+            return n == 1;
+        }
+    }
+    return false;
+}
+
 cudaError_t bth_cuda_malloc(struct bth_cuda_device *d, void **out, size_t bytes) {
+    if (must_fail()) {
+        return cudaErrorMemoryAllocation;
+    }
     cudaError_t e = cudaMalloc(out, bytes);
     if (e != cudaErrorMemoryAllocation) {
         return e;
@@ -119,7 +142,8 @@ static int map(struct bth_cuda_device *d, struct bth_cuda_buffer *b, size_t i,
     access.location = prop.location;
     access.flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
     struct bth_cuda_chunk *c = &b->chunks[i];
-    CUresult made = d->driver.create(&c->memory, d->granularity, &prop, 0);
+    CUresult made = must_fail() ? CUDA_ERROR_OUT_OF_MEMORY
+                                : d->driver.create(&c->memory, d->granularity, &prop, 0);
     if (made == CUDA_ERROR_OUT_OF_MEMORY && d->n_idle) {
         trim(d);
         made = d->driver.create(&c->memory, d->granularity, &prop, 0);

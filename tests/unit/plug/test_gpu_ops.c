@@ -45,7 +45,7 @@ static void run_all(bool fast, struct berth_device *ref) {
     }
     for (int i = 0; i < n; i++) {
         struct op_case *c = &cases[i];
-        if (c->kind >= BERTH_OP_EMBED_SUM) { /* for the CPU only */
+        if (!gpu->ops->runs(gpu, c->kind) || c->dtype == BERTH_I8) { /* for the CPU only */
             continue;
         }
         const size_t bytes = op_case_row_bytes(c) * (size_t)c->rows;
