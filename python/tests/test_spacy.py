@@ -1,5 +1,5 @@
 """Documents, tokens and spans as spaCy has them: recorded ones, those of a tiny pipeline, and of the real
-one where BERTH_SPACY_SAMPLE names its folder."""
+one where BERTH_SPACY_SM names its folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 import berth
 
-REAL = os.environ.get("BERTH_SPACY_SAMPLE", "")
+REAL = os.environ.get("BERTH_SPACY_SM", "")
 TEXT = "Apple is looking at buying U.K. startup for $1 billion."
 GOLDEN = ("plain", "two", "mixed", "one", "blank", "nothing", "long", "sentences")
 LONG = (
@@ -193,7 +193,7 @@ def test_toy(manager):
 
 # ---- pipelines ----
 
-real = pytest.mark.skipif(not REAL, reason="BERTH_SPACY_SAMPLE names no pipeline")
+real = pytest.mark.skipif(not REAL, reason="BERTH_SPACY_SM names no pipeline")
 TINY = str(docs.FOLDER.parents[1] / "data/spacy/tiny_en")
 
 

@@ -11,4 +11,8 @@ const char *bth_event_name(enum bth_happening_kind kind);
 /* Sends what has happened since the last look, or a sign of life; may end the exchange. */
 void bth_events_look(struct bth_exchange *x, int64_t now);
 
+struct bth_server;
+/* Writes what has happened to models since the last time into the log. */
+void bth_events_log(struct bth_server *s);
+
 #endif

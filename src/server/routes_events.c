@@ -92,6 +92,41 @@ void bth_events_look(struct bth_exchange *x, int64_t now) {
     }
 }
 
+static void log_event(const struct bth_log *log, const struct bth_happening *h) {
+    switch (h->kind) {
+    case BTH_HAPPENED_LOAD:
+    case BTH_HAPPENED_UNLOAD:
+    case BTH_HAPPENED_EVICT:
+        bth_log_write(log, BTH_LOG_INFO, NULL, "%s: %s, %.1f MB, %lld ms", h->what,
+                      h->kind == BTH_HAPPENED_LOAD     ? "loaded"
+                      : h->kind == BTH_HAPPENED_UNLOAD ? "unloaded"
+                                                       : "evicted",
+                      (double)h->bytes / 1e6, (long long)h->ms);
+        break;
+    case BTH_HAPPENED_FAIL:
+        bth_log_write(log, BTH_LOG_WARNING, NULL, "%s: not loaded: %s", h->what, h->cause);
+        break;
+    case BTH_HAPPENED_REVOKE:
+        bth_log_write(log, BTH_LOG_WARNING, NULL, "%s: a lease was revoked (%s)", h->what, h->who);
+        break;
+    case BTH_HAPPENED_GRANT:
+    case BTH_HAPPENED_REFUSE: /* too many, and whoever asked was told */
+        break;
+    }
+}
+
+void bth_events_log(struct bth_server *s) {
+    struct bth_happening some[AT_ONCE];
+    size_t n;
+    do {
+        n = bth_manager_happenings(s->berth->manager, s->logged, some, BTH_COUNT(some));
+        for (size_t i = 0; i < n; i++) {
+            log_event(&s->log, &some[i]);
+            s->logged = some[i].number;
+        }
+    } while (n == BTH_COUNT(some));
+}
+
 static int64_t last_event_id(const struct bth_exchange *x) {
     const char *text = bth_http_header(x, "Last-Event-ID");
     char *end;

@@ -4,6 +4,7 @@
  *
  * BERTH_SPACY_SM names the model. BERTH_SPACY_DOCS may name a larger file of tools/golden_spacy.py.
  */
+#include "base/reservation.h"
 #include "compute/compute.h"
 #include "lib/drive.h"
 #include "lib/spacy_docs.h"
@@ -22,6 +23,10 @@ int main(void) {
     const struct bth_cpu_config config = {.threads = 1, .cap = BTH_CPU_AVX512};
     CHECK_OK(bth_cpu_open(&config, &device, &err), err);
     CHECK_OK(drive_load(&bth_spacy_engine, path, device, &model, &err), err);
+    struct berth_estimate estimate;
+    CHECK_OK(bth_spacy_engine.estimate(path, device, &estimate, &err), err);
+    CHECK(bth_reservation_used(&model.weights) <= estimate.weights_bytes);
+    CHECK(bth_reservation_used(&model.workspace) <= estimate.workspace_bytes);
     spacy_docs_compare(model.model,
                        more ? more : BTH_TEST_DATA "/golden/spacy/en_core_web_sm.jsonl", 0, &c);
     printf("%zu documents, %zu tokens, %zu differences, tensors within %g\n", c.docs, c.tokens,

@@ -315,6 +315,32 @@ static void expect_lost(struct berth_lease *lease) {
     CHECK(berth_error_retryable(err.code));
 }
 
+/* Killed at whatever point of its way it has come to: before it is there, while it asks, waits,
+ * holds or gives back. What it had comes back within a second. */
+static void test_killed_anywhere(const struct test_daemon *d) {
+    enum { KILLS = 40, LONGEST_MS = 40 };
+    uint32_t random = 12345;
+    struct berth_error err;
+    for (int i = 0; i < KILLS; i++) {
+        random = random * 1664525 + 1013904223;
+        pid_t pid = fork();
+        CHECK(pid >= 0);
+        if (pid == 0) {
+            execl(BTH_TEST_BERTHD, "berth", "lease", "-x", "toy", "-s", d->socket, "--", "sleep",
+                  "0.02", (char *)NULL);
+            _exit(99);
+        }
+        daemon_sleep_ms((long)(random >> 16) % LONGEST_MS);
+        kill(pid, SIGKILL);
+        struct berth_lease *lease;
+        int rc = acquire(b, "toy", BERTH_EXCLUSIVE, 1000, 0, &lease, &err);
+        CHECK_OK(rc, err);
+        berth_release(lease);
+        CHECK(waitpid(pid, NULL, 0) == pid);
+    }
+    CHECK_INT(held(b), 0);
+}
+
 static void test_killed_daemon(struct test_daemon *d) {
     struct berth_error err;
     struct berth_lease *none, *lease = take(a, "echo", BERTH_SHARED, 0);
@@ -366,6 +392,7 @@ int main(void) {
     test_threads();
     test_protocol(&d);
     test_events(&d);
+    test_killed_anywhere(&d);
     test_killed_daemon(&d);
     test_stopped_daemon(&d);
     berth_close(a, 0, NULL);

@@ -122,6 +122,31 @@ static void test_config(void) {
     expect(run("config", "reload", d.config, NULL), 2, "give 'check'");
 }
 
+static void test_nlp(void) {
+    static const char tiny[] = BTH_TEST_DATA "/data/spacy/tiny_en", lines[] = "One.\r\n\nTwo";
+    char path[512];
+    test_dir_write(&d.dir, "lines", lines, sizeof(lines) - 1);
+    test_dir_path(&d.dir, "lines", path);
+    expect(run("nlp", "-m", tiny, "-f", "json", "Hello there.", "b", NULL), 0,
+           "{\"text\": \"Hello there.\", ");
+    CHECK(strstr(said, "\n{\"text\": \"b\", "));
+    expect(run("nlp", "-m", tiny, "-f", "json", "-i", path, "--lines", "-a", "ents", NULL), 0,
+           "{\"text\": \"One.\", \"ents\": [");
+    CHECK(strstr(said, "\n{\"text\": \"\", \"ents\": []}\n{\"text\": \"Two\", "));
+    expect(run("nlp", "-m", tiny, "Hello", "there", NULL), 0, "text 1:\nI  TEXT ");
+    expect(run("nlp", "-m", tiny, "-f", "conllu", "-i", path, NULL), 0, "# newdoc id = /");
+    expect(run("nlp", "-m", tiny, "-f", "displacy", "Hello", NULL), 0, "<svg xmlns=");
+    expect(run("nlp", "-m", tiny, "-f", "displacy", "--style", "ent", "--page", "a", "b", NULL), 0,
+           "<!DOCTYPE html>");
+    expect(run("nlp", "-m", tiny, "-c", "nonsense", "a", NULL), 1, "no component nonsense");
+    expect(run("nlp", "-a", "list", NULL), 0, "lemma, dep, head");
+    expect(run("nlp", "-f", "xml", "a", NULL), 2, "table, json, conllu or displacy");
+    expect(run("nlp", "--style", "ent", "a", NULL), 2, "--format displacy");
+    expect(run("nlp", "-f", "json", "--offsets", "bytes", "a", NULL), 2, "utf16");
+    expect(run("nlp", "-i", "/no/such/file", NULL), 1, "/no/such/file");
+    expect(run("nlp", "-m", "toy/echo", "a", NULL), 1, "text 1: toy/echo is no spaCy pipeline");
+}
+
 /* `berth stop` returns when the daemon has gone. */
 static void test_stop(void) {
     int status;
@@ -145,6 +170,7 @@ int main(void) {
     test_lease();
     test_plan();
     test_config();
+    test_nlp();
     test_stop();
     test_dir_close(&d.dir);
     return 0;

@@ -399,12 +399,37 @@ int spacy_probe(const char *path, struct berth_model_info *out, struct berth_err
     return 0;
 }
 
-/* Weights take about what their files do; padding of panels and the tables of caches on top. */
+/* Adds what a component's model takes: weights about as much as its file, and the caches of its
+ * network. */
+static int add_estimate(struct spacy_package *package, const char *pipe, struct berth_estimate *e,
+                        struct berth_error *err) {
+    char name[256];
+    struct spacy_file file = {0};
+    struct bth_thinc *thinc = NULL;
+    snprintf(name, sizeof(name), "%.200s/model", pipe);
+    if (!spacy_package_has(package, name)) {
+        return 0;
+    }
+    int rc = spacy_package_read(package, name, &file, err);
+    if (rc == 0) {
+        rc = bth_thinc_parse(file.data, file.size, &thinc, err);
+    }
+    if (rc == 0) {
+        e->weights_bytes += file.size + file.size / 8 + (1 << 16);
+        e->workspace_bytes += spacy_tok2vec_estimate(thinc);
+    } else if (rc != BERTH_ENOMEM) {
+        rc = 0; /* it may be excluded; if not, loading says what is wrong */
+    }
+    bth_thinc_close(thinc);
+    spacy_file_close(&file);
+    return rc;
+}
+
 int spacy_estimate(const char *path, struct berth_device *device, struct berth_estimate *out,
                    struct berth_error *err) {
     struct spacy_package *package = NULL;
     json_t *config = NULL;
-    size_t weights = 0;
+    struct berth_estimate e = {.workspace_bytes = 12 << 20, .session_bytes = 1 << 20};
     if (!device->ops->runs(device, BERTH_OP_EMBED_SUM)) {
         return bth_error(err, BERTH_EUNSUPPORTED, "%s cannot run spaCy's networks yet, a CPU can",
                          device->name);
@@ -415,21 +440,13 @@ int spacy_estimate(const char *path, struct berth_device *device, struct berth_e
     }
     const json_t *pipeline = spacy_config_at(config, "nlp.pipeline");
     for (size_t i = 0; rc == 0 && i < json_array_size(pipeline); i++) {
-        char name[256];
-        struct spacy_file file = {0};
         const char *pipe = json_string_value(json_array_get(pipeline, i));
-        snprintf(name, sizeof(name), "%.200s/model", pipe ? pipe : "");
-        if (pipe && spacy_package_has(package, name)) {
-            rc = spacy_package_read(package, name, &file, err);
-            weights += file.size + file.size / 8 + (1 << 16);
-            spacy_file_close(&file);
-        }
+        rc = pipe ? add_estimate(package, pipe, &e, err) : 0;
     }
     json_decref(config);
     spacy_package_close(package);
     if (rc == 0) {
-        *out = (struct berth_estimate){
-            .weights_bytes = weights, .workspace_bytes = 16 << 20, .session_bytes = 1 << 20};
+        *out = e;
     }
     return rc;
 }

@@ -258,7 +258,7 @@ void spacy_session_tokenize(struct spacy_session *s) {
         rc = spacy_tokenize(m->tokenizer, &s->doc, &s->err);
     }
     const struct spacy_token *last = s->doc.n ? &s->doc.tokens[s->doc.n - 1] : NULL;
-    if (rc == 0 && last && last->idx + last->lex->length > s->options.max_length) {
+    if (rc == 0 && last && last->idx + last->lex->length + last->space > s->options.max_length) {
         rc = too_large(&s->options, &s->err);
     }
     if (rc < 0) {

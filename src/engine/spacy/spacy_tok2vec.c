@@ -20,6 +20,7 @@
 enum {
     MAX_COLUMNS = 32,
     MAX_LAYERS = 32,
+    MAX_WIDTH = 4096,
     TERMS = 4,     /* rows of a table that make one embedding */
     SLOTS = 4096,  /* mixed rows kept; slot 0 is zero */
     NAME_ORTH = 65 /* numbers of attributes */
@@ -284,9 +285,11 @@ static int check_shapes(const struct spacy_tok2vec *t, const struct spacy_loader
     const int64_t in = t->n_tables * t->table.cols + t->vector_map.n;
     bool good = t->n_layers >= 0 && t->mixer.linear.k == in && t->window >= 0 &&
                 (t->n_layers == 0 || t->window >= 1);
-    if (t->window > SPACY_GUARD || t->window * t->n_layers > SPACY_ROWS / 8) {
-        return bth_error(l->err, BERTH_EUNSUPPORTED, "%s/model: windows of %lld tokens", l->name,
-                         (long long)t->window);
+    if (t->window > SPACY_GUARD || t->window * t->n_layers > SPACY_ROWS / 8 ||
+        t->width > MAX_WIDTH) {
+        return bth_error(l->err, BERTH_EUNSUPPORTED,
+                         "%s/model: windows of %lld tokens, vectors of %lld columns", l->name,
+                         (long long)t->window, (long long)t->width);
     }
     for (int i = 0; good && i < t->n_layers; i++) {
         good =
@@ -388,9 +391,19 @@ void spacy_tok2vec_need(const struct spacy_tok2vec *t, struct spacy_scratch *s) 
     s->ids_per_row = ids > s->ids_per_row ? ids : s->ids_per_row;
 }
 
-size_t spacy_tok2vec_bytes(const struct spacy_tok2vec *t) {
-    return ((size_t)(t->width + part_columns(t)) * SLOTS + (size_t)t->vector_map.k * SPACY_ROWS) *
-           sizeof(float);
+/* The second maxout layer is the first to look at neighbours: its parts are most of it. */
+size_t spacy_tok2vec_estimate(const struct bth_thinc *file) {
+    const struct spacy_loader l = {.file = file};
+    const struct bth_thinc_node *node;
+    size_t at = 0, words = 0;
+    for (int n = 0; (node = spacy_layer_next(&l, "maxout", &at)) && n < 2; n++) {
+        const struct bth_source_tensor *w = bth_thinc_param(node, "W");
+        if (w && w->rank == 3) {
+            spacy_scratch_need(&words, w->dims[1], n == 0 ? w->dims[0] : w->dims[2]);
+        }
+    }
+    size_t bytes;
+    return bth_mul(words, SLOTS * sizeof(float) * 3 / 2, &bytes) ? bytes : SIZE_MAX;
 }
 
 static struct berth_tensor dense(struct berth_buffer *b, int64_t cols) {

@@ -43,8 +43,9 @@ void spacy_tok2vec_destroy(struct spacy_tok2vec *t); /* NULL is allowed */
 int64_t spacy_tok2vec_width(const struct spacy_tok2vec *t);
 /* Rows that a piece takes beside its tokens. */
 uint32_t spacy_tok2vec_padding(const struct spacy_tok2vec *t);
-/* Bytes of the workspace that build draws, beside the scratch. */
-size_t spacy_tok2vec_bytes(const struct spacy_tok2vec *t);
+/* Bytes of the workspace that the network of a model file will take, beside the scratch; 0: it has
+ * none. */
+size_t spacy_tok2vec_estimate(const struct bth_thinc *file);
 
 /* Makes the vectors of n pieces, tokens and padding at most SPACY_ROWS rows in all. Codes as
  * program_run. */

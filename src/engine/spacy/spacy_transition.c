@@ -8,7 +8,8 @@
 
 enum {
     STATE_ROWS = 1 + SPACY_ROWS + SPACY_STATES, /* row 0: the part of a token that is missing */
-    MAX_STEPS = 4 * SPACY_ROWS                  /* of a turn */
+    MAX_STEPS = 4 * SPACY_ROWS,                 /* of a turn */
+    MAX_PARTS = 1 << 16                         /* columns of a token's parts */
 };
 
 struct spacy_transition {
@@ -66,9 +67,9 @@ static int load_lower(struct spacy_transition *t, const struct spacy_loader *l,
     t->pieces = w->dims[2];
     t->lower.k = w->dims[3];
     t->lower.n = t->features * t->n * t->pieces;
-    if (t->features > SPACY_MAX_FEATURES || b->dims[0] != t->n || b->dims[1] != t->pieces ||
-        pad->dims[0] != 1 || pad->dims[1] != t->features || pad->dims[2] != t->n ||
-        pad->dims[3] != t->pieces) {
+    if (t->features > SPACY_MAX_FEATURES || t->lower.n > MAX_PARTS || b->dims[0] != t->n ||
+        b->dims[1] != t->pieces || pad->dims[0] != 1 || pad->dims[1] != t->features ||
+        pad->dims[2] != t->n || pad->dims[3] != t->pieces) {
         return bad_shape(l);
     }
     float *rows = read_by_piece(t, l, w, t->features, t->lower.k);

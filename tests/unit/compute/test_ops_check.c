@@ -112,6 +112,26 @@ static struct berth_op_pick good_pick(void) {
     return op;
 }
 
+static struct berth_op_embed_sum good_embed_sum(void) {
+    return (struct berth_op_embed_sum){
+        .ids = i32(0, ROWS, 6), .table = f32(1, 9, D), .y = f32(2, ROWS, 2 * D), .terms = 3};
+}
+static struct berth_op_maxout good_maxout(void) {
+    return (struct berth_op_maxout){.x = f32(0, ROWS, 3 * D),
+                                    .gamma = f32(1, 1, D),
+                                    .beta = f32(3, 1, D),
+                                    .residual = f32(2, ROWS, D),
+                                    .y = f32(2, ROWS, D),
+                                    .pieces = 3};
+}
+static struct berth_op_gather_max good_gather_max(void) {
+    return (struct berth_op_gather_max){.ids = i32(0, ROWS, 3),
+                                        .x = f32(1, 7, 6 * D),
+                                        .bias = f32(2, 1, 2 * D),
+                                        .y = f32(3, ROWS, D),
+                                        .pieces = 2};
+}
+
 /* ---- what must be refused --------------------------------------------------------------------*/
 
 /* Builds b, which must fail with a message that begins with `want` (NULL: must succeed). */
@@ -222,6 +242,45 @@ static void check_rows_ops(void) {
     WRONG_PLAIN(gather, rows);
     WRONG_HEADS(gather, x);
     WRONG(gather, "x", op.x.buffer = buf[2]);
+}
+
+static void check_largest(void) {
+    RIGHT(embed_sum, (op.y.index = buf[6], op.y.group_rows = 2, op.y.group_stride = 4 * D));
+    WRONG_PLAIN(embed_sum, ids);
+    WRONG_PLACED(embed_sum, y);
+    WRONG_HEADS(embed_sum, y);
+    WRONG_GROUPS(embed_sum, table);
+    WRONG(embed_sum, "table", op.table.buffer = foreign);
+    WRONG(embed_sum, "table", op.table.rows = 51);
+    WRONG(embed_sum, "table", op.table = bth_tensor(buf[2], BERTH_F32, 0, 9, D));
+    WRONG(embed_sum, "ids", op.terms = 2);
+    WRONG(embed_sum, "ids", op.terms = 0);
+    WRONG(embed_sum, "y", op.table.cols = 0);
+    WRONG(embed_sum, "y", op.y.cols = 2 * D - 1);
+
+    RIGHT(maxout, (op.gamma.buffer = NULL, op.beta.buffer = NULL, op.residual.buffer = NULL));
+    RIGHT(maxout, (op.x.cols = op.x.row_stride = D, op.pieces = 1));
+    WRONG_PLACED(maxout, x);
+    WRONG_PLACED(maxout, y);
+    WRONG_PLAIN(maxout, beta);
+    WRONG_HEADS(maxout, x);
+    WRONG(maxout, "gamma", op.gamma.cols--);
+    WRONG(maxout, "residual", op.residual.rows--);
+    WRONG(maxout, "residual", op.residual.offset += D);
+    WRONG(maxout, "x", op.pieces = 0);
+    WRONG(maxout, "x", op.pieces = INT64_MAX);
+    WRONG(maxout, "x", op.x.buffer = buf[2]);
+
+    RIGHT(gather_max, (op.y.index = buf[6], op.y.group_rows = 2, op.y.group_stride = 2 * D));
+    WRONG_ROWS(gather_max, x);
+    WRONG_GROUPS(gather_max, x);
+    WRONG_PLACED(gather_max, y);
+    WRONG_PLAIN(gather_max, bias);
+    WRONG_ANYHOW(gather_max, ids);
+    WRONG_GROUPS(gather_max, ids);
+    WRONG(gather_max, "x", op.ids.cols++);
+    WRONG(gather_max, "x", op.pieces = 3);
+    WRONG(gather_max, "x", op.x.buffer = buf[3]);
 }
 
 static void check_products(void) {
@@ -440,6 +499,7 @@ int main(void) {
     bth_reservation_init(&bytes, BERTH_BYTES_WORKSPACE, SIZE_MAX / 2);
     open_things();
     check_rows_ops();
+    check_largest();
     check_products();
     check_attention();
     check_pages();
