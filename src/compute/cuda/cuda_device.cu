@@ -171,6 +171,9 @@ static int weight_create(struct berth_device *device, struct berth_reservation *
                          enum berth_dtype dtype, int64_t n, int64_t k, const void *rows,
                          struct berth_weight **out, struct berth_error *err) {
     struct bth_cuda_device *d = bth_cuda(device);
+    if (dtype == BERTH_I8) {
+        return bth_error(err, BERTH_EUNSUPPORTED, "a GPU has no products of i8; use the CPU");
+    }
     size_t bytes = weight_bytes(device, dtype, n, k);
     int rc = bth_cuda_enter(d, err);
     if (rc < 0) {
