@@ -43,7 +43,9 @@ static size_t most_of(const struct berth_op *ops, size_t n_ops,
 static int check_ops(struct berth_device *device, const struct berth_op *ops, size_t n_ops,
                      struct berth_error *err) {
     for (size_t i = 0; i < n_ops; i++) {
-        if (!device->ops->runs(device, ops[i].kind)) {
+        if (!device->ops->runs(device, ops[i].kind) ||
+            (ops[i].kind == BERTH_OP_EMBED && !ops[i].u.embed.table &&
+             ops[i].u.embed.rows.dtype == BERTH_I8)) {
             return bth_error(err, BERTH_EUNSUPPORTED,
                              "a GPU has no kernels for this model; use the CPU");
         }

@@ -3,7 +3,7 @@
 
 enum { ROW_THREADS = 128 };
 
-/* One block a row: y[r] = table[ids[r]] * scale + positions[pos[r]]. */
+/* One block a row: y[r] = table[ids[r]] * scale + positions[pos[r]]; zeros for ids below 0. */
 static __global__ void embed_rows(view ids, view pos, view table, view positions, view y,
                                   float scale, bound live) {
     after_previous();
@@ -14,7 +14,7 @@ static __global__ void embed_rows(view ids, view pos, view table, view positions
     int id = ((const int *)ids.data)[r], p = ((const int *)pos.data)[r];
     float *out = y.f32() + y.row(r);
     for (int64_t c = threadIdx.x; c < y.cols; c += blockDim.x) {
-        out[c] = table.at(id, c) * scale + positions.at(p, c);
+        out[c] = (id < 0 ? 0.0f : table.at(id, c)) * scale + positions.at(p, c);
     }
 }
 
@@ -29,8 +29,8 @@ static view weight_view(const struct berth_weight *w) {
 
 void launch_embed(cudaStream_t s, const struct berth_op_embed *op, struct bound live) {
     start(s, (unsigned)op->y.rows, ROW_THREADS, 0, embed_rows, make_view(&op->ids),
-          make_view(&op->pos), weight_view(op->table), make_view(&op->positions), make_view(&op->y),
-          op->scale, live);
+          make_view(&op->pos), op->table ? weight_view(op->table) : make_view(&op->rows),
+          make_view(&op->positions), make_view(&op->y), op->scale, live);
 }
 
 /* Sum over the block in a fixed tree: lanes by xor, then warps in order. */

@@ -127,12 +127,16 @@ static int open_flight(struct marian_flight *f, const struct marian_sentence *fr
 /* What the cache has found before. */
 static int remember(struct marian_flight *f, struct marian_sentence *to, bool *out_known) {
     struct marian_session *s = f->session;
-    const int rc = marian_cache_find(marian_session_model(s)->cache, &f->key, &to->found);
-    if (rc < 0) {
-        return bth_error_nomem(&s->err);
+    int rc = marian_cache_find(marian_session_model(s)->cache, &f->key, &to->found);
+    if (rc <= 0) {
+        return rc < 0 ? bth_error_nomem(&s->err) : 0;
     }
-    *out_known = to->done = rc > 0;
-    s->finished += rc > 0;
+    rc = marian_draw(s, marian_found_bytes(&to->found, to->n_tokens));
+    if (rc < 0) {
+        marian_found_finish(&to->found);
+        return rc;
+    }
+    *out_known = to->done = true;
     return 0;
 }
 
@@ -274,6 +278,5 @@ int marian_flight_land(struct marian_flight *f, size_t *out_bytes) {
     *out_bytes = marian_found_bytes(&found, sentence->n_tokens);
     sentence->found = found;
     sentence->done = true;
-    s->finished++;
     return 0;
 }

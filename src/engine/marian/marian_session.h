@@ -114,7 +114,7 @@ struct marian_session {
 
     bool planned;
     struct marian_sentence *sentences; /* [n_sentences] */
-    size_t n_sentences, tokenized, launched, finished, detokenized, emitted;
+    size_t n_sentences, tokenized, launched, detokenized, emitted;
     struct marian_flight *flights[MARIAN_MAX_FLIGHTS]; /* [n_flights] oldest first */
     int n_flights, most_flights;
     bool crowded; /* no memory for one more until one has landed */
