@@ -6,7 +6,7 @@
 MODEL is a pipeline folder (tools/spacy_sample prints one). --fuzz makes N odd strings, --text adds the
 paragraphs of a file. Needs spaCy 3.8.7. A line is [text, [[token, space, norm, lower, shape, prefix,
 suffix, flags] ...]]; bit n of flags is spaCy's flag n. tests/golden/test_golden_spacy_tokenizer compares:
-BERTH_SPACY_SAMPLE names the model, BERTH_SPACY_CASES the cases.
+BERTH_SPACY_SM names the model, BERTH_SPACY_CASES the cases.
 """
 import argparse
 import gzip

@@ -481,6 +481,53 @@ def sentences(out, texts):
     write(out, "sentences", "en", [], lines)
 
 
+# ---- other tokens -------------------------------------------------------------------------------
+
+
+def retokenizers(out, many):
+    lines = []
+    nlp = spacy.blank("en")
+    for _ in range(5000 if many else 120):
+        n = rnd.randint(1, 12)
+        heads = tree(n, rnd.random() < 0.8)
+        words = [rnd.choice(WORDS) for _ in range(n)]
+        some = ["nsubj", "dobj", "conj", "det", "subtok", "subtok", "pobj"]
+        doc = Doc(
+            nlp.vocab, words=words, spaces=[rnd.random() < 0.7 for _ in words],
+            tags=[rnd.choice(TAGS) for _ in words], pos=[rnd.choice(["NOUN", "PRON", "VERB"]) for _ in words],
+            deps=["ROOT" if heads[i] == i else rnd.choice(some) for i in range(n)], heads=heads,
+            morphs=[feats() for _ in words], lemmas=[rnd.choice(["a", "b", "run", ""]) for _ in words],
+        )  # fmt: skip
+        if rnd.random() < 0.2:  # nothing but tokens
+            doc = Doc(nlp.vocab, words=words, spaces=[rnd.random() < 0.7 for _ in words])
+        ents = []
+        at = 0
+        while at < n:
+            size = rnd.randint(1, 4)
+            if rnd.random() < 0.4 and at + size <= n:
+                ents.append(spacy.tokens.Span(doc, at, at + size, label=rnd.choice(["ORG", "GPE"])))
+            at += size
+        doc.ents = ents
+        parsed = doc.has_annotation("DEP")
+        fields = ["tag", "pos", "morph", "lemma", "sent", "iob", "type"] + (["dep", "head"] if parsed else [])
+        given = annotation(doc, *fields)
+        first = line(doc, given, {})
+        kinds = ["merge_entities", "token_splitter"] + (["merge_noun_chunks", "merge_subtokens"] if parsed else [])
+        kind = rnd.choice(kinds)
+        config = {"min_length": rnd.randint(2, 4), "split_length": rnd.randint(1, 3)} if kind == "token_splitter" else {}
+        try:
+            doc = nlp.create_pipe(kind, config=config)(doc)
+        except ValueError:  # chunks that overlap
+            continue
+        done = annotation(doc, *[f for f in fields if f != "morph"])
+        done["text"] = [t.text for t in doc]
+        done["space"] = [int(bool(t.whitespace_)) for t in doc]
+        first["out"] = done
+        first["steps"] = [["retokenizer", {"factory": kind, **config}]]
+        lines.append(first)
+    write(out, "retokenizers", "en", [], lines)
+
+
 # ---- edit trees and features --------------------------------------------------------------------
 
 PAIRS = [
@@ -572,6 +619,7 @@ def main():
         "rulers": lambda: rulers(a.out, a.many),
         "sentences": lambda: sentences(a.out, TEXTS + more),
         "edit_trees": lambda: edit_trees(a.out, a.many),
+        "retokenizers": lambda: retokenizers(a.out, a.many),
         "features": lambda: features(a.out),
     }
     for name, part in parts.items():

@@ -443,6 +443,9 @@ struct berth_backend_ops {
                        struct berth_error *err);
     /* Waits for all that was queued. */
     int (*sync)(struct berth_device *device, struct berth_error *err);
+    /* Whether programs may have ops of this kind: engines ask when they estimate, so that a model
+     * goes to a device that can run it. Any thread. */
+    bool (*runs)(const struct berth_device *device, enum berth_op_kind kind);
 };
 
 #ifdef __cplusplus

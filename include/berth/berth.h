@@ -36,13 +36,16 @@ struct berth;       /* a manager with its devices, models and threads */
 struct berth_lease; /* the right to use one model */
 struct berth_job;   /* one request under way */
 
-/* A model that could be loaded. */
+/* A model that could be loaded. Begin with zeros: later versions append fields. */
 struct berth_model_spec {
     const char *name;   /* "whisper/base": family/name */
     const char *path;   /* file or directory */
     const char *alias;  /* another name, or NULL */
     const char *engine; /* what runs it; NULL: the engine that is called as the family. "toy" stands
                            in for any family, in tests */
+    uint32_t keep_alive_s; /* unloaded when nobody has used it for so long; 0: never for that */
+    bool pin;              /* once loaded never evicted for others' sake, and no keep-alive */
+    bool preload;          /* loaded by berth_open, which does not wait for it */
 };
 
 /* All strings are copied by berth_open. */
@@ -55,8 +58,9 @@ struct berth_config {
     uint64_t cpu_memory_bytes; /* budget of the CPU; 0: the file's, else 80 % of what there is */
     int threads;               /* compute threads; 0: one per core this process may use */
     const char *device; /* "cpu", "cuda" (the first usable GPU), "cuda:N", a GPU's UUID, "auto" (a
-                           GPU if one is usable, else the CPU); NULL: BERTH_DEVICE, else the file's,
-                           else "cpu" */
+                           GPU if one is usable, else the CPU), or several with commas between
+                           them: a model goes where there is most room. Models that no named GPU
+                           can run use the CPU. NULL: BERTH_DEVICE, else the file's, else "cpu" */
     /* "exact": f32 throughout; "fast": products of 16-bit inputs with f32 sums (GPUs only); NULL:
      * BERTH_PRECISION, else the file's, else exact on a CPU and fast on a GPU */
     const char *precision;

@@ -128,6 +128,7 @@ struct berth_engine_ops {
 
     /* Does `path` hold a model of this family? ENOTFOUND (no), EFORMAT (yes, but damaged). */
     int (*probe)(const char *path, struct berth_model_info *out, struct berth_error *err);
+    /* What a load on this device will draw. EUNSUPPORTED: this kind of device cannot run it. */
     int (*estimate)(const char *path, struct berth_device *device, struct berth_estimate *out,
                     struct berth_error *err);
     /* All or nothing: on failure everything drawn has been given back. */

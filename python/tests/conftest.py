@@ -23,6 +23,13 @@ STUDENTS = os.environ.get("BERTH_STUDENTS", "")
 SPEECH = Path("/usr/share/pocketsphinx/test/data")
 
 
+def student(pair: str) -> Path:
+    """Its folder: as tools/students names it, or as the wheel does (enpt-1693087644)."""
+    found = [*Path(STUDENTS).glob(pair), *Path(STUDENTS).glob(pair.replace("-", "") + "*")]
+    assert found, f"{STUDENTS} has no model {pair}"
+    return found[0]
+
+
 def _configure() -> None:
     (FOLDER / "toy").write_text("berth-toy 1\n")
     (FOLDER / "slow").write_text("berth-toy 1\nload_ms = 200\n")
@@ -39,8 +46,9 @@ def _configure() -> None:
     if REAL:
         lines.append(f"  whisper/real: {{path: {REAL}}}")
     if STUDENTS:
-        lines.append(f"  marian/en-pt: {{path: {STUDENTS}/enpt}}")
-        lines.append(f"  marian/pt-en: {{path: {STUDENTS}/pten}}")
+        for pair in ("en-pt", "pt-en"):
+            folder = student(pair)
+            lines.append(f"  marian/{pair}: {{path: {folder}}}")
     (FOLDER / "berth.yaml").write_text("\n".join(lines) + "\n")
     os.environ["BERTH_CONFIG"] = str(FOLDER / "berth.yaml")
     os.environ.pop("BERTH_WHISPER_MODEL", None)

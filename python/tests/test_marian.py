@@ -1,4 +1,4 @@
-"""Translation with the real student models that BERTH_STUDENTS names a folder of (enpt, pten); the
+"""Translation with the real student models that BERTH_STUDENTS names a folder of (tools/students); the
 tensors without any model."""
 
 from __future__ import annotations

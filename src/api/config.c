@@ -9,7 +9,7 @@
 #include <strings.h>
 #include <yaml.h>
 
-enum { MAX_FILE = 1 << 20, MAX_MODELS = 1000, MAX_THREADS = 1024 };
+enum { MAX_FILE = 1 << 20, MAX_MODELS = 1000, MAX_THREADS = 1024, MAX_SECONDS = 31536000 };
 #define MAX_BYTES (UINT64_C(1) << 60)
 
 struct parser {
@@ -150,6 +150,40 @@ static int count_value(struct parser *p, int *out) {
     return 0;
 }
 
+static int seconds_value(struct parser *p, uint32_t *out) {
+    static const struct {
+        const char *unit;
+        uint32_t seconds;
+    } units[] = {{"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}};
+    char *text, *end;
+    int rc = text_value(p, &text);
+    if (rc < 0) {
+        return rc;
+    }
+    errno = 0;
+    const unsigned long v = strtoul(text, &end, 10);
+    for (size_t i = 0; *text >= '0' && *text <= '9' && !errno && i < BTH_COUNT(units); i++) {
+        if (strcmp(end, units[i].unit) == 0 && v > 0 && v <= MAX_SECONDS / units[i].seconds) {
+            *out = (uint32_t)v * units[i].seconds;
+            return 0;
+        }
+    }
+    return fail(p, "a time like 30s, 5m or 2h is wanted, not ", text);
+}
+
+static int bool_value(struct parser *p, bool *out) {
+    char *text;
+    int rc = text_value(p, &text);
+    const bool yes = rc == 0 && strcmp(text, "true") == 0;
+    if (rc == 0 && !yes && strcmp(text, "false") != 0) {
+        return fail(p, "true or false is wanted, not ", text);
+    }
+    if (rc == 0) {
+        *out = yes;
+    }
+    return rc;
+}
+
 /* A path as written, or below the configuration's folder if it is relative. */
 static int path_value(struct parser *p, const char **out) {
     char *text;
@@ -193,8 +227,18 @@ static int model_key(struct parser *p, const char *key, void *arg) {
         m->alias = rc == 0 ? alias : NULL;
         return rc;
     }
-    return strcmp(key, "engine") == 0 ? word_value(p, &m->engine)
-                                      : fail(p, "a model has path, alias and engine, not ", key);
+    if (strcmp(key, "keep_alive") == 0) {
+        return seconds_value(p, &m->keep_alive_s);
+    }
+    if (strcmp(key, "pin") == 0) {
+        return bool_value(p, &m->pin);
+    }
+    if (strcmp(key, "preload") == 0) {
+        return bool_value(p, &m->preload);
+    }
+    return strcmp(key, "engine") == 0
+               ? word_value(p, &m->engine)
+               : fail(p, "a model has path, alias, engine, keep_alive, pin and preload, not ", key);
 }
 
 static bool good_name(const char *name) {

@@ -2,7 +2,8 @@
  * api/config.h - the YAML configuration.
  *
  *     models:
- *       whisper/base: {path: /srv/models/whisper-base, alias: whisper-1}
+ *       whisper/base: {path: /srv/models/whisper-base, alias: whisper-1, pin: true, preload: true}
+ *       whisper/large: {path: large-v3, keep_alive: 5m}
  *     device: auto
  *     precision: exact
  *     devices:

@@ -8,6 +8,8 @@
 #ifndef BTH_HANDLE_H
 #define BTH_HANDLE_H
 
+#include "base/str.h"
+#include "base/sync.h"
 #include "client/client.h"
 #include "core/manager.h"
 #include "sched/sched.h"
@@ -59,6 +61,16 @@ struct berth {
     struct bth_manager *manager;
     struct bth_sched *scheds[BTH_MAX_DEVICES];
     size_t n_devices;
+    struct bth_thread preloader; /* loads these one after the other, and ends */
+    char **preload;              /* [n_preload] */
+    size_t n_preload;
+    char *config_file; /* heap; NULL: there was none */
+    /* what it said besides models, for bth_local_reload */
+    struct {
+        uint64_t cpu_memory_bytes, gpu_memory_bytes;
+        int threads;
+        char device[64], precision[16];
+    } file;
     /* remote */
     struct bth_client *client;
 };
@@ -80,6 +92,19 @@ struct berth_job {
 
 /* Fills a handle with a manager of this process. */
 int bth_local_open(const struct berth_config *given, struct berth *b, struct berth_error *err);
+
+/* What the configuration's file says now, beside what is: names, a line each. */
+struct bth_reload {
+    struct bth_str added, changed; /* models: new ones; others' pins and keep-alives */
+    struct bth_str restart;        /* what differs and takes a new start: "NAME: why" */
+};
+/* Reads it again and does what can be done while all goes on; `dry`: only says. EINVAL (with
+ * file:line:column, nothing is changed), ENOTFOUND, EIO, ENOMEM. Any thread. */
+int bth_local_reload(struct berth *b, bool dry, struct bth_reload *out, struct berth_error *err);
+void bth_reload_finish(struct bth_reload *r);
+/* What was read at the start; takes the path over. */
+struct bth_config;
+void bth_reload_remember(struct berth *b, char *path, const struct bth_config *c);
 
 /* The options of whatever version, as this version's; NULL: the usual ones. EINVAL. */
 int bth_read_options(const struct berth_acquire_options *options, struct berth_acquire_options *out,

@@ -1,82 +1,16 @@
 /* The world in this process: a manager, and a scheduler for each of its devices. */
 #include "api/config.h"
+#include "api/devices.h"
 #include "api/handle.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/sized.h"
 #include "base/sync.h"
-#include "plug/device.h"
 #include "plug/plug.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* ---- memory ---- */
-
-/* A number of bytes from a file that holds one, or 0. */
-static uint64_t read_bytes(const char *path) {
-    FILE *f = fopen(path, "re");
-    unsigned long long v = 0;
-    if (f) {
-        if (fscanf(f, "%llu", &v) != 1) {
-            v = 0; /* "max" */
-        }
-        fclose(f);
-    }
-    return v;
-}
-
-static uint64_t memory_available(void) {
-    FILE *f = fopen("/proc/meminfo", "re");
-    unsigned long long kib = 0;
-    char line[128];
-    while (f && fgets(line, sizeof(line), f)) {
-        if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1) {
-            break;
-        }
-    }
-    if (f) {
-        fclose(f);
-    }
-    return (uint64_t)kib * 1024;
-}
-
-static bool is_gpu(const struct berth_device *device) {
-    return strcmp(device->ops->name, "cuda") == 0;
-}
-
-/* The smallest memory.max of this process's cgroup (version 2) and those above it; 0: none. */
-static uint64_t cgroup_limit(void) {
-    char line[256], path[320];
-    uint64_t least = 0;
-    FILE *f = fopen("/proc/self/cgroup", "re");
-    while (f && fgets(line, sizeof(line), f)) {
-        if (strncmp(line, "0::/", 4) != 0) {
-            continue;
-        }
-        line[strcspn(line, "\n")] = '\0';
-        for (char *end = line + strlen(line); end; end = strrchr(line + 3, '/')) {
-            *end = '\0';
-            snprintf(path, sizeof(path), "/sys/fs/cgroup%s/memory.max", line + 3);
-            const uint64_t limit = read_bytes(path);
-            least = limit && (!least || limit < least) ? limit : least;
-        }
-    }
-    if (f) {
-        fclose(f);
-    }
-    return least;
-}
-
-/* 80 % of what this process could have: the machine's free memory, or its cgroup's limit. */
-static uint64_t default_budget(void) {
-    uint64_t have = memory_available(), limit = cgroup_limit();
-    if (limit && limit < have) {
-        have = limit;
-    }
-    return have ? have / 10 * 8 : UINT64_C(1) << 30;
-}
 
 /* ---- open and close ---- */
 
@@ -87,19 +21,13 @@ static void cancel_jobs(void *arg, struct bth_lease *lease) {
     }
 }
 
-/* Sound is decoded beside the device's turns by cores that the device leaves idle: all where it is
- * a GPU, none where few cores compute (between turns then). */
-static int host_threads(const struct berth_device *device, int threads) {
-    return is_gpu(device) ? threads : threads <= 2 ? 0 : 2;
-}
-
 /* The first that says something, or NULL. */
 static const char *first_of(const char *code, const char *environment, const char *file) {
     return code ? code : environment && *environment ? environment : file;
 }
 
 /* The file's settings under the environment's under those given in code. */
-static int read_config(const struct berth_config *given, struct bth_config *out,
+static int read_config(const struct berth_config *given, struct berth *b, struct bth_config *out,
                        struct berth_error *err) {
     char *path = given->file ? bth_strdup(given->file) : bth_config_find();
     int rc = 0;
@@ -110,7 +38,11 @@ static int read_config(const struct berth_config *given, struct bth_config *out,
     if (path && *path) {
         rc = bth_config_load(path, out, err);
     }
-    bth_free(path);
+    if (rc == 0) {
+        bth_reload_remember(b, path, out);
+    } else {
+        bth_free(path);
+    }
     if (rc == 0 && given->cpu_memory_bytes) {
         out->cpu_memory_bytes = given->cpu_memory_bytes;
     }
@@ -127,28 +59,17 @@ static int read_config(const struct berth_config *given, struct bth_config *out,
     return rc;
 }
 
-/* What core may hand out on this device. The CPU's memory is shared with all programs; a GPU keeps
- * a tenth of what is free for the driver's own needs. */
-static uint64_t budget_of(const struct berth_device *device, const struct bth_config *config) {
-    if (!is_gpu(device)) {
-        return config->cpu_memory_bytes ? config->cpu_memory_bytes : default_budget();
-    }
-    return config->gpu_memory_bytes ? config->gpu_memory_bytes : device->free_bytes / 10 * 9;
-}
-
 static int start(struct berth *b, const struct bth_config *config,
                  const struct berth_model_spec *models, size_t n_models, struct berth_error *err) {
-    struct berth_device *device;
-    const struct bth_device_wish wish = {
-        .name = config->device, .precision = config->precision, .threads = config->threads};
-    int rc = bth_device_open(&wish, &device, err);
+    struct bth_devices d;
+    int rc = bth_devices_open(config, &d, err);
     if (rc < 0) {
         return rc;
     }
-    const uint64_t budget = budget_of(device, config);
-    struct bth_manager_config mc = {.devices = &device,
-                                    .budgets = &budget,
-                                    .n_devices = 1,
+    struct bth_manager_config mc = {.devices = d.devices,
+                                    .budgets = d.budgets,
+                                    .n_devices = d.n,
+                                    .n_spare = d.n_spare,
                                     .models = models,
                                     .n_models = n_models,
                                     .revoked = cancel_jobs,
@@ -156,14 +77,61 @@ static int start(struct berth *b, const struct bth_config *config,
     mc.engines = bth_builtin_engines(&mc.n_engines);
     rc = bth_manager_create(&mc, &b->manager, err);
     if (rc < 0) {
-        device->ops->close(device);
+        bth_devices_close(&d);
         return rc;
     }
-    const int threads = config->threads ? config->threads : bth_cpu_count();
-    const struct bth_sched_config sc = {.host_threads = host_threads(device, threads)};
-    rc = bth_sched_create(&sc, &b->scheds[0], err);
-    b->n_devices = rc < 0 ? 0 : 1;
+    for (size_t i = 0; rc == 0 && i < d.n; i++) {
+        const struct bth_sched_config sc = {.host_threads = d.host_threads[i]};
+        rc = bth_sched_create(&sc, &b->scheds[i], err);
+        b->n_devices += rc == 0;
+    }
     return rc;
+}
+
+/* ---- preloading ----------------------------------------------------------------------------*/
+
+/* Ends with the manager: its leases are refused then. What cannot be loaded is an event. */
+static void *preload_main(void *arg) {
+    struct berth *b = arg;
+    for (size_t i = 0; i < b->n_preload; i++) {
+        const struct bth_ask ask = {.tag = "preload", .deadline = BTH_FOREVER};
+        struct bth_lease *lease;
+        if (bth_manager_lease(b->manager, b->preload[i], &ask, &lease, NULL) == 0) {
+            bth_lease_release(lease);
+        }
+    }
+    return NULL;
+}
+
+static int start_preload(struct berth *b, const struct berth_model_spec *models, size_t n,
+                         struct berth_error *err) {
+    b->preload = bth_calloc(n + 1, sizeof(*b->preload));
+    for (size_t i = 0; b->preload && i < n; i++) {
+        if (models[i].preload) {
+            b->preload[b->n_preload] = bth_strdup(models[i].name);
+            if (!b->preload[b->n_preload]) {
+                return bth_error_nomem(err);
+            }
+            b->n_preload++;
+        }
+    }
+    if (!b->preload) {
+        return bth_error_nomem(err);
+    }
+    if (b->n_preload && bth_thread_start(&b->preloader, "berth-preload", preload_main, b) < 0) {
+        return bth_error_nomem(err);
+    }
+    return 0;
+}
+
+static void end_preload(struct berth *b) {
+    bth_thread_join(&b->preloader);
+    for (size_t i = 0; i < b->n_preload; i++) {
+        bth_free(b->preload[i]);
+    }
+    bth_free(b->preload);
+    b->preload = NULL;
+    b->n_preload = 0;
 }
 
 /* Models given in code before the file's. */
@@ -181,11 +149,15 @@ static int start_with_models(struct berth *b, const struct berth_config *given,
         memcpy(models + given->n_models, config->models, config->n_models * sizeof(*models));
     }
     int rc = start(b, config, models, n, err);
+    rc = rc < 0 ? rc : start_preload(b, models, n, err);
     bth_free(models);
     return rc;
 }
 
 static void stop(struct berth *b) {
+    end_preload(b);
+    bth_free(b->config_file);
+    b->config_file = NULL;
     for (size_t i = 0; i < b->n_devices; i++) {
         bth_sched_destroy(b->scheds[i]);
     }
@@ -194,14 +166,17 @@ static void stop(struct berth *b) {
 
 int bth_local_open(const struct berth_config *given, struct berth *b, struct berth_error *err) {
     struct bth_config file;
-    int rc = read_config(given, &file, err);
+    int rc = read_config(given, b, &file, err);
     if (rc < 0) {
         return rc;
     }
     b->world = &bth_local_world;
     rc = start_with_models(b, given, &file, err);
     bth_config_finish(&file);
-    if (rc < 0) {
+    if (rc < 0) { /* stop() frees what read_config has kept too */
+        if (b->manager) {
+            bth_manager_drain(b->manager, 0, NULL);
+        }
         stop(b);
     }
     return rc;

@@ -16,7 +16,7 @@ void *bth_arena_alloc(struct bth_arena *a, size_t n) {
         return NULL;
     }
     n = (n + 15) & ~(size_t)15;
-    if (a->size - a->used < n) {
+    if (!a->chunks || a->size - a->used < n) {
         size_t size = n > CHUNK_BYTES ? n : CHUNK_BYTES;
         struct bth_arena_chunk *c = bth_calloc(1, sizeof(*c) + size);
         if (!c) {

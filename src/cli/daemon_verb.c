@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static int connect_and_run(const struct bth_daemon_verb *v, const struct bth_args *args) {
     struct berth_error err = {0};
@@ -21,7 +22,8 @@ static int connect_and_run(const struct bth_daemon_verb *v, const struct bth_arg
     if (c) {
         bth_client_close(c, bth_now(), NULL);
     }
-    return rc < 0 ? bth_cli_fail(v->operand ? args->rest[0] : v->name, &err) : CLI_OK;
+    const char *what = v->operand ? args->rest[v->first ? 1 : 0] : v->name;
+    return rc < 0 ? bth_cli_fail(what, &err) : CLI_OK;
 }
 
 int bth_daemon_verb(const struct bth_daemon_verb *v, int argc, char **argv) {
@@ -33,7 +35,8 @@ int bth_daemon_verb(const struct bth_daemon_verb *v, int argc, char **argv) {
     if (args.help) {
         puts(v->usage);
         bth_args_help(v->table, v->n_args);
-    } else if (args.n_rest != (v->operand ? 1 : 0)) {
+    } else if (args.n_rest != (v->operand ? 1 : 0) + (v->first ? 1 : 0) ||
+               (v->first && strcmp(args.rest[0], v->first) != 0)) {
         fprintf(stderr, "berth %s: %s%s\nTry 'berth %s --help'.\n", v->name,
                 v->operand ? "give one " : "takes no operand", v->operand ? v->operand : "",
                 v->name);

@@ -1,5 +1,5 @@
 /*
- * cli/daemon_verb.h - verbs that ask a running daemon: ps, stats, load, unload, stop.
+ * cli/daemon_verb.h - verbs that ask a running daemon: ps, stats, load, unload, plan, stop.
  *
  * They differ in their table and their question. The first option of each table is
  * BTH_SERVER_ARG.
@@ -22,6 +22,7 @@ struct bth_daemon_verb {
     const char *usage;
     const struct bth_arg *table; /* [n_args] */
     size_t n_args;
+    const char *first;   /* a word that stands before the operand, or NULL */
     const char *operand; /* what the one operand is called; NULL: there is none */
     int (*run)(struct bth_client *c, const struct bth_args *args, struct berth_error *err);
 };

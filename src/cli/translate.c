@@ -2,6 +2,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "cli/args.h"
 #include "cli/cli.h"
 #include <string.h>
 
@@ -28,14 +29,26 @@ static void draw(struct bth_translate_run *r, size_t first, size_t last) {
     bth_progress_draw(&r->progress, done, total, (int)r->n_done, (int)r->n);
 }
 
+/* What only the last model need do is no option of the first. */
+static size_t options_of(const struct bth_translate_run *r, bool final, struct berth_option *out) {
+    size_t n = 0;
+    for (size_t i = 0; i < r->n_options; i++) {
+        if (final || strcmp(r->options[i].name, "alternatives") != 0) {
+            out[n++] = r->options[i];
+        }
+    }
+    return n;
+}
+
 static void submit(struct bth_translate_run *r, struct berth_lease *lease,
-                   struct bth_translate_text *t) {
+                   struct bth_translate_text *t, bool final) {
     struct berth_request request = BERTH_REQUEST_INIT;
+    struct berth_option options[BTH_MAX_ARGS];
     struct berth_error err;
     request.input = (struct berth_input){
         .kind = BERTH_INPUT_TEXT, .data = t->data ? t->data : "", .size = t->size};
-    request.options = r->options;
-    request.n_options = r->n_options;
+    request.options = options;
+    request.n_options = options_of(r, final, options);
     if (berth_submit(lease, &request, &t->job, &err) < 0) {
         fail(r, t, &err);
     }
@@ -78,7 +91,7 @@ static void run_leg(struct bth_translate_run *r, struct berth_lease *lease, bool
     for (size_t i = 0; i < r->n; i++) {
         for (; next < r->n && next < i + AT_ONCE; next++) {
             if (!r->texts[next].failed) {
-                submit(r, lease, &r->texts[next]);
+                submit(r, lease, &r->texts[next], final);
             }
         }
         if (r->texts[i].job) {

@@ -51,6 +51,8 @@ int bth_client_close(struct bth_client *c, int64_t deadline, struct berth_error 
  * NULL. */
 int bth_client_ask(struct bth_client *c, const char *path, const char *body, int64_t timeout_ms,
                    struct bth_str *out, struct berth_error *err);
+/* Appends a name as it stands in a path or query. */
+void bth_client_encode(struct bth_str *out, const char *text);
 int bth_client_load(struct bth_client *c, const char *model, int64_t wait_ms, char out_name[64],
                     struct berth_error *err);
 int bth_client_unload(struct bth_client *c, const char *model, int64_t timeout_ms,

@@ -42,6 +42,14 @@ void bth_client_quote(struct bth_str *out, const char *text) {
     json_decref(v);
 }
 
+void bth_client_encode(struct bth_str *out, const char *text) {
+    for (const char *p = text; *p; p++) {
+        bool plain = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
+                     (*p >= '0' && *p <= '9') || strchr("-._/", *p);
+        bth_str_printf(out, plain ? "%c" : "%%%02X", (unsigned char)*p);
+    }
+}
+
 /* A question whose answer is a JSON object. */
 static int ask_object(struct bth_client *c, const char *path, const char *body, int64_t timeout_ms,
                       json_t **out, struct berth_error *err) {
@@ -125,11 +133,7 @@ int bth_client_name(struct bth_client *c, const char *model, char out_name[64],
         return rc;
     }
     bth_str_puts(&path, "/v1/models/");
-    for (const char *p = model; *p; p++) {
-        bool plain = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
-                     (*p >= '0' && *p <= '9') || strchr("-._/", *p);
-        bth_str_printf(&path, plain ? "%c" : "%%%02X", (unsigned char)*p);
-    }
+    bth_client_encode(&path, model);
     rc = path.failed ? bth_error_nomem(err)
                      : ask_object(c, bth_str_text(&path), NULL, STATS_MS, &answer, err);
     bth_str_finish(&path);

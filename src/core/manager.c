@@ -22,6 +22,7 @@ static void carry_out_locked(struct bth_manager *m, const struct bth_action *a) 
     case BTH_ACT_REVOKED:
         m->cut_short = true;
         m->revocations++;
+        bth_happened_lease_locked(m, BTH_HAPPENED_REVOKE, a->arg, NULL);
         atomic_store_explicit(&((struct bth_lease *)a->arg)->revoked, true, memory_order_relaxed);
         if (m->revoked) {
             m->revoked(m->arg, a->arg);
@@ -75,6 +76,7 @@ static void manager_free(struct bth_manager *m) BTH_TSA(no_thread_safety_analysi
         bth_free(m->leaked);
         m->leaked = next;
     }
+    bth_free(m->happenings);
     bth_registry_finish(&m->registry);
     bth_state_finish(&m->state);
     bth_actions_finish(&m->actions);
@@ -108,16 +110,80 @@ int bth_manager_count_model(struct bth_manager *m, uint32_t *out) {
     return bth_state_add_model(&m->state, NULL, r->entries[r->n - 1]->family, out);
 }
 
+static int64_t keep_alive_of(const struct berth_model_spec *spec) {
+    return spec->keep_alive_s ? (int64_t)spec->keep_alive_s * BTH_NS_PER_S : BTH_FOREVER;
+}
+
+static void keep_locked(struct bth_manager *m, uint32_t model, const struct berth_model_spec *spec)
+    REQUIRES(core) {
+    bth_state_keep(&m->state, model, keep_alive_of(spec), spec->pin);
+    m->keeps |= spec->keep_alive_s != 0;
+}
+
+static int add_locked(struct bth_manager *m, const struct berth_model_spec *spec, const char *real,
+                      struct berth_error *err) REQUIRES(core) {
+    uint32_t index;
+    int rc = bth_registry_add(&m->registry, spec, real, err);
+    if (rc == 0 && bth_manager_count_model(m, &index) < 0) {
+        bth_registry_pop(&m->registry);
+        rc = bth_error_nomem(err);
+    }
+    if (rc == 0) {
+        keep_locked(m, index, spec);
+    }
+    return rc;
+}
+
 static int add_models(struct bth_manager *m, const struct bth_manager_config *config,
                       struct berth_error *err) BTH_TSA(no_thread_safety_analysis) {
     int rc = bth_registry_init(&m->registry, config->engines, config->n_engines, err);
     for (size_t i = 0; rc == 0 && i < config->n_models; i++) {
-        uint32_t index;
-        rc = bth_registry_add(&m->registry, &config->models[i], err);
-        if (rc == 0 && bth_manager_count_model(m, &index) < 0) {
-            rc = bth_error_nomem(err);
+        const struct berth_model_spec *spec = &config->models[i];
+        char *real = NULL;
+        rc = spec->path ? bth_registry_real(spec->path, &real, err) : 0;
+        rc = rc < 0 ? rc : add_locked(m, spec, real, err);
+        bth_free(real);
+    }
+    return rc;
+}
+
+static bool same_text(const char *a, const char *b) {
+    return a && b ? strcmp(a, b) == 0 : !a && !b;
+}
+
+static enum bth_news compare_locked(const struct bth_manager *m, uint32_t model,
+                                    const struct berth_model_spec *spec) REQUIRES(core) {
+    const struct bth_entry *e = m->registry.entries[model];
+    const struct bth_model *known = &m->state.models[model];
+    if (!same_text(e->path, spec->path) || !same_text(e->alias, spec->alias) ||
+        (spec->engine && strcmp(e->ops->family, spec->engine) != 0)) {
+        return BTH_NEWS_DIFFERS;
+    }
+    return known->pinned == spec->pin && known->keep_alive == keep_alive_of(spec)
+               ? BTH_NEWS_SAME
+               : BTH_NEWS_KEPT_OTHERWISE;
+}
+
+int bth_manager_configure(struct bth_manager *m, const struct berth_model_spec *spec, bool dry,
+                          enum bth_news *out, struct berth_error *err) {
+    char *real;
+    int rc = bth_registry_real(spec->path, &real, err);
+    if (rc < 0) {
+        return rc;
+    }
+    core_lock(m);
+    const int64_t known = bth_registry_find(&m->registry, spec->name);
+    if (known < 0) {
+        *out = BTH_NEWS_ADDED;
+        rc = dry ? 0 : add_locked(m, spec, real, err);
+    } else {
+        *out = compare_locked(m, (uint32_t)known, spec);
+        if (!dry && *out == BTH_NEWS_KEPT_OTHERWISE) {
+            keep_locked(m, (uint32_t)known, spec);
         }
     }
+    core_unlock(m);
+    bth_free(real);
     return rc;
 }
 
@@ -158,9 +224,11 @@ int bth_manager_create(const struct bth_manager_config *config, struct bth_manag
     m->revoked = config->revoked;
     m->arg = config->arg;
     m->n_devices = (uint32_t)config->n_devices;
+    m->n_spare = (uint32_t)config->n_spare;
     memcpy(m->devices, config->devices, config->n_devices * sizeof(m->devices[0]));
     bth_state_init(&m->state, config->budgets, m->n_devices);
-    int rc = add_models(m, config, err);
+    m->happenings = bth_calloc(BTH_HAPPENINGS, sizeof(*m->happenings));
+    int rc = m->happenings ? add_models(m, config, err) : bth_error_nomem(err);
     rc = rc < 0 ? rc : start_loaders(m, err);
     if (rc < 0) {
         manager_free(m);

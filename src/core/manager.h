@@ -23,6 +23,7 @@ struct bth_manager_config {
     struct berth_device **devices; /* [n_devices]; the manager closes them at its end */
     const uint64_t *budgets;       /* [n_devices] bytes */
     size_t n_devices;
+    size_t n_spare; /* the last of them: only for models that no other device can run */
     const struct berth_engine_ops *const *engines; /* [n_engines] */
     size_t n_engines;
     const struct berth_model_spec *models; /* [n_models], copied */
@@ -47,6 +48,18 @@ void bth_manager_destroy(struct bth_manager *m);
  */
 void bth_manager_ref(struct bth_manager *m);
 void bth_manager_unref(struct bth_manager *m);
+
+/* What a configuration says of one model, beside what is known. */
+enum bth_news {
+    BTH_NEWS_SAME,
+    BTH_NEWS_ADDED,
+    BTH_NEWS_KEPT_OTHERWISE, /* its pin or keep-alive has changed */
+    BTH_NEWS_DIFFERS /* in what cannot change while the manager lives: path, alias, engine */
+};
+/* Makes a new model known, and a known one kept as the spec says; `dry`: only says what it would
+ * be. Looks at files. EINVAL, ETOOLARGE, ENOMEM. */
+int bth_manager_configure(struct bth_manager *m, const struct berth_model_spec *spec, bool dry,
+                          enum bth_news *out, struct berth_error *err);
 
 /* What a caller asks for; see struct berth_acquire_options. Zero: a shared lease, without a limit.
  */
@@ -127,6 +140,59 @@ struct bth_lease_info {
 };
 /* One snapshot. Returns how many there are; at most `n` are written. */
 size_t bth_manager_leases(struct bth_manager *m, struct bth_lease_info *out, size_t n);
+
+/* What has happened, for those who look on; the last BTH_HAPPENINGS of it are kept. */
+enum bth_happening_kind {
+    BTH_HAPPENED_LOAD,
+    BTH_HAPPENED_FAIL, /* a load */
+    BTH_HAPPENED_UNLOAD,
+    BTH_HAPPENED_EVICT, /* an unload, for the bytes of another */
+    BTH_HAPPENED_GRANT,
+    BTH_HAPPENED_REFUSE,
+    BTH_HAPPENED_REVOKE
+};
+#define BTH_N_HAPPENINGS 7
+#define BTH_HAPPENINGS   1024
+struct bth_happening {
+    uint64_t number; /* from 1 on, without gaps */
+    int64_t at_ms;   /* since the epoch */
+    enum bth_happening_kind kind;
+    int code; /* FAIL, REFUSE: why, and `cause` in words */
+    char what[64], who[128], cause[128];
+    uint64_t bytes; /* LOAD, UNLOAD, EVICT: of the device */
+    int64_t ms;     /* LOAD, UNLOAD, EVICT: it took; GRANT: it was waited for */
+};
+/* Those after number `after`, oldest first, at most n. */
+size_t bth_manager_happenings(struct bth_manager *m, uint64_t after, struct bth_happening *out,
+                              size_t n);
+/* The number of the last. */
+uint64_t bth_manager_last_happening(struct bth_manager *m);
+
+/* Sums since the start. */
+struct bth_manager_sums {
+    uint64_t happened[BTH_N_HAPPENINGS];
+    uint64_t refused[32];               /* by -code */
+    uint64_t leases_ended;              /* held for so long: */
+    uint64_t hold_ns, wait_ns;          /* waited for: by all that were granted */
+    uint64_t load_ns, unload_ns;        /* UNLOAD and EVICT */
+    uint64_t residual[BTH_MAX_DEVICES]; /* bytes now: still drawn after an unload */
+};
+void bth_manager_sums(struct bth_manager *m, struct bth_manager_sums *out);
+
+/* What a load of this model would come to now; see bth_state_plan, whose words `kind` has: "ready",
+ * "loading", "fits", "evicts", "waits", "impossible", "failed"; or "unknown": its size is being
+ * found out, ask again. ENOTFOUND, ENOMEM. */
+struct bth_plan_info {
+    const char *kind;
+    char model[64], device[32];
+    uint64_t need, room;
+    size_t n_evicts;
+    char evicts[16][64];
+    char cause[252]; /* impossible, failed */
+};
+int bth_manager_plan(struct bth_manager *m, const char *name, struct bth_plan_info *out,
+                     struct berth_error *err);
+
 /* The engine that serves a name, loaded or not; NULL if unknown (err says what there is). */
 const struct berth_engine_ops *bth_manager_engine(struct bth_manager *m, const char *name,
                                                   struct berth_error *err);

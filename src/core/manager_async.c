@@ -13,6 +13,7 @@ void bth_acquire_answer_locked(struct bth_manager *m, struct bth_lease *lease,
         acquire->lease = lease;
     } else {
         rc = bth_manager_refusal_locked(m, a, &error);
+        bth_happened_lease_locked(m, BTH_HAPPENED_REFUSE, lease, &error);
         bth_lease_free(lease);
     }
     acquire->answered(acquire, rc, &error); /* the object may be gone */

@@ -148,6 +148,7 @@ void bth_lease_answer_locked(struct bth_manager *m, const struct bth_action *a) 
     }
     if (a->kind == BTH_ACT_GRANT) {
         const struct bth_gen *g = bth_table_get(&m->state.gens, a->gen);
+        bth_happened_lease_locked(m, BTH_HAPPENED_GRANT, lease, NULL);
         lease->id = a->id;
         lease->since = m->state.now;
         lease->device = g ? (int)g->device : -1;
@@ -159,6 +160,9 @@ void bth_lease_answer_locked(struct bth_manager *m, const struct bth_action *a) 
     }
     struct bth_waiter *w = lease->waiter;
     w->rc = a->kind == BTH_ACT_GRANT ? 0 : bth_manager_refusal_locked(m, a, &w->error);
+    if (w->rc < 0) {
+        bth_happened_lease_locked(m, BTH_HAPPENED_REFUSE, lease, &w->error);
+    }
     lease->waiter = NULL;
     w->done = true;
     bth_cond_signal(&w->cond);
@@ -225,6 +229,8 @@ void bth_lease_release(struct bth_lease *lease) {
     struct bth_manager *m = lease->manager;
     core_lock(m);
     bth_manager_step_locked(m, &(struct bth_event){.kind = BTH_EV_RELEASE, .id = lease->id});
+    m->sums.leases_ended++;
+    m->sums.hold_ns += (uint64_t)BTH_MAX(0, m->state.now - lease->since);
     bth_manager_leave_unref(m);
     bth_lease_free(lease);
 }

@@ -18,17 +18,38 @@ static int instance_grow(struct berth_reservation *r, size_t more, struct berth_
                            more);
 }
 
+/* What a load on each device takes: more than any has where it cannot be, so that the step needs no
+ * second rule. An error if it can be nowhere. */
+static int estimate_all(struct bth_manager *m, const struct bth_entry *entry,
+                        struct bth_estimate *out, struct berth_error *err) BLOCKING {
+    const uint32_t first = m->n_devices - m->n_spare;
+    bool somewhere = false;
+    for (uint32_t i = 0; i < m->n_devices; i++) {
+        struct berth_estimate e = {0};
+        int rc = i >= first && somewhere
+                     ? BERTH_EUNSUPPORTED
+                     : entry->ops->estimate(entry->path, m->devices[i], &e, err);
+        if (rc == 0) {
+            out[i] = (struct bth_estimate){e.weights_bytes, e.workspace_bytes, e.session_bytes};
+            somewhere = true;
+        } else if (rc == BERTH_EUNSUPPORTED) {
+            out[i] = (struct bth_estimate){UINT64_MAX, UINT64_MAX, UINT64_MAX};
+        } else {
+            return rc;
+        }
+    }
+    return somewhere ? 0 : err->code;
+}
+
 static void estimate(struct bth_manager *m, const struct bth_entry *entry,
                      const struct bth_op *op) BLOCKING {
     struct bth_estimate estimates[BTH_MAX_DEVICES] = {{0}};
     struct berth_error error = {0};
-    int rc = 0;
-    for (uint32_t i = 0; rc == 0 && i < m->n_devices; i++) {
-        struct berth_estimate e = {0};
-        rc = entry->ops->estimate(entry->path, m->devices[i], &e, &error);
-        estimates[i] = (struct bth_estimate){e.weights_bytes, e.workspace_bytes, e.session_bytes};
-    }
+    const int rc = estimate_all(m, entry, estimates, &error);
     core_lock(m);
+    if (rc < 0) {
+        bth_happened_model_locked(m, BTH_HAPPENED_FAIL, entry->name, 0, 0, &error);
+    }
     bth_manager_step_locked(m, &(struct bth_event){.kind = BTH_EV_ESTIMATED,
                                                    .op = op->id,
                                                    .error = rc < 0 ? &error : NULL,
@@ -75,8 +96,11 @@ static void load(struct bth_manager *m, const struct bth_entry *entry,
                  const struct bth_op *op) BLOCKING {
     struct bth_instance *in = NULL;
     struct berth_error error = {.code = BERTH_EINTERNAL};
+    const int64_t began = bth_now();
     int rc = load_instance(m, entry, op, &in, &error);
     core_lock(m);
+    bth_happened_model_locked(m, rc < 0 ? BTH_HAPPENED_FAIL : BTH_HAPPENED_LOAD, entry->name,
+                              in ? drawn(in) : 0, bth_now() - began, rc < 0 ? &error : NULL);
     struct bth_event done = {.kind = BTH_EV_LOAD_DONE, .op = op->id};
     done.bytes = in ? drawn(in) : 0;
     if (rc < 0) {
@@ -98,12 +122,25 @@ static void load(struct bth_manager *m, const struct bth_entry *entry,
 static void unload(struct bth_manager *m, const struct bth_entry *entry,
                    const struct bth_op *op) BLOCKING {
     struct bth_instance *in = op->handle;
+    const int64_t began = bth_now();
+    const uint64_t bytes = drawn(in);
     entry->ops->unload(in->model);
     core_lock(m);
+    const struct bth_gen *g = bth_table_get(&m->state.gens, op->gen);
+    const enum bth_happening_kind kind = g && g->evicted ? BTH_HAPPENED_EVICT : BTH_HAPPENED_UNLOAD;
+    bth_happened_model_locked(m, kind, entry->name, bytes, bth_now() - began, NULL);
     bth_manager_step_locked(
         m, &(struct bth_event){.kind = BTH_EV_FREE_DONE, .op = op->id, .bytes = drawn(in)});
     discard_locked(m, in);
     core_unlock(m);
+}
+
+/* Until there is work; meanwhile models whose time is over are unloaded. */
+static void rest_locked(struct bth_manager *m) REQUIRES(core) {
+    const int64_t look = m->keeps ? bth_now() + BTH_NS_PER_S : BTH_FOREVER;
+    if (!bth_cond_wait(&m->work, &m->lock, look) && bth_now() >= m->state.idle_at) {
+        bth_manager_step_locked(m, &(struct bth_event){.kind = BTH_EV_TICK});
+    }
 }
 
 void *bth_manager_loader_main(void *manager) {
@@ -112,7 +149,7 @@ void *bth_manager_loader_main(void *manager) {
     while (!m->stop) {
         struct bth_op op = bth_state_next_op(&m->state);
         if (op.kind == BTH_OP_NONE) {
-            bth_cond_wait(&m->work, &m->lock, BTH_FOREVER);
+            rest_locked(m);
             continue;
         }
         bth_manager_step_locked(m, &(struct bth_event){.kind = BTH_EV_OP_BEGIN, .op = op.id});

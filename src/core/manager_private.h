@@ -9,6 +9,7 @@
  *   manager_stats.c  snapshots of models and devices
  *   manager_view.c   snapshots of leases and of those who wait
  *   manager_text.c   what a refusal says
+ *   manager_happening.c  what has happened, and sums of it
  *
  * Everything that changes lies in `state` and is changed by bth_step alone; the rest is the glue:
  * who sleeps where, whom to tell.
@@ -67,15 +68,20 @@ struct bth_manager {
     struct bth_registry registry GUARDED_BY(core);
     struct berth_device *devices[BTH_MAX_DEVICES]; /* constant until destroy */
     uint32_t n_devices;
+    uint32_t n_spare;
     struct bth_thread loaders[BTH_LOADERS];
     void (*revoked)(void *arg, struct bth_lease *lease);
     void *arg;
     bool stop GUARDED_BY(core);
-    bool cut_short GUARDED_BY(core);              /* the drain has revoked something */
-    uint32_t watchers GUARDED_BY(core);           /* who wait for a state and not for an answer */
-    uint64_t revocations GUARDED_BY(core);        /* so far */
-    _Atomic uint64_t owners;                      /* given out */
-    size_t refs GUARDED_BY(core);                 /* the handle, leases, uses, calls under way */
+    bool keeps GUARDED_BY(core);           /* some model has a keep-alive */
+    bool cut_short GUARDED_BY(core);       /* the drain has revoked something */
+    uint32_t watchers GUARDED_BY(core);    /* who wait for a state and not for an answer */
+    uint64_t revocations GUARDED_BY(core); /* so far */
+    _Atomic uint64_t owners;               /* given out */
+    size_t refs GUARDED_BY(core);          /* the handle, leases, uses, calls under way */
+    struct bth_happening *happenings;      /* ring [BTH_HAPPENINGS], core's lock */
+    uint64_t last_happening GUARDED_BY(core);
+    struct bth_manager_sums sums GUARDED_BY(core);
     struct bth_instance *leaked GUARDED_BY(core); /* unloaded with bytes still drawn */
 };
 BTH_LOCK(core, struct bth_manager, lock, core)
@@ -116,6 +122,14 @@ void bth_acquire_answer_locked(struct bth_manager *m, struct bth_lease *lease,
 
 /* Tells a use what an action says. */
 void bth_use_answer_locked(struct bth_manager *m, const struct bth_action *a) REQUIRES(core);
+
+/* Keeps what has happened: to a lease by an action, or to a model. */
+void bth_happened_lease_locked(struct bth_manager *m, enum bth_happening_kind kind,
+                               const struct bth_lease *lease, const struct berth_error *why)
+    REQUIRES(core);
+void bth_happened_model_locked(struct bth_manager *m, enum bth_happening_kind kind,
+                               const char *model, uint64_t bytes, int64_t ns,
+                               const struct berth_error *why) REQUIRES(core);
 
 void *bth_manager_loader_main(void *manager);
 

@@ -103,13 +103,16 @@ static int impossible_text_locked(const struct bth_manager *m, const struct bth_
                          m->devices[g->device]->name,
                          mb(bth_ledger_limit(&st->devices[g->device])));
     }
-    uint32_t best = 0;
+    const struct bth_estimate *all = st->models[a->scope].est;
+    uint32_t best = 0; /* the largest, of those that can run it */
     for (uint32_t i = 1; i < m->n_devices; i++) {
-        if (bth_ledger_limit(&st->devices[i]) > bth_ledger_limit(&st->devices[best])) {
+        const bool fewer = all[i].weights < all[best].weights;
+        if (fewer || (all[i].weights == all[best].weights &&
+                      bth_ledger_limit(&st->devices[i]) > bth_ledger_limit(&st->devices[best]))) {
             best = i;
         }
     }
-    const struct bth_estimate *e = &st->models[a->scope].est[best];
+    const struct bth_estimate *e = &all[best];
     return bth_error(
         err, a->code,
         "%s needs %.1f MB (weights %.1f, workspace %.1f, one session %.1f), the budget "

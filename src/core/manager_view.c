@@ -81,3 +81,53 @@ size_t bth_manager_leases(struct bth_manager *m, struct bth_lease_info *out, siz
     core_unlock(m);
     return list.n;
 }
+
+/* ---- plans ----------------------------------------------------------------------------------*/
+
+static const char *const plan_texts[] = {
+    [BTH_PLAN_READY] = "ready",     [BTH_PLAN_LOADING] = "loading",
+    [BTH_PLAN_UNKNOWN] = "unknown", [BTH_PLAN_FAILED] = "failed",
+    [BTH_PLAN_FITS] = "fits",       [BTH_PLAN_EVICTS] = "evicts",
+    [BTH_PLAN_WAITS] = "waits",     [BTH_PLAN_IMPOSSIBLE] = "impossible"};
+
+/* In the words of the refusal that a ticket would get. */
+static void put_cause_locked(const struct bth_manager *m, uint32_t model, enum bth_reason reason,
+                             struct bth_plan_info *out) REQUIRES(core) {
+    const struct bth_action a = {.kind = BTH_ACT_REFUSE, .reason = reason, .scope = model};
+    struct berth_error why;
+    bth_manager_refusal_locked(m, &a, &why);
+    snprintf(out->cause, sizeof(out->cause), "%s", why.message);
+}
+
+static void fill_plan_locked(struct bth_manager *m, uint32_t model, struct bth_plan_info *out)
+    REQUIRES(core) {
+    struct bth_plan p;
+    bth_state_plan(&m->state, model, &p);
+    *out = (struct bth_plan_info){
+        .kind = plan_texts[p.kind], .need = p.need, .room = p.room, .n_evicts = p.n_victims};
+    snprintf(out->model, sizeof(out->model), "%s", m->registry.entries[model]->name);
+    snprintf(out->device, sizeof(out->device), "%s", m->devices[p.device]->name);
+    for (size_t i = 0; i < BTH_MIN(p.n_victims, BTH_COUNT(out->evicts)); i++) {
+        snprintf(out->evicts[i], sizeof(out->evicts[i]), "%s",
+                 m->registry.entries[p.victims[i]]->name);
+    }
+    if (p.kind == BTH_PLAN_IMPOSSIBLE) {
+        put_cause_locked(m, model, BTH_REASON_IMPOSSIBLE, out);
+    } else if (p.kind == BTH_PLAN_FAILED) {
+        put_cause_locked(m, model, BTH_REASON_LOAD_FAILED, out);
+    }
+}
+
+int bth_manager_plan(struct bth_manager *m, const char *name, struct bth_plan_info *out,
+                     struct berth_error *err) {
+    uint32_t model;
+    const char *full;
+    core_lock(m);
+    int rc = bth_scope_find_locked(m, name, false, &model, &full, err);
+    if (rc == 0) {
+        bth_manager_step_locked(m, &(struct bth_event){.kind = BTH_EV_ESTIMATE, .scope = model});
+        fill_plan_locked(m, model, out);
+    }
+    core_unlock(m);
+    return rc;
+}

@@ -49,8 +49,7 @@ void bth_registry_pop(struct bth_registry *r) {
     entry_destroy(r->entries[--r->n]);
 }
 
-/* 0 with *out NULL when there is no such file. */
-static int real_path(const char *path, char **out, struct berth_error *err) {
+int bth_registry_real(const char *path, char **out, struct berth_error *err) {
     char *real = realpath(path, NULL);
     if (!real) {
         *out = NULL;
@@ -64,7 +63,7 @@ static int real_path(const char *path, char **out, struct berth_error *err) {
 int bth_registry_probe(const struct bth_registry *r, const char *path, char **out_real,
                        const struct berth_engine_ops **out_ops, struct berth_error *err) {
     char *real;
-    int rc = real_path(path, &real, err);
+    int rc = bth_registry_real(path, &real, err);
     if (rc < 0) {
         return rc;
     }
@@ -225,7 +224,7 @@ static int bad_family(const struct bth_registry *r, const struct berth_model_spe
     return rc;
 }
 
-int bth_registry_add(struct bth_registry *r, const struct berth_model_spec *spec,
+int bth_registry_add(struct bth_registry *r, const struct berth_model_spec *spec, const char *real,
                      struct berth_error *err) {
     if (!spec->name || !spec->path || !*spec->path) {
         return bth_error(err, BERTH_EINVAL, "model %s: needs a name and a path",
@@ -242,14 +241,7 @@ int bth_registry_add(struct bth_registry *r, const struct berth_model_spec *spec
     if (!ops) {
         return bad_family(r, spec, err);
     }
-    char *real;
-    int rc = real_path(spec->path, &real, err);
-    if (rc < 0) {
-        return rc;
-    }
-    rc = add(r, spec, real, ops, err);
-    bth_free(real);
-    return rc;
+    return add(r, spec, real, ops, err);
 }
 
 int bth_registry_add_path(struct bth_registry *r, const char *path, const char *real,

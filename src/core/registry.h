@@ -44,8 +44,11 @@ int64_t bth_registry_find(const struct bth_registry *r, const char *name);
 int64_t bth_registry_find_family(const struct bth_registry *r, const char *name);
 int64_t bth_registry_find_real(const struct bth_registry *r, const char *real);
 
-/* EINVAL (bad or double name, unknown family), ETOOLARGE, ENOMEM. Entry n-1 is the new one. */
-int bth_registry_add(struct bth_registry *r, const struct berth_model_spec *spec,
+/* A path in its absolute form, heap; *out NULL: there is no such file. Looks at files. ENOMEM. */
+int bth_registry_real(const char *path, char **out, struct berth_error *err);
+/* `real` is that of its path. EINVAL (bad or double name, unknown family), ETOOLARGE, ENOMEM. Entry
+ * n-1 is the new one. */
+int bth_registry_add(struct bth_registry *r, const struct berth_model_spec *spec, const char *real,
                      struct berth_error *err);
 /* A probed path as family/last-component, made unique. */
 int bth_registry_add_path(struct bth_registry *r, const char *path, const char *real,

@@ -115,6 +115,16 @@ void bth_gen_settle(struct bth_state *s, struct bth_gen *g, struct bth_actions *
     bth_act_work(out, g->op);
 }
 
+void bth_gen_rest(struct bth_state *s, struct bth_gen *g) {
+    const struct bth_model *m = &s->models[g->model];
+    g->idle_at = BTH_FOREVER;
+    if (g->inst == BTH_READY && !g->leases && !g->uses && !m->pinned &&
+        m->keep_alive != BTH_FOREVER) {
+        g->idle_at = s->now + m->keep_alive;
+        s->idle_at = BTH_MIN(s->idle_at, g->idle_at);
+    }
+}
+
 void bth_gen_close(struct bth_state *s, struct bth_gen *g, struct bth_actions *out) {
     if (g->closing) {
         return;
@@ -226,6 +236,7 @@ static void on_use_end(struct bth_state *s, const struct bth_event *e, struct bt
     g->used_seq = ++s->last_use;
     uint32_t model = g->model;
     bth_table_drop(&s->uses, u);
+    bth_gen_rest(s, g);
     bth_gen_settle(s, g, out);
     bth_pump_scope(s, model, out);
     s->stirred = true;
@@ -316,6 +327,7 @@ static void on_load_done(struct bth_state *s, const struct bth_event *e, struct 
         m->failures = 0;
         m->loads++;
         m->load_ns = s->now - g->load_at;
+        bth_gen_rest(s, g);
         bth_gen_settle(s, g, out);
     }
     bth_pump_scope(s, model, out);
@@ -381,12 +393,20 @@ static void on_unload(struct bth_state *s, const struct bth_event *e, struct bth
     }
 }
 
+static void on_estimate(struct bth_state *s, const struct bth_event *e, struct bth_actions *out) {
+    struct bth_model *m = &s->models[e->scope];
+    if (m->est_state == BTH_EST_NONE && s->now >= m->retry_at) {
+        bth_ask_estimate(s, m, out);
+    }
+}
+
 /* ---- the step -------------------------------------------------------------------------------*/
 
 /* Memory for the event, or the newcomer's refusal; false: answered. */
 static bool prepare(struct bth_state *s, const struct bth_event *e, struct bth_actions *out) {
     bool acquire = e->kind == BTH_EV_ACQUIRE, open = e->kind == BTH_EV_USE_OPEN;
-    if (!acquire && !open && e->kind != BTH_EV_UNLOAD && e->kind != BTH_EV_CLEANUP) {
+    if (!acquire && !open && e->kind != BTH_EV_UNLOAD && e->kind != BTH_EV_CLEANUP &&
+        e->kind != BTH_EV_ESTIMATE) {
         return true;
     }
     if (reserve(s, acquire, open, out)) {
@@ -448,6 +468,9 @@ void bth_step(struct bth_state *s, const struct bth_event *e, int64_t now,
         break;
     case BTH_EV_CLOSE:
         bth_on_close(s, e, out);
+        break;
+    case BTH_EV_ESTIMATE:
+        on_estimate(s, e, out);
         break;
     case BTH_EV_TICK:
         bth_on_tick(s, e, out);
@@ -513,7 +536,8 @@ struct bth_op bth_state_next_op(const struct bth_state *s) {
 
 void bth_state_init(struct bth_state *s, const uint64_t *budgets, uint32_t n_devices) {
     assert(n_devices >= 1 && n_devices <= BTH_MAX_DEVICES);
-    *s = (struct bth_state){.n_devices = n_devices, .revoke_at = BTH_FOREVER};
+    *s = (struct bth_state){
+        .n_devices = n_devices, .revoke_at = BTH_FOREVER, .idle_at = BTH_FOREVER};
     for (uint32_t i = 0; i < n_devices; i++) {
         s->devices[i].budget = cut(budgets[i]);
     }
@@ -542,7 +566,13 @@ int bth_state_add_model(struct bth_state *s, void *arg, uint32_t family, uint32_
         s->models = models;
         s->models_capacity = capacity;
     }
-    s->models[s->n_models] = (struct bth_model){.arg = arg, .family = family, .used_at = -1};
+    s->models[s->n_models] =
+        (struct bth_model){.arg = arg, .family = family, .used_at = -1, .keep_alive = BTH_FOREVER};
     *out = s->n_models++;
     return 0;
+}
+
+void bth_state_keep(struct bth_state *s, uint32_t model, int64_t keep_alive, bool pinned) {
+    s->models[model].keep_alive = keep_alive;
+    s->models[model].pinned = pinned;
 }

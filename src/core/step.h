@@ -31,8 +31,8 @@
  * device: younger ones use only the room beyond it. Uses pass earmarks, for who holds a lease must
  * be able to finish, and are first come, first served within an instance.
  *
- * MEMORY. Only ACQUIRE, USE_OPEN, UNLOAD and CLEANUP allocate, before they change anything, and
- * answer ENOMEM; all other events cannot fail.
+ * MEMORY. Only ACQUIRE, USE_OPEN, UNLOAD, CLEANUP and ESTIMATE allocate, before they change
+ * anything, and answer ENOMEM; all other events cannot fail.
  */
 #ifndef BTH_STEP_H
 #define BTH_STEP_H
@@ -100,6 +100,8 @@ struct bth_model {
     int64_t retry_at;  /* no load before */
     struct berth_error cause;
     /* statistics */
+    bool pinned;        /* never evicted, never unloaded for being idle */
+    int64_t keep_alive; /* unloaded when idle for so long; BTH_FOREVER: never */
     uint64_t running, served, failed, loads;
     int64_t load_ns, used_at; /* used_at < 0: never */
 };
@@ -124,8 +126,10 @@ struct bth_gen {
     uint32_t waits;        /* of them in WAIT */
     int64_t load_at;
     uint64_t used_seq; /* order of last use: the clock may stand still */
+    int64_t idle_at;   /* READY and unused: unloaded then */
     uint64_t pass;     /* the pump's mark: a use of it waits already */
     bool victim;       /* the planner's mark */
+    bool evicted;      /* closed for others' bytes */
 };
 
 struct bth_ticket {
@@ -175,7 +179,8 @@ struct bth_state {
     bool stirred;  /* bytes, or who waits for them: bth_pump has to look */
     uint32_t turn; /* in it: index + 1 of the model that may be given bytes now */
     bool closing;
-    int64_t revoke_at; /* the least that is to come */
+    int64_t revoke_at; /* the least that is to come, */
+    int64_t idle_at;   /* likewise of idle generations: unload */
 };
 
 /* ---- events ---------------------------------------------------------------------------------*/
@@ -197,9 +202,10 @@ enum bth_event_kind {
     BTH_EV_CLEANUP,   /* owner, expires: drain all that is loaded and all leases, then revoke them;
                          leases of `owner` at once. Newcomers get the next generation. As UNLOAD */
     BTH_EV_CLOSE,     /* expires: refuse newcomers, drain, then revoke */
+    BTH_EV_ESTIMATE,  /* scope (a model): its size is to be known, for a plan; loads nothing */
     BTH_EV_TICK       /* time has passed; with the id of a ticket: for that one */
 };
-#define BTH_N_EVENTS 15
+#define BTH_N_EVENTS 16
 
 struct bth_event {
     enum bth_event_kind kind;
@@ -270,13 +276,17 @@ void bth_state_finish(struct bth_state *s);
 /* Makes a model known; 0 or ENOMEM. */
 int bth_state_add_model(struct bth_state *s, void *arg, uint32_t family, uint32_t *out);
 
+/* See struct bth_model. Of one that is loaded a keep-alive counts from its next use on, a pin at
+ * once. */
+void bth_state_keep(struct bth_state *s, uint32_t model, int64_t keep_alive, bool pinned);
+
 /* Replaces the contents of `out`. `now` may stand still and is never taken back. */
 void bth_step(struct bth_state *s, const struct bth_event *event, int64_t now,
               struct bth_actions *out);
 
 /* When a TICK is due for all but tickets, which their owners watch; BTH_FOREVER: never. */
 static inline int64_t bth_state_next_deadline(const struct bth_state *s) {
-    return s->revoke_at;
+    return s->idle_at < s->revoke_at ? s->idle_at : s->revoke_at;
 }
 
 /* Fewer than `max_concurrent` leases of others are held on it, and no exclusive is held or waited
@@ -285,6 +295,27 @@ bool bth_state_is_available(const struct bth_state *s, uint32_t scope, uint64_t 
                             uint32_t max_concurrent);
 /* Something that there was when `last_seq` was `seq`: a generation not dead, a lease still HELD. */
 bool bth_state_outlives(const struct bth_state *s, uint64_t seq);
+
+/* What a load of the model would come to if it were asked for now, last of all; by the function
+ * that places loads. Changes nothing that counts (it marks victims, and takes the marks away). */
+enum bth_plan_kind {
+    BTH_PLAN_READY,   /* loaded already */
+    BTH_PLAN_LOADING, /* on its way */
+    BTH_PLAN_UNKNOWN, /* its size is not known: ESTIMATE */
+    BTH_PLAN_FAILED,  /* lately; no new try yet */
+    BTH_PLAN_FITS,
+    BTH_PLAN_EVICTS,    /* `victims`, which are idle */
+    BTH_PLAN_WAITS,     /* for bytes that others use, or that are being freed */
+    BTH_PLAN_IMPOSSIBLE /* not even alone */
+};
+enum { BTH_PLAN_VICTIMS = 64 };
+struct bth_plan {
+    enum bth_plan_kind kind;
+    uint32_t device; /* FITS, EVICTS: where; else the roomiest */
+    uint64_t need, room;
+    uint32_t n_victims, victims[BTH_PLAN_VICTIMS]; /* models; more are counted */
+};
+void bth_state_plan(struct bth_state *s, uint32_t model, struct bth_plan *out);
 
 /* What a loader should do next: frees first, then estimates, then loads, oldest first; no load
  * while BTH_LOADS_AT_ONCE are under way. The driver says OP_BEGIN, does it, and says the matching

@@ -129,6 +129,7 @@ static void let_go(struct bth_state *s, struct bth_lease_row *l, struct bth_acti
         g->used_seq = ++s->last_use;
         s->models[l->scope].used_at = s->now;
         s->stirred |= g->leases + g->uses == 0; /* it may be evicted now */
+        bth_gen_rest(s, g);
         bth_gen_settle(s, g, out);
     }
 }
@@ -326,6 +327,25 @@ void bth_on_close(struct bth_state *s, const struct bth_event *e, struct bth_act
     drain(s, 0, e->expires, out);
 }
 
+/* Who waits for it, behind an exclusive perhaps, will use it soon. */
+static bool is_over(const struct bth_state *s, const struct bth_gen *g) {
+    return g->inst == BTH_READY && g->leases + g->uses == 0 && s->now >= g->idle_at &&
+           s->models[g->model].scope.waiting == 0 && !s->models[g->model].pinned;
+}
+
+/* Unloads what has been idle for too long, and says when to look again. */
+static void expire_idle(struct bth_state *s, struct bth_actions *out) {
+    s->idle_at = BTH_FOREVER;
+    s->stirred = true;
+    for (struct bth_gen *g = bth_table_next(&s->gens, NULL); g; g = bth_table_next(&s->gens, g)) {
+        if (is_over(s, g)) {
+            bth_gen_close(s, g, out);
+        } else if (g->inst == BTH_READY && g->leases + g->uses == 0 && s->now < g->idle_at) {
+            s->idle_at = BTH_MIN(s->idle_at, g->idle_at);
+        }
+    }
+}
+
 void bth_on_tick(struct bth_state *s, const struct bth_event *e, struct bth_actions *out) {
     struct bth_ticket *t = bth_table_get(&s->tickets, e->id);
     if (t && s->now >= t->expires) {
@@ -341,6 +361,10 @@ void bth_on_tick(struct bth_state *s, const struct bth_event *e, struct bth_acti
     }
     if (s->now >= s->revoke_at) {
         revoke_due(s, out);
+        any = true;
+    }
+    if (s->now >= s->idle_at) {
+        expire_idle(s, out);
         any = true;
     }
     if (any) {

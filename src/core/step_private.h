@@ -14,6 +14,8 @@ void bth_act_work(struct bth_actions *out, uint64_t op);
 void bth_gen_close(struct bth_state *s, struct bth_gen *g, struct bth_actions *out);
 /* A DRAIN generation without leases and uses begins to be freed. */
 void bth_gen_settle(struct bth_state *s, struct bth_gen *g, struct bth_actions *out);
+/* Its last user has gone, or it is new: its time begins to run, if it has one. */
+void bth_gen_rest(struct bth_state *s, struct bth_gen *g);
 void bth_gen_dead(struct bth_state *s, struct bth_gen *g, struct bth_actions *out);
 
 struct bth_scope *bth_scope_of(struct bth_state *s, uint32_t scope);
@@ -46,6 +48,7 @@ void bth_use_unlink(struct bth_state *s, struct bth_use_row *u); /* WAIT only */
  * now, from the first of its queue on. Loads nothing: that is bth_pump's. */
 void bth_pump_scope(struct bth_state *s, uint32_t scope, struct bth_actions *out);
 void bth_pump_all(struct bth_state *s, struct bth_actions *out); /* every scope */
+void bth_ask_estimate(struct bth_state *s, struct bth_model *m, struct bth_actions *out);
 /* Bytes have moved: runs uses, starts loads, evicts, until nothing stirs. */
 void bth_pump(struct bth_state *s, struct bth_actions *out);
 /* Not even when all else were gone from its device. */

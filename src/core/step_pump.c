@@ -18,15 +18,16 @@ static uint64_t need_of(const struct bth_model *m, uint32_t device) {
 
 /* ---- eviction -------------------------------------------------------------------------------*/
 
-static bool is_idle(const struct bth_gen *g, uint32_t device) {
-    return g->device == device && g->inst == BTH_READY && g->leases == 0 && g->uses == 0;
+static bool is_idle(const struct bth_state *s, const struct bth_gen *g, uint32_t device) {
+    return g->device == device && g->inst == BTH_READY && g->leases == 0 && g->uses == 0 &&
+           !s->models[g->model].pinned;
 }
 
 /* The idle generation used longest ago that is no victim yet. */
 static struct bth_gen *oldest_idle(struct bth_state *s, uint32_t device) {
     struct bth_gen *best = NULL;
     for (struct bth_gen *g = bth_table_next(&s->gens, NULL); g; g = bth_table_next(&s->gens, g)) {
-        if (is_idle(g, device) && !g->victim && (!best || g->used_seq < best->used_seq)) {
+        if (is_idle(s, g, device) && !g->victim && (!best || g->used_seq < best->used_seq)) {
             best = g;
         }
     }
@@ -39,7 +40,7 @@ static bool choose_victims(struct bth_state *s, uint32_t device, uint64_t want) 
     uint64_t sum = 0, idle = 0;
     struct bth_gen *g;
     for (g = bth_table_next(&s->gens, NULL); g; g = bth_table_next(&s->gens, g)) {
-        idle += is_idle(g, device) ? bth_gen_bytes(g) : 0;
+        idle += is_idle(s, g, device) ? bth_gen_bytes(g) : 0;
     }
     if (idle < want) {
         return false;
@@ -57,24 +58,22 @@ static bool choose_victims(struct bth_state *s, uint32_t device, uint64_t want) 
     return true;
 }
 
-/* Sees that `need` bytes will be there once what is being freed is back. false: it cannot. */
-static bool make_room(struct bth_state *s, uint32_t device, uint64_t need,
-                      struct bth_actions *out) {
+/* Marks whom it takes for `need` bytes to be there once what is being freed is back: maybe nobody.
+ * false: it cannot be. */
+static bool find_room(struct bth_state *s, uint32_t device, uint64_t need) {
     const struct bth_ledger *d = &s->devices[device];
     uint64_t coming = bth_ledger_room(d) + d->freeing;
-    if (coming >= need) {
-        return true;
-    }
-    if (!choose_victims(s, device, need - coming)) {
-        return false;
-    }
+    return coming >= need || choose_victims(s, device, need - coming);
+}
+
+static void evict_victims(struct bth_state *s, struct bth_actions *out) {
     for (struct bth_gen *g = bth_table_next(&s->gens, NULL); g; g = bth_table_next(&s->gens, g)) {
         if (g->victim) {
             g->victim = false;
+            g->evicted = true;
             bth_gen_close(s, g, out);
         }
     }
-    return true;
 }
 
 /* ---- uses -----------------------------------------------------------------------------------*/
@@ -96,7 +95,8 @@ bool bth_pump_use(struct bth_state *s, struct bth_use_row *u, struct bth_actions
     if (delta > bth_ledger_room(d)) {
         /* Beyond the limit only its own instance's uses can make room: nobody else need leave. */
         if (g->held + g->res + sum <= bth_ledger_limit(d)) {
-            make_room(s, g->device, delta, out);
+            find_room(s, g->device, delta);
+            evict_victims(s, out);
         }
         if (d->earmark == 0) {
             d->earmark = delta;
@@ -157,14 +157,17 @@ static void start_load(struct bth_state *s, uint32_t model, uint32_t device,
     bth_act_work(out, g->op);
 }
 
-/* Loads where there is room beyond an earmark; else evicts where that suffices; else marks the
- * roomiest device, so that younger tickets leave alone what comes free there. */
-static enum bth_why place(struct bth_state *s, uint32_t model, struct bth_actions *out) {
+/* Where a load goes. */
+struct choice {
+    int now;   /* the device that has room, or -1 */
+    int later; /* else the one where victims, which are marked, make room, or the roomiest; or -1 */
+    bool sure; /* of `later`: with them, and what is being freed, there will be room */
+};
+
+/* Where there is room beyond an earmark; else where evictions suffice; else the roomiest device. */
+static struct choice choose(struct bth_state *s, uint32_t model) {
     const struct bth_model *m = &s->models[model];
-    if (s->gens.used == s->gens.capacity) { /* no row until a generation has died */
-        return BTH_WHY_BYTES;
-    }
-    int now = -1, later = -1;
+    struct choice c = {-1, -1, false};
     uint64_t most_now = 0, most_later = 0;
     bool allowed[BTH_MAX_DEVICES] = {false};
     for (uint32_t i = 0; i < s->n_devices; i++) {
@@ -174,27 +177,38 @@ static enum bth_why place(struct bth_state *s, uint32_t model, struct bth_action
             continue;
         }
         allowed[i] = true;
-        if (room >= d->earmark && room - d->earmark >= need && (now < 0 || room > most_now)) {
-            now = (int)i;
+        if (room >= d->earmark && room - d->earmark >= need && (c.now < 0 || room > most_now)) {
+            c.now = (int)i;
             most_now = room;
         }
-        if (d->earmark == 0 && (later < 0 || room + d->freeing > most_later)) {
-            later = (int)i;
+        if (d->earmark == 0 && (c.later < 0 || room + d->freeing > most_later)) {
+            c.later = (int)i;
             most_later = room + d->freeing;
         }
     }
-    if (now >= 0) {
-        start_load(s, model, (uint32_t)now, out);
-        return BTH_WHY_LOADING;
-    }
-    for (uint32_t i = 0; i < s->n_devices; i++) {
-        if (allowed[i] && s->devices[i].earmark == 0 && make_room(s, i, need_of(m, i), out)) {
-            later = (int)i;
-            break;
+    for (uint32_t i = 0; c.now < 0 && !c.sure && i < s->n_devices; i++) {
+        if (allowed[i] && s->devices[i].earmark == 0 && find_room(s, i, need_of(m, i))) {
+            c.later = (int)i;
+            c.sure = true;
         }
     }
-    if (later >= 0) {
-        s->devices[later].earmark = need_of(m, (uint32_t)later);
+    return c;
+}
+
+/* Loads, or evicts and marks the device, so that younger tickets leave alone what comes free there.
+ */
+static enum bth_why place(struct bth_state *s, uint32_t model, struct bth_actions *out) {
+    if (s->gens.used == s->gens.capacity) { /* no row until a generation has died */
+        return BTH_WHY_BYTES;
+    }
+    const struct choice c = choose(s, model);
+    if (c.now >= 0) {
+        start_load(s, model, (uint32_t)c.now, out);
+        return BTH_WHY_LOADING;
+    }
+    evict_victims(s, out);
+    if (c.later >= 0) {
+        s->devices[c.later].earmark = need_of(&s->models[model], (uint32_t)c.later);
     }
     return BTH_WHY_BYTES;
 }
@@ -206,6 +220,68 @@ static bool fits_somewhere(const struct bth_state *s, const struct bth_model *m)
         }
     }
     return false;
+}
+
+void bth_ask_estimate(struct bth_state *s, struct bth_model *m, struct bth_actions *out) {
+    m->est_state = BTH_EST_ASKED;
+    m->est_started = false;
+    m->est_op = ++s->last_op;
+    bth_act_work(out, m->est_op);
+}
+
+/* ---- plans ----------------------------------------------------------------------------------*/
+
+static uint32_t roomiest(const struct bth_state *s) {
+    uint32_t best = 0;
+    for (uint32_t i = 1; i < s->n_devices; i++) {
+        if (bth_ledger_limit(&s->devices[i]) > bth_ledger_limit(&s->devices[best])) {
+            best = i;
+        }
+    }
+    return best;
+}
+
+/* Names the marked, and takes their marks away. */
+static void take_victims(struct bth_state *s, struct bth_plan *out) {
+    for (struct bth_gen *g = bth_table_next(&s->gens, NULL); g; g = bth_table_next(&s->gens, g)) {
+        if (g->victim) {
+            g->victim = false;
+            if (out->n_victims < BTH_PLAN_VICTIMS) {
+                out->victims[out->n_victims] = g->model;
+            }
+            out->n_victims++;
+        }
+    }
+}
+
+static void plan_place(struct bth_state *s, uint32_t model, struct bth_plan *out) {
+    const struct choice c = choose(s, model);
+    take_victims(s, out);
+    out->kind = c.now >= 0 ? BTH_PLAN_FITS : out->n_victims > 0 ? BTH_PLAN_EVICTS : BTH_PLAN_WAITS;
+    if (c.now >= 0 || c.later >= 0) {
+        out->device = (uint32_t)(c.now >= 0 ? c.now : c.later);
+    }
+}
+
+void bth_state_plan(struct bth_state *s, uint32_t model, struct bth_plan *out) {
+    const struct bth_model *m = &s->models[model];
+    const struct bth_gen *g = bth_table_get(&s->gens, m->open);
+    *out = (struct bth_plan){.device = g ? g->device : roomiest(s)};
+    if (g) {
+        out->kind = g->inst == BTH_READY ? BTH_PLAN_READY : BTH_PLAN_LOADING;
+    } else if (s->now < m->retry_at) {
+        out->kind = BTH_PLAN_FAILED;
+    } else if (m->est_state != BTH_EST_KNOWN) {
+        out->kind = BTH_PLAN_UNKNOWN;
+    } else if (!fits_somewhere(s, m)) {
+        out->kind = BTH_PLAN_IMPOSSIBLE;
+    } else {
+        plan_place(s, model, out);
+    }
+    if (out->kind != BTH_PLAN_UNKNOWN) {
+        out->need = need_of(m, out->device);
+    }
+    out->room = bth_ledger_room(&s->devices[out->device]);
 }
 
 /* ---- tickets --------------------------------------------------------------------------------*/
@@ -294,10 +370,7 @@ static enum bth_why pump_shared(struct bth_state *s, struct bth_ticket *t,
     }
     if (m->est_state != BTH_EST_KNOWN) {
         if (m->est_state == BTH_EST_NONE) {
-            m->est_state = BTH_EST_ASKED;
-            m->est_started = false;
-            m->est_op = ++s->last_op;
-            bth_act_work(out, m->est_op);
+            bth_ask_estimate(s, m, out);
         }
         return BTH_WHY_ESTIMATE;
     }

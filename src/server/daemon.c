@@ -1,5 +1,7 @@
 #include "server/daemon.h"
 
+#include "api/config.h"
+#include "api/handle.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/error.h"
@@ -148,6 +150,29 @@ static int start(struct process *p, const struct bth_daemon_options *o, struct b
 
 /* ---- run and stop ----------------------------------------------------------------------------*/
 
+/* SIGHUP: the file once more; what is wrong with it changes nothing. */
+static void reload(struct process *p) {
+    struct bth_reload r;
+    struct berth_error err;
+    if (bth_local_reload(p->berth, false, &r, &err) < 0) {
+        bth_log_write(&p->log, BTH_LOG_ERROR, NULL, "the configuration is not taken: %s",
+                      err.message);
+        return;
+    }
+    const struct {
+        const char *what;
+        const struct bth_str *names;
+    } news[] = {{"new", &r.added}, {"changed", &r.changed}, {"takes a new start", &r.restart}};
+    for (size_t i = 0; i < BTH_COUNT(news); i++) {
+        if (news[i].names->size) {
+            bth_log_write(&p->log, BTH_LOG_INFO, NULL, "configuration, %s: %.*s", news[i].what,
+                          (int)news[i].names->size - 1, bth_str_text(news[i].names));
+        }
+    }
+    bth_log_write(&p->log, BTH_LOG_INFO, NULL, "the configuration has been read again");
+    bth_reload_finish(&r);
+}
+
 /* Sleeps for a tick at most; true: told to stop. Keeps systemd's watchdog content while all threads
  * move. */
 static bool wait_signal(struct process *p) {
@@ -159,6 +184,9 @@ static bool wait_signal(struct process *p) {
         bth_server_live(p->server)) {
         bth_notify("WATCHDOG=1");
         p->fed_at = now;
+    }
+    if (signal == SIGHUP) {
+        reload(p);
     }
     return signal == SIGTERM || signal == SIGINT;
 }
@@ -192,6 +220,20 @@ static void drain(struct process *p) {
         bth_log_write(&p->log, BTH_LOG_WARNING, NULL, "%zu requests are cancelled", left);
     }
     bth_server_cancel(p->server);
+}
+
+int bth_daemon_check_config(const char *file, size_t *out_models, struct berth_error *err) {
+    char *found = file ? bth_strdup(file) : bth_config_find();
+    struct bth_config c;
+    int rc = found  ? bth_config_load(found, &c, err)
+             : file ? bth_error_nomem(err)
+                    : bth_error(err, BERTH_ENOTFOUND, "there is no configuration file");
+    bth_free(found);
+    if (rc == 0) {
+        *out_models = c.n_models;
+        bth_config_finish(&c);
+    }
+    return rc;
 }
 
 int bth_daemon_run(const struct bth_daemon_options *o, struct berth_error *err) {

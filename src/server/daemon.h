@@ -2,7 +2,7 @@
  * server/daemon.h - the process berthd: a manager, a server, signals, systemd.
  *
  * SIGTERM or SIGINT: no new connections or requests, those under way get stop_ms to finish, then
- * are cancelled. A second one: at once.
+ * are cancelled. A second one: at once. SIGHUP: reads its configuration again.
  */
 #ifndef BTH_DAEMON_H
 #define BTH_DAEMON_H
@@ -25,6 +25,10 @@ struct bth_daemon_options {
 /* Until it is told to stop; 0, or an error that kept it from starting. Once in a process, from the
  * main thread, before any other thread is there. */
 int bth_daemon_run(const struct bth_daemon_options *options, struct berth_error *err);
+
+/* Whether a configuration is well formed (NULL: the one that applies), and how many models it
+ * names. As bth_config_load. */
+int bth_daemon_check_config(const char *file, size_t *out_models, struct berth_error *err);
 
 /* The usual Unix socket: "unix:/run/berth/berthd.sock" for root, else below XDG_RUNTIME_DIR. Heap;
  * NULL: there is no place for it. */

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "server/conn.h"
+#include "server/events.h"
 #include "server/exchange.h"
 
 #define TICK (100 * BTH_NS_PER_MS)
@@ -59,6 +60,7 @@ static struct bth_exchange *next_at_work(struct bth_server *s, struct bth_exchan
 
 static void tick(struct bth_server *s, int64_t now) {
     bth_conns_check(s, now);
+    bth_events_log(s);
     inbox_lock(s);
     bool cancel = s->cancel_all;
     inbox_unlock(s);

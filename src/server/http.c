@@ -6,6 +6,7 @@
 #include "server/desk.h"
 #include "server/exchange.h"
 #include "server/json_body.h"
+#include "server/values.h"
 #include "server/vet.h"
 #include <stdio.h>
 #include <string.h>
@@ -146,6 +147,8 @@ static int keep(struct bth_exchange *x, const char *data, size_t n, struct berth
     struct bth_body_limits limits = x->server->body_limits;
     if (x->route->body == BTH_BODY_JSON) {
         limits.most = limits.memory = JSON_BODY_BYTES;
+    } else if (x->route->libre) { /* its key, if one is wanted, comes in the body */
+        limits.most = BTH_MIN(limits.most, BTH_VALUES_BYTES);
     }
     return bth_body_append(&x->body, &limits, data, n, err);
 }

@@ -43,7 +43,7 @@ struct bth_routes {
 
 extern const struct bth_routes bth_routes_health, bth_routes_stats, bth_routes_metrics,
     bth_routes_models, bth_routes_control, bth_routes_audio, bth_routes_run, bth_routes_leases,
-    bth_routes_nlp, bth_routes_libre, bth_routes_translate, bth_routes_page;
+    bth_routes_events, bth_routes_nlp, bth_routes_libre, bth_routes_translate, bth_routes_page;
 /* All of them, for those who want to see the whole table. */
 extern const struct bth_routes *const bth_route_groups[];
 extern const size_t bth_n_route_groups;

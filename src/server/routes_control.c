@@ -1,7 +1,10 @@
 /* Loading, unloading, stopping. */
 #include "base/error.h"
 #include "server/exchange.h"
+#include "server/json_text.h"
 #include "server/route.h"
+#include <stdio.h>
+#include <string.h>
 
 enum { MAX_MS = 86400000 };
 
@@ -59,6 +62,47 @@ static void stop(struct bth_exchange *x) {
     s->stop(s->stop_arg, timeout_ms);
 }
 
+/* An array of the lines of a text. */
+static void put_lines(struct bth_str *out, const char *key, const struct bth_str *lines) {
+    const char *at = bth_str_text(lines);
+    bth_json_key(out, key);
+    bth_str_putc(out, '[');
+    for (const char *end; (end = strchr(at, '\n')); at = end + 1) {
+        char line[160];
+        snprintf(line, sizeof(line), "%.*s", (int)(end - at), at);
+        bth_json_comma(out);
+        bth_json_string(out, line);
+    }
+    bth_str_putc(out, ']');
+}
+
+static void reload(struct bth_exchange *x) {
+    struct berth_error err;
+    struct bth_reload r;
+    bool dry;
+    if (!x->trusted) {
+        bth_answer_refusal(x, 403, "forbidden",
+                           "only the server's own user on its Unix socket, or the holder of an API "
+                           "key, may have it read its configuration");
+        return;
+    }
+    if (bth_form_take_bool(&x->form, "dry_run", false, &dry, &err) < 0 ||
+        bth_form_done(&x->form, &err) < 0 ||
+        bth_local_reload(x->server->berth, dry, &r, &err) < 0) {
+        bth_answer_error(x, &err, NULL);
+        return;
+    }
+    struct bth_str text = {0};
+    bth_str_putc(&text, '{');
+    bth_json_put_bool(&text, "dry_run", dry);
+    put_lines(&text, "added", &r.added);
+    put_lines(&text, "changed", &r.changed);
+    put_lines(&text, "restart", &r.restart);
+    bth_str_putc(&text, '}');
+    bth_reload_finish(&r);
+    bth_answer_json(x, &text);
+}
+
 static const struct bth_route table[] = {
     {.method = "POST",
      .path = "/v1/models/load",
@@ -72,6 +116,7 @@ static const struct bth_route table[] = {
      .body = BTH_BODY_JSON,
      .queued = true,
      .native = true},
+    {.method = "POST", .path = "/v1/reload", .run = reload, .body = BTH_BODY_JSON, .native = true},
     {.method = "POST", .path = "/v1/stop", .run = stop, .body = BTH_BODY_JSON, .native = true},
 };
 const struct bth_routes bth_routes_control = BTH_ROUTES(table);

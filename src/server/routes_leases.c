@@ -168,6 +168,21 @@ static void cleanup(struct bth_exchange *x) {
     start(x, BTH_WORK_CLEANUP, rc, &err);
 }
 
+static void plan(struct bth_exchange *x) {
+    enum { SIZE_MS = 10000 };
+    const struct berth_engine_ops *engine;
+    struct berth_error err;
+    const char *model = NULL;
+    int rc = bth_form_take(&x->form, "load", &model, &err);
+    rc = rc < 0 ? rc : bth_form_done(&x->form, &err);
+    if (rc == 0 && !model) {
+        rc = bth_error(&err, BERTH_EINVAL, "what is to be planned is missing: ?load=MODEL");
+    }
+    rc = rc < 0 ? rc : bth_work_model(x, model, &engine, &err);
+    x->work.wait_ms = SIZE_MS;
+    start(x, BTH_WORK_PLAN, rc, &err);
+}
+
 /* ---- who holds, who waits --------------------------------------------------------------------*/
 
 static void put_lease(struct bth_str *out, const struct bth_lease_info *l) {
@@ -222,6 +237,7 @@ static const struct bth_route table[] = {
     {.method = "GET", .path = "/v1/leases", .run = list, .native = true},
     {.method = "PUT", .path = "/v1/leases/", .run = acquire, .body = BTH_BODY_JSON, .native = true},
     {.method = "DELETE", .path = "/v1/leases/", .run = release, .native = true},
+    {.method = "GET", .path = "/v1/plan", .run = plan, .native = true, .query = true},
     {.method = "POST",
      .path = "/v1/available",
      .run = available,

@@ -1,6 +1,7 @@
 /* /metrics for Prometheus: text format 0.0.4, base units, no label that a client could make up. */
 #include "base/clock.h"
 #include "base/error.h"
+#include "server/events.h"
 #include "server/exchange.h"
 #include "server/route.h"
 #include "server/snapshot.h"
@@ -106,6 +107,47 @@ static void put_devices(struct bth_str *out, const struct bth_snapshot *s) {
     }
 }
 
+/* ---- what has happened --------------------------------------------------------------------*/
+
+/* A sum and a count, from which a mean can be told. */
+static void put_summary(struct bth_str *out, const char *name, const char *help, uint64_t ns,
+                        uint64_t n) {
+    bth_metric(out, name, "summary", help);
+    bth_str_printf(out, "%s_sum %.9f\n%s_count %" PRIu64 "\n", name, (double)ns / 1e9, name, n);
+}
+
+static void put_sums(struct bth_str *out, struct bth_exchange *x, const struct bth_snapshot *s) {
+    struct bth_manager_sums sums;
+    bth_manager_sums(x->server->berth->manager, &sums);
+    bth_metric(out, "berth_events_total", "counter", "What has happened, by kind.");
+    for (int i = 0; i < BTH_N_HAPPENINGS; i++) {
+        bth_str_printf(out, "berth_events_total{kind=\"%s\"} %" PRIu64 "\n",
+                       bth_event_name((enum bth_happening_kind)i), sums.happened[i]);
+    }
+    bth_metric(out, "berth_leases_refused_total", "counter", "Leases that were refused, and why.");
+    for (int i = 1; i < (int)BTH_COUNT(sums.refused); i++) {
+        if (sums.refused[i]) {
+            bth_str_printf(out, "berth_leases_refused_total{reason=\"%s\"} %" PRIu64 "\n",
+                           berth_error_name(-i), sums.refused[i]);
+        }
+    }
+    const uint64_t *n = sums.happened;
+    put_summary(out, "berth_lease_wait_seconds", "Until leases were granted.", sums.wait_ns,
+                n[BTH_HAPPENED_GRANT]);
+    put_summary(out, "berth_lease_hold_seconds", "Leases held, when they end.", sums.hold_ns,
+                sums.leases_ended);
+    put_summary(out, "berth_model_load_seconds", "Loads that went well.", sums.load_ns,
+                n[BTH_HAPPENED_LOAD]);
+    put_summary(out, "berth_model_unload_seconds", "Unloads, evictions included.", sums.unload_ns,
+                n[BTH_HAPPENED_UNLOAD] + n[BTH_HAPPENED_EVICT]);
+    bth_metric(out, "berth_device_memory_residual_bytes", "gauge",
+               "Still drawn after an unload, never given out again.");
+    for (size_t i = 0; i < s->n_devices; i++) {
+        put_device_value(out, "berth_device_memory_residual_bytes", &s->devices[i],
+                         sums.residual[i]);
+    }
+}
+
 /* ---- the server ------------------------------------------------------------------------------*/
 
 static void put_http(struct bth_str *out, struct bth_server *s) {
@@ -161,6 +203,7 @@ static void metrics(struct bth_exchange *x) {
     bth_str_printf(&text, "process_start_time_seconds %lld\n", (long long)x->server->started_unix);
     put_models(&text, &s);
     put_devices(&text, &s);
+    put_sums(&text, x, &s);
     put_http(&text, x->server);
     bth_snapshot_finish(&s);
     if (text.failed) {

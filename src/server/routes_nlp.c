@@ -9,7 +9,7 @@
 #include "server/route.h"
 #include <string.h>
 
-enum { MAX_MS = 86400000, MAX_BODY = 32 << 20, MAX_TEXTS = 1 << 16 };
+enum { MAX_MS = 86400000, MAX_BODY = 16 << 20, MAX_TEXTS = 1 << 16 };
 
 struct wish {
     const json_t *text, *texts;

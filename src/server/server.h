@@ -6,14 +6,15 @@
  * while Berth works and resumed by what its callbacks report. Devices' threads never touch a
  * socket. It knows engines by their options and results only.
  *
- *   server.c       life: sockets, threads, drain          server_private.h says what the files
- * share listener.c     sockets that listen                    notify.c    systemd http.c
- * libmicrohttpd's callbacks               vet.c       what is refused by its head conn.c
- * connections and their time-outs         auth.c      keys, hosts, origins exchange.c     one
- * request and its answer              body.c multipart.c form.c  what it brings desk.c work.c  from
- * request to lease to job to answer  reply_*.c   results as text routes.c       the table;
- * routes_<group>.c  its groups: a new route is a line and a function there daemon.c       the
- * process: signals, watchdog          log.c metrics.c json_text.c
+ *   server.c server_private.h   life: sockets, threads, drain; what the files share
+ *   listener.c notify.c         sockets that listen, systemd
+ *   http.c vet.c auth.c         libmicrohttpd's callbacks, what a head decides, keys and hosts
+ *   conn.c exchange.c answer.c  connections and their time-outs, one request and its answer
+ *   body.c multipart.c form.c   what it brings
+ *   desk.c work.c work_many.c   from request to lease to jobs to answer
+ *   reply_*.c json_text.c       results as text
+ *   routes.c routes_<group>.c   the table; its groups: a new route is a line and a function
+ *   daemon.c log.c metrics.c    the process: signals, watchdog; what it tells
  */
 #ifndef BTH_SERVER_H
 #define BTH_SERVER_H

@@ -55,6 +55,7 @@ struct bth_server {
 
     struct bth_list sessions; /* the desk's, as is their number */
     size_t n_sessions;
+    uint64_t logged; /* the last event that is in the log; the desk's too */
 
     struct bth_mutex inbox_lock;
     struct bth_cond inbox_wake;

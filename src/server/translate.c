@@ -124,6 +124,7 @@ static int finish(struct bth_exchange *x, struct bth_str *out, struct berth_erro
         x->work.many->texts[i].size = strlen(t->between[i]);
     }
     t->leg++;
+    x->work.request.n_options += t->alternatives > 0;
     snprintf(x->work.model, sizeof(x->work.model), "%s", t->route.legs[t->leg]->model);
     return 1;
 }
@@ -178,6 +179,9 @@ int bth_translate_begin(struct bth_exchange *x, struct bth_translate *t, struct 
     }
     m->n = t->n;
     m->gather = &gather;
+    if (t->route.n > 1) { /* the last option: other translations are the last model's */
+        x->work.request.n_options -= t->alternatives > 0;
+    }
     bth_work_begin(x);
     return 0;
 }

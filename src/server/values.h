@@ -9,6 +9,8 @@
 
 #include <berth/error.h>
 #include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
 
 struct bth_exchange;
 

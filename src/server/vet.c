@@ -4,6 +4,7 @@
 #include "server/conn.h"
 #include "server/exchange.h"
 #include "server/http.h"
+#include "server/values.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -175,6 +176,7 @@ static enum MHD_Result any_argument(void *cls, enum MHD_ValueKind kind, const ch
 static bool body(struct bth_exchange *x, const struct head *h) {
     const struct bth_route *r = x->route;
     uint64_t most = r->body == BTH_BODY_JSON ? SHORT_BODY : x->server->limits.body_bytes;
+    most = r->libre ? BTH_MIN(most, BTH_VALUES_BYTES) : most;
     bool query = false;
     struct berth_error err;
     if (r->body == BTH_BODY_NONE && (h->bytes > 0 || h->encoding)) {

@@ -7,8 +7,8 @@
  *     NONE > UNLOAD > OVER             an unload
  *     NONE > JOB > OVER                a request under a session's lease
  *     NONE > SESSION > OVER            a session's stream
- *     NONE > WATCHING > OVER           a clean-up, or a wait until a model is available
- *     NONE > OVER                      a lease asked for or given back (work_lease.c)
+ *     NONE > WATCHING > OVER           a clean-up, a wait until a model is available, or a stream
+ * of what happens NONE > OVER                      a lease asked for or given back (work_lease.c)
  *
  * The route fills `want` on the connection's thread and calls bth_work_begin; all that follows
  * happens on the desk. Whoever leaves, lets the job go at once.
@@ -34,7 +34,9 @@ enum bth_work_kind {
     BTH_WORK_ACQUIRE,
     BTH_WORK_RELEASE,
     BTH_WORK_AVAILABLE,
-    BTH_WORK_CLEANUP
+    BTH_WORK_CLEANUP,
+    BTH_WORK_EVENTS,
+    BTH_WORK_PLAN
 };
 enum bth_work_state {
     BTH_WORK_NONE,
@@ -78,8 +80,9 @@ struct bth_work {
     struct bth_job *job;
     struct bth_session *session; /* whose stream this is */
     struct bth_cleanup cleanup;
-    uint64_t mark; /* of the unload */
-    uint64_t at;   /* the reply's */
+    uint64_t mark;   /* of the unload; the last event that was sent */
+    bool to_the_end; /* events: the stream ends when all there are have been sent */
+    uint64_t at;     /* the reply's */
     bool cancelled;
 
     /* written by Berth's callback before its note */

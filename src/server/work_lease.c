@@ -1,6 +1,7 @@
 /* What the desk does for sessions and leases. */
 #include "base/clock.h"
 #include "base/error.h"
+#include "server/events.h"
 #include "server/exchange.h"
 #include "server/json_text.h"
 #include <stdlib.h>
@@ -92,6 +93,37 @@ static void look_cleanup(struct bth_exchange *x) {
     bth_work_answer(x, &text);
 }
 
+/* As soon as the model's size is known, or the time is up. */
+static void look_plan(struct bth_exchange *x) {
+    struct bth_work *w = &x->work;
+    struct bth_plan_info p;
+    struct berth_error err;
+    if (bth_manager_plan(x->server->berth->manager, w->model, &p, &err) < 0) {
+        bth_work_fail(x, &err);
+        return;
+    }
+    if (strcmp(p.kind, "unknown") == 0 && bth_now() < w->deadline) {
+        return;
+    }
+    struct bth_str text = {0};
+    bth_str_putc(&text, '{');
+    bth_json_put_string(&text, "model", p.model);
+    bth_json_put_string(&text, "plan", p.kind);
+    bth_json_put_string(&text, "device", p.device);
+    bth_json_put_uint(&text, "need_bytes", p.need);
+    bth_json_put_uint(&text, "room_bytes", p.room);
+    bth_json_key(&text, "evicts");
+    bth_str_putc(&text, '[');
+    for (size_t i = 0; i < BTH_MIN(p.n_evicts, BTH_COUNT(p.evicts)); i++) {
+        bth_json_comma(&text);
+        bth_json_string(&text, p.evicts[i]);
+    }
+    bth_str_putc(&text, ']');
+    bth_json_put_string(&text, "cause", *p.cause ? p.cause : NULL);
+    bth_str_putc(&text, '}');
+    bth_work_answer(x, &text);
+}
+
 /* ---- from the desk ---------------------------------------------------------------------------*/
 
 static int begin(struct bth_exchange *x, struct berth_error *err) {
@@ -106,7 +138,13 @@ static int begin(struct bth_exchange *x, struct berth_error *err) {
         w->state = BTH_WORK_WATCHING;
         return bth_manager_cleanup_start(x->server->berth->manager, owner_of(x), w->deadline,
                                          &w->cleanup, err);
+    case BTH_WORK_EVENTS:
+        bth_stream_begin(x, "text/event-stream");
+        w->beat_at = 0; /* the first look says that it has begun */
+        w->state = BTH_WORK_WATCHING;
+        break;
     case BTH_WORK_AVAILABLE:
+    case BTH_WORK_PLAN:
         w->state = BTH_WORK_WATCHING;
         break;
     case BTH_WORK_RELEASE:
@@ -130,6 +168,10 @@ void bth_work_lease_begin(struct bth_exchange *x) {
         answer_word(x, "released", s && bth_session_release(s, w->ask.lease));
     } else if (w->kind == BTH_WORK_AVAILABLE) {
         look_available(x);
+    } else if (w->kind == BTH_WORK_EVENTS) {
+        bth_events_look(x, bth_now());
+    } else if (w->kind == BTH_WORK_PLAN) {
+        look_plan(x);
     }
 }
 
@@ -139,6 +181,10 @@ void bth_work_lease_tick(struct bth_exchange *x, int64_t now) {
         look_cleanup(x);
     } else if (w->kind == BTH_WORK_AVAILABLE) {
         look_available(x);
+    } else if (w->kind == BTH_WORK_EVENTS) {
+        bth_events_look(x, now);
+    } else if (w->kind == BTH_WORK_PLAN) {
+        look_plan(x);
     } else if (!bth_session_tick(w->session, now)) {
         bth_work_drop(x);
     }
@@ -146,7 +192,7 @@ void bth_work_lease_tick(struct bth_exchange *x, int64_t now) {
 
 void bth_work_lease_cancel(struct bth_exchange *x) {
     struct bth_work *w = &x->work;
-    if (w->state == BTH_WORK_SESSION) {
+    if (w->state == BTH_WORK_SESSION || w->kind == BTH_WORK_EVENTS) {
         bth_work_end_stream(x);
     } else if (w->state == BTH_WORK_WATCHING) {
         struct berth_error err;

@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -13,38 +14,129 @@ struct scanner {
     const char *html;
     size_t n;
     struct bth_html_tokens out;
-    size_t text;    /* where the text that has no token yet begins */
-    bool no_quotes; /* a quote was never closed: from there on they mean nothing */
+    size_t text; /* where the text that has no token yet begins */
     struct berth_error *err;
 };
 
-/* Each between two blanks. */
-static const char voids[] =
-    " area base br col embed frame hr img input keygen link meta param source "
-    "track wbr ";
-static const char blocks[] =
-    " address article aside base blockquote body br button caption center col colgroup dd details "
-    "dialog dir div dl dt fieldset figcaption figure footer form frame frameset h1 h2 h3 h4 h5 h6 "
-    "head header hr html legend li link main menu meta nav noscript ol optgroup option p plaintext "
-    "pre search section select summary table tbody td template textarea tfoot th thead title tr ul "
-    "xmp ";
-static const char skipped[] =
-    " applet audio canvas code iframe kbd math noembed noframes object "
-    "plaintext pre samp script style svg template textarea var video xmp ";
-static const char raw_texts[] = " iframe noembed noframes plaintext script style textarea xmp ";
+enum {
+    V = 1, /* has no content */
+    B = 2, /* ends a paragraph */
+    S = 4, /* its content is not translated */
+    R = 8  /* its content is no markup */
+};
 
-static bool in_list(const char *list, const char *name, size_t n) {
-    if (n == 0 || n > 16) {
-        return false;
+/* in the order of strcmp */
+static const struct element {
+    const char *name;
+    int kind;
+} elements[] = {{"address", B},
+                {"applet", S},
+                {"area", V},
+                {"article", B},
+                {"aside", B},
+                {"audio", S},
+                {"base", V | B},
+                {"blockquote", B},
+                {"body", B},
+                {"br", V | B},
+                {"button", B},
+                {"canvas", S},
+                {"caption", B},
+                {"center", B},
+                {"code", S},
+                {"col", V | B},
+                {"colgroup", B},
+                {"dd", B},
+                {"details", B},
+                {"dialog", B},
+                {"dir", B},
+                {"div", B},
+                {"dl", B},
+                {"dt", B},
+                {"embed", V},
+                {"fieldset", B},
+                {"figcaption", B},
+                {"figure", B},
+                {"footer", B},
+                {"form", B},
+                {"frame", V | B},
+                {"frameset", B},
+                {"h1", B},
+                {"h2", B},
+                {"h3", B},
+                {"h4", B},
+                {"h5", B},
+                {"h6", B},
+                {"head", B},
+                {"header", B},
+                {"hr", V | B},
+                {"html", B},
+                {"iframe", S | R},
+                {"img", V},
+                {"input", V},
+                {"kbd", S},
+                {"keygen", V},
+                {"legend", B},
+                {"li", B},
+                {"link", V | B},
+                {"main", B},
+                {"math", S},
+                {"menu", B},
+                {"meta", V | B},
+                {"nav", B},
+                {"noembed", S | R},
+                {"noframes", S | R},
+                {"noscript", B},
+                {"object", S},
+                {"ol", B},
+                {"optgroup", B},
+                {"option", B},
+                {"p", B},
+                {"param", V},
+                {"plaintext", B | S | R},
+                {"pre", B | S},
+                {"samp", S},
+                {"script", S | R},
+                {"search", B},
+                {"section", B},
+                {"select", B},
+                {"source", V},
+                {"style", S | R},
+                {"summary", B},
+                {"svg", S},
+                {"table", B},
+                {"tbody", B},
+                {"td", B},
+                {"template", B | S},
+                {"textarea", B | S | R},
+                {"tfoot", B},
+                {"th", B},
+                {"thead", B},
+                {"title", B},
+                {"tr", B},
+                {"track", V},
+                {"ul", B},
+                {"var", S},
+                {"video", S},
+                {"wbr", V},
+                {"xmp", B | S | R}};
+
+static int compare(const void *key, const void *row) {
+    return strcmp(key, ((const struct element *)row)->name);
+}
+
+static int kind_of(const char *name, size_t n) {
+    char lower[16];
+    if (n == 0 || n >= sizeof(lower)) {
+        return 0;
     }
-    for (const char *p = list + 1; *p;) {
-        size_t size = strcspn(p, " ");
-        if (size == n && strncasecmp(p, name, n) == 0) {
-            return true;
-        }
-        p += size + 1;
+    for (size_t i = 0; i < n; i++) {
+        lower[i] = name[i] >= 'A' && name[i] <= 'Z' ? (char)(name[i] | 32) : name[i];
     }
-    return false;
+    lower[n] = '\0';
+    const struct element *found = bsearch(lower, elements, sizeof(elements) / sizeof(elements[0]),
+                                          sizeof(elements[0]), compare);
+    return found ? found->kind : 0;
 }
 
 static bool is_letter(char c) {
@@ -127,7 +219,7 @@ static bool says_skip(const char *name, size_t name_size, const char *value, siz
 /* A value at p: its end. *out, *out_size: without quotes. SIZE_MAX: its quote is not closed. */
 static size_t value_end(const struct scanner *s, size_t p, const char **out, size_t *out_size) {
     const char *h = s->html;
-    if (p < s->n && (h[p] == '"' || h[p] == '\'') && !s->no_quotes) {
+    if (p < s->n && (h[p] == '"' || h[p] == '\'')) {
         const char *close = memchr(h + p + 1, h[p], s->n - p - 1);
         if (!close) {
             return SIZE_MAX;
@@ -199,8 +291,7 @@ static size_t raw_end(const struct scanner *s, size_t p, const char *name, size_
     return s->n;
 }
 
-/* A tag whose name begins at p + 1 or, a closing one, at p + 2. *out: behind it, or unchanged when
- * it never ends. */
+/* A tag whose name begins at p + 1 or, a closing one, at p + 2. *out: behind it. */
 static int scan_tag(struct scanner *s, size_t p, bool closing, size_t *out) {
     const char *h = s->html;
     size_t name = p + 1 + closing, q = name;
@@ -210,42 +301,46 @@ static int scan_tag(struct scanner *s, size_t p, bool closing, size_t *out) {
     size_t size = q - name, end;
     bool skip = false, single = false;
     end = tag_end(s, q, &skip, &single);
-    if (end == SIZE_MAX && !s->no_quotes) {
-        s->no_quotes = true;
-        end = tag_end(s, q, &skip, &single);
+    if (end == SIZE_MAX) { /* what comes after is in it, for a browser too */
+        *out = s->n;
+        return add_markup(
+            s, p,
+            (struct bth_html_token){
+                .kind = BTH_HTML_POINT, .hard = true, .begin = (uint32_t)p, .end = (uint32_t)s->n});
     }
-    if (end == SIZE_MAX) {
-        return 0;
-    }
-    bool point = !closing && (single || in_list(voids, h + name, size));
+    int kind = kind_of(h + name, size);
+    bool point = !closing && (single || (kind & V));
     struct bth_html_token t = {.kind = closing ? BTH_HTML_CLOSE
                                        : point ? BTH_HTML_POINT
                                                : BTH_HTML_OPEN,
-                               .hard = in_list(blocks, h + name, size),
-                               .skip = skip || in_list(skipped, h + name, size),
+                               .hard = kind & B,
+                               .skip = skip || (kind & S),
                                .begin = (uint32_t)p,
                                .end = (uint32_t)end,
                                .name = (uint32_t)name,
                                .name_size = (uint32_t)size};
     int rc = add_markup(s, p, t);
     *out = end;
-    if (rc == 0 && t.kind == BTH_HTML_OPEN && in_list(raw_texts, h + name, size)) {
+    if (rc == 0 && t.kind == BTH_HTML_OPEN && (kind & R)) {
         *out = raw_end(s, end, h + name, size);
     }
     return rc;
 }
 
-/* A comment, a doctype or an instruction at p. *out as above. */
+/* A comment, a doctype or an instruction at p. *out: behind it, unchanged when it is none. */
 static int scan_comment(struct scanner *s, size_t p, size_t *out) {
     const char *h = s->html, *close = NULL;
     size_t end = 0;
+    bool open = false;
     if (s->n - p >= 4 && memcmp(h + p, "<!--", 4) == 0) {
         size_t q = p + 4;
-        end = s->n; /* one that is never closed goes on to the end */
+        end = s->n; /* one that is never closed goes on to the end, and must stay there */
+        open = true;
         while (q < s->n && (close = memchr(h + q, '>', s->n - q))) {
             q = (size_t)(close - h) + 1;
             if ((q >= p + 6 && memcmp(close - 2, "--", 2) == 0) || q == p + 5) {
                 end = q;
+                open = false;
                 break;
             }
         }
@@ -256,10 +351,11 @@ static int scan_comment(struct scanner *s, size_t p, size_t *out) {
     }
     *out = end;
     bool doctype = s->n - p > 9 && strncasecmp(h + p, "<!doctype", 9) == 0;
-    return add_markup(
-        s, p,
-        (struct bth_html_token){
-            .kind = BTH_HTML_POINT, .hard = doctype, .begin = (uint32_t)p, .end = (uint32_t)end});
+    return add_markup(s, p,
+                      (struct bth_html_token){.kind = BTH_HTML_POINT,
+                                              .hard = doctype || open,
+                                              .begin = (uint32_t)p,
+                                              .end = (uint32_t)end});
 }
 
 int bth_html_scan(const char *html, size_t n, struct bth_html_tokens *out,

@@ -5,7 +5,8 @@
  *     bth_html_close_up(h, "Ola mundo!", ...)       "<p>Ola <b>mundo</b>!</p>"
  *
  * It cannot fail on any input: what is not markup by HTML's rules is text, tags that have no
- * partner stay where they are. The result has the same tags as the input, each once and with the
+ * partner stay where they are, a tag or comment that never ends is copied with all behind it. The
+ * result has the same tags as the input, each once and with the
  * same bytes, and what was nested properly stays so. Comments, scripts, styles, code, and whatever
  * says translate="no" or has the class notranslate is copied. Names of characters ("&eacute;") are
  * written in the result where the input wrote that character so.

@@ -2,8 +2,7 @@
  * Documents of the real en_core_web_sm 3.8.0 as spaCy 3.8.7 gives them: words, tags, parts of
  * speech, morphology, lemmas, heads, labels, entities, sentences, noun chunks, tensors.
  *
- * BERTH_SPACY_SAMPLE names the model. BERTH_SPACY_DOCS may name a larger file of
- * tools/golden_spacy.py.
+ * BERTH_SPACY_SM names the model. BERTH_SPACY_DOCS may name a larger file of tools/golden_spacy.py.
  */
 #include "base/reservation.h"
 #include "compute/compute.h"
@@ -13,13 +12,13 @@
 #include "spacy/spacy.h"
 
 int main(void) {
-    const char *path = getenv("BERTH_SPACY_SAMPLE"), *more = getenv("BERTH_SPACY_DOCS");
+    const char *path = getenv("BERTH_SPACY_SM"), *more = getenv("BERTH_SPACY_DOCS");
     struct spacy_docs_count c = {0};
     struct berth_device *device;
     struct drive_model model;
     struct berth_error err;
     if (!path) {
-        SKIP("BERTH_SPACY_SAMPLE names no model");
+        SKIP("BERTH_SPACY_SM names no model");
     }
     const struct bth_cpu_config config = {.threads = 1, .cap = BTH_CPU_AVX512};
     CHECK_OK(bth_cpu_open(&config, &device, &err), err);

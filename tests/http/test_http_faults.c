@@ -11,6 +11,11 @@ static const char *const requests[] = {
     "Content-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello",
     "GET /v1/stats HTTP/1.1\r\nHost: localhost\r\n\r\n",
     "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "GET /v1/leases HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "GET /v1/events?follow=false HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "GET /v1/plan?load=echo HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "POST /v1/available HTTP/1.1\r\nHost: localhost\r\nContent-Length: 16\r\n\r\n"
+    "{\"model\":\"echo\"}",
     "POST /v1/models/load HTTP/1.1\r\nHost: localhost\r\nContent-Length: 16\r\n\r\n"
     "{\"model\":\"echo\"}",
     "POST /v1/audio/transcriptions HTTP/1.1\r\nHost: localhost\r\n"
@@ -51,6 +56,48 @@ static void test_memory(void) {
     CHECK_INT(status, 200);
 }
 
+/* A session from its beginning to its end: at worst it is cut, and then its leases are back. */
+static void test_session_memory(void) {
+    for (int64_t n = 1, failed = 1; failed; n++) {
+        struct http_conn c = http_open(t.address);
+        char id[64] = "", path[96];
+        http_sleep_ms(2);
+        bth_alloc_fail_at(n);
+        http_say(&c,
+                 "POST /v1/sessions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}");
+        if (http_read_until(&c, "}\n")) {
+            const char *at = strstr(c.buf, "\"session\":\"");
+            CHECK(!at || sscanf(at, "\"session\":\"%32[0-9a-f]\"", id) == 1);
+        }
+        snprintf(path, sizeof(path), "PUT /v1/leases/%s/1", id);
+        struct http_conn put = http_open(t.address);
+        struct http_reply r;
+        http_say(&put, "%s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 16\r\n\r\n%s", path,
+                 "{\"model\":\"echo\"}");
+        if (http_read(&put, &r)) {
+            if (r.status == 200) {
+                http_read_until(&c, "\"lease\":1"); /* granted, or refused, or cut off */
+            }
+            http_free(&r);
+        }
+        failed = bth_alloc_failed();
+        bth_alloc_fail_at(0);
+        http_close(&put);
+        http_close(&c);
+    }
+    struct berth_usage u = BERTH_USAGE_INIT;
+    uint64_t held = 1;
+    for (int i = 0; i < 200 && held; i++) {
+        http_sleep_ms(10);
+        CHECK_INT(berth_usage(t.berth, &u), 0);
+        held = 0;
+        for (uint32_t k = 0; k < u.n_families; k++) {
+            held += u.families[k].leases;
+        }
+    }
+    CHECK_INT(held, 0);
+}
+
 /* A turn of six seconds: after five the device counts as stuck, and whoever asks is told at once.
  */
 static void test_stuck(void) {
@@ -86,6 +133,7 @@ int main(void) {
     setenv("TMPDIR", "/no/such/directory", 1);
     http_start(&t, NULL);
     test_memory();
+    test_session_memory();
     test_no_disk();
     test_stuck();
     http_stop(&t);

@@ -223,6 +223,42 @@ static void test_protocol(const struct test_daemon *d) {
     CHECK_INT(held(a), 0);
 }
 
+/* What has happened is told in its order, with causes and bytes; those who look on see it come. */
+static void test_events(const struct test_daemon *d) {
+    struct berth_error err;
+    struct berth_lease *none;
+    struct http_conn c = http_open(d->socket);
+    http_say(&c, "GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    CHECK(http_read_until(&c, "text/event-stream"));
+    daemon_sleep_ms(300); /* it looks on */
+    CHECK_OK(berth_unload(a, "echo", 5000, &err), err);
+    struct berth_lease *lease = take(a, "echo", BERTH_SHARED, 0);
+    CHECK_INT(acquire(b, "echo", BERTH_EXCLUSIVE, 0, 0, &none, &err), BERTH_ETIMEDOUT);
+    CHECK_OK(berth_cleanup(b, 0, 0, NULL, &err), err);
+    berth_release(lease);
+    CHECK(http_read_until(&c, "event: load\ndata: {"));
+    CHECK(http_read_until(&c, "event: grant"));
+    CHECK(http_read_until(&c, "event: refuse"));
+    CHECK(http_read_until(&c, "\"code\":\"ETIMEDOUT\",\"cause\":\"toy/echo: others had it"));
+    CHECK(http_read_until(&c, "event: revoke"));
+    CHECK(http_read_until(&c, "event: unload"));
+    http_close(&c);
+    struct http_reply r = http_ask(d->socket, "GET", "/v1/events?follow=false", "", NULL);
+    CHECK_INT(r.status, 200);
+    CHECK(strncmp(r.body, "id: 1\nevent: ", 13) == 0 && strstr(r.body, "\"bytes\":"));
+    http_free(&r);
+    r = http_ask(d->socket, "GET", "/v1/events?follow=false&since=3", "", NULL);
+    CHECK(strncmp(r.body, "id: 4\n", 6) == 0);
+    http_free(&r);
+    CHECK_INT(http_status(d->socket, "GET", "/v1/events?since=x", "", NULL), 400);
+    CHECK_INT(http_status(d->socket, "GET", "/v1/events?until=1", "", NULL), 400);
+    r = http_ask(d->socket, "GET", "/metrics", "", NULL);
+    CHECK(strstr(r.body, "berth_events_total{kind=\"revoke\"}"));
+    CHECK(strstr(r.body, "berth_leases_refused_total{reason=\"ETIMEDOUT\"}"));
+    CHECK(strstr(r.body, "berth_lease_hold_seconds_count"));
+    http_free(&r);
+}
+
 /* ---- ends ------------------------------------------------------------------------------------*/
 
 /* A process that holds everything for itself; with a child of its own that lives on. */
@@ -279,6 +315,32 @@ static void expect_lost(struct berth_lease *lease) {
     CHECK(berth_error_retryable(err.code));
 }
 
+/* Killed at whatever point of its way it has come to: before it is there, while it asks, waits,
+ * holds or gives back. What it had comes back within a second. */
+static void test_killed_anywhere(const struct test_daemon *d) {
+    enum { KILLS = 40, LONGEST_MS = 40 };
+    uint32_t random = 12345;
+    struct berth_error err;
+    for (int i = 0; i < KILLS; i++) {
+        random = random * 1664525 + 1013904223;
+        pid_t pid = fork();
+        CHECK(pid >= 0);
+        if (pid == 0) {
+            execl(BTH_TEST_BERTHD, "berth", "lease", "-x", "toy", "-s", d->socket, "--", "sleep",
+                  "0.02", (char *)NULL);
+            _exit(99);
+        }
+        daemon_sleep_ms((long)(random >> 16) % LONGEST_MS);
+        kill(pid, SIGKILL);
+        struct berth_lease *lease;
+        int rc = acquire(b, "toy", BERTH_EXCLUSIVE, 1000, 0, &lease, &err);
+        CHECK_OK(rc, err);
+        berth_release(lease);
+        CHECK(waitpid(pid, NULL, 0) == pid);
+    }
+    CHECK_INT(held(b), 0);
+}
+
 static void test_killed_daemon(struct test_daemon *d) {
     struct berth_error err;
     struct berth_lease *none, *lease = take(a, "echo", BERTH_SHARED, 0);
@@ -329,6 +391,8 @@ int main(void) {
     test_cleanup();
     test_threads();
     test_protocol(&d);
+    test_events(&d);
+    test_killed_anywhere(&d);
     test_killed_daemon(&d);
     test_stopped_daemon(&d);
     berth_close(a, 0, NULL);

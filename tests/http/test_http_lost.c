@@ -338,7 +338,7 @@ int main(void) {
     test_stopped(&d);
     test_fake();
     test_silent();
-    CHECK_INT(http_count_fds(), fds);
+    CHECK(http_count_fds() <= fds); /* that client's own may have gone with its daemon */
     berth_close(b, 0, NULL);
     test_dir_close(&d.dir);
     CHECK_INT(bth_alloc_live(), live);

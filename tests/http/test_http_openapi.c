@@ -34,7 +34,9 @@ static int judge(const struct test_server *t) {
                     "run",
                     url,
                     "--exclude-path",
-                    "/v1/sessions", /* has no end */
+                    "/v1/sessions", /* have no end */
+                    "--exclude-path",
+                    "/v1/events",
                     "--phases",
                     "examples,coverage,fuzzing",
                     "--max-examples",

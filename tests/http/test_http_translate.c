@@ -211,7 +211,33 @@ static void test_left(void) {
     CHECK_INT(bth_server_busy(t.server), 0);
 }
 
+/* A server that wants keys takes LibreTranslate's way of sending them too. */
+static void test_keys(void) {
+    static const char keys[] = "0123456789abcdef\n";
+    char path[512];
+    test_dir_write(&t.dir, "keys", keys, sizeof(keys) - 1);
+    t.config.key_file = test_dir_path(&t.dir, "keys", path);
+    t.pairs[0] = "marian/en-pt";
+    http_start(&t, NULL);
+    says("/translate", form, "q=one&source=en&target=pt", 400,
+         "{\"error\":\"Please contact the server operator to get an API key\"}\n");
+    says("/translate", form, "q=one&source=en&target=pt&api_key=fedcba9876543210", 403,
+         "{\"error\":\"Invalid API key\"}\n");
+    says("/translate", form, "q=one&source=en&target=pt&api_key=0123456789abcdef", 200,
+         "{\"translatedText\":\"one\"}\n");
+    says("/translate",
+         "Content-Type: application/json\r\nAuthorization: Bearer 0123456789abcdef\r\n",
+         "{\"q\":\"one\",\"source\":\"en\",\"target\":\"pt\"}", 200,
+         "{\"translatedText\":\"one\"}\n");
+    holds("/translate", "Authorization: Bearer fedcba9876543210\r\n", "", 401, "not known");
+    holds("/v1/translate", json, "{}", 401, "invalid_api_key");
+    CHECK_INT(http_status(t.address, "GET", "/languages", NULL, NULL), 200);
+    http_stop(&t);
+}
+
 int main(void) {
+    http_prepare(&t);
+    test_keys();
     http_prepare(&t);
     t.pairs[0] = "marian/en-pt";
     t.pairs[1] = "marian/nl-en";

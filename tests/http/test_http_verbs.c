@@ -81,6 +81,72 @@ static void test_lease(void) {
     CHECK(!strstr(said, "held"));
 }
 
+static void test_plan(void) {
+    expect(run("unload", "echo", NULL), 0, "is not loaded");
+    expect(run("plan", "load", "echo", NULL), 0, "toy/echo fits (cpu: ");
+    expect(run("load", "echo", NULL), 0, "");
+    expect(run("plan", "load", "toy/echo", NULL), 0, "toy/echo is loaded");
+    expect(run("plan", "load", "none", NULL), 1, "no such model");
+    expect(run("plan", "echo", NULL), 2, "give one 'load' and a MODEL");
+    expect(run("plan", "unload", "echo", NULL), 2, "give one");
+}
+
+static void write_config(const char *rest) {
+    char text[512];
+    int n = snprintf(text, sizeof(text), "models:\n  toy/echo: {path: echo, alias: echo%s", rest);
+    test_dir_write(&d.dir, "berth.yaml", text, (size_t)n);
+}
+
+static void test_config(void) {
+    expect(run("config", "check", d.config, NULL), 0, "well formed, 1 models");
+    write_config(", pin: true}\n  toy/more: {path: echo}\ndevices: {cpu: {memory: 1GiB}}\n");
+    expect(run("config", "check", "--against-running", NULL), 0, "toy/more");
+    CHECK(strstr(said, "changed            toy/echo"));
+    CHECK(strstr(said, "takes a new start  devices"));
+    expect(run("load", "toy/more", NULL), 1, "no such model"); /* it was a question */
+    expect(run("config", "reload", NULL), 0, "new                toy/more");
+    expect(run("load", "toy/more", NULL), 0, "is loaded");
+    expect(run("config", "check", "-r", NULL), 0, "takes a new start  devices");
+    CHECK(!strstr(said, "toy/"));
+    write_config("}\n  toy/last: {path: echo, alias: last}\n");
+    CHECK(kill(d.pid, SIGHUP) == 0);
+    for (int i = 0; i < 100 && run("load", "last", NULL) != 0; i++) {
+        daemon_sleep_ms(20);
+    }
+    expect(run("config", "check", "-r", NULL), 0, "toy/more: no longer named");
+    write_config(", colour: red}\n");
+    expect(run("config", "reload", NULL), 1, "berth.yaml:2:");
+    expect(run("config", "check", d.config, NULL), 1, "berth.yaml:2:");
+    expect(run("load", "echo", NULL), 0, "");
+    expect(run("config", NULL), 2, "give 'check' or 'reload'");
+    expect(run("config", "reload", d.config, NULL), 2, "give 'check'");
+}
+
+static void test_nlp(void) {
+    static const char tiny[] = BTH_TEST_DATA "/data/spacy/tiny_en", lines[] = "One.\r\n\nTwo";
+    char path[512];
+    test_dir_write(&d.dir, "lines", lines, sizeof(lines) - 1);
+    test_dir_path(&d.dir, "lines", path);
+    expect(run("nlp", "-m", tiny, "-f", "json", "Hello there.", "b", NULL), 0,
+           "{\"text\": \"Hello there.\", ");
+    CHECK(strstr(said, "\n{\"text\": \"b\", "));
+    expect(run("nlp", "-m", tiny, "-f", "json", "-i", path, "--lines", "-a", "ents", NULL), 0,
+           "{\"text\": \"One.\", \"ents\": [");
+    CHECK(strstr(said, "\n{\"text\": \"\", \"ents\": []}\n{\"text\": \"Two\", "));
+    expect(run("nlp", "-m", tiny, "Hello", "there", NULL), 0, "text 1:\nI  TEXT ");
+    expect(run("nlp", "-m", tiny, "-f", "conllu", "-i", path, NULL), 0, "# newdoc id = /");
+    expect(run("nlp", "-m", tiny, "-f", "displacy", "Hello", NULL), 0, "<svg xmlns=");
+    expect(run("nlp", "-m", tiny, "-f", "displacy", "--style", "ent", "--page", "a", "b", NULL), 0,
+           "<!DOCTYPE html>");
+    expect(run("nlp", "-m", tiny, "-c", "nonsense", "a", NULL), 1, "no component nonsense");
+    expect(run("nlp", "-a", "list", NULL), 0, "lemma, dep, head");
+    expect(run("nlp", "-f", "xml", "a", NULL), 2, "table, json, conllu or displacy");
+    expect(run("nlp", "--style", "ent", "a", NULL), 2, "--format displacy");
+    expect(run("nlp", "-f", "json", "--offsets", "bytes", "a", NULL), 2, "utf16");
+    expect(run("nlp", "-i", "/no/such/file", NULL), 1, "/no/such/file");
+    expect(run("nlp", "-m", "toy/echo", "a", NULL), 1, "text 1: toy/echo is no spaCy pipeline");
+}
+
 /* `berth stop` returns when the daemon has gone. */
 static void test_stop(void) {
     int status;
@@ -102,6 +168,9 @@ int main(void) {
     setenv("BERTH", BTH_TEST_BERTHD, 1);
     test_running();
     test_lease();
+    test_plan();
+    test_config();
+    test_nlp();
     test_stop();
     test_dir_close(&d.dir);
     return 0;

@@ -8,7 +8,7 @@
 
 static inline void put_int(struct bth_str *s, uint64_t v, int bytes) {
     for (int i = 0; i < bytes; i++) {
-        bth_str_putc(s, i < 8 ? (char)(v >> (8 * i)) : 0);
+        bth_str_putc(s, (char)(i < 8 ? v >> (8 * i) : 0));
     }
 }
 

@@ -150,6 +150,11 @@ static int device_sync(struct berth_device *device, struct berth_error *err) {
     return lost(of(device), err);
 }
 
+static bool runs_all(const struct berth_device *device, enum berth_op_kind kind) {
+    (void)device;
+    return kind < BERTH_N_OPS;
+}
+
 static const struct berth_backend_ops fake_ops = {
     .api_version = BERTH_BACKEND_API,
     .struct_size = sizeof(struct berth_backend_ops),
@@ -169,6 +174,7 @@ static const struct berth_backend_ops fake_ops = {
     .program_destroy = program_destroy,
     .program_run = program_run,
     .sync = device_sync,
+    .runs = runs_all,
 };
 
 void fake_device_init(struct fake_device *d, const char *name) {

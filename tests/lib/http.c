@@ -75,16 +75,21 @@ void http_prepare(struct test_server *t) {
 
 void http_start(struct test_server *t, const char *whisper) {
     char echo[512], slow[512], broken[512];
-    struct berth_model_spec specs[12] = {
+    struct berth_model_spec specs[13] = {
         {.name = "toy/echo", .path = test_dir_path(&t->dir, "echo", echo), .alias = "echo"},
         {.name = "toy/slow", .path = test_dir_path(&t->dir, "slow", slow)},
-        {.name = "toy/broken", .path = test_dir_path(&t->dir, "broken", broken)},
-        {.name = "whisper/tiny", .path = whisper}};
+        {.name = "toy/broken", .path = test_dir_path(&t->dir, "broken", broken)}};
+    size_t n = 3;
+    if (whisper) {
+        specs[n++] = (struct berth_model_spec){.name = "whisper/tiny", .path = whisper};
+    }
+    if (t->spacy) {
+        specs[n++] = (struct berth_model_spec){.name = "spacy/tiny", .path = t->spacy};
+    }
     struct berth_config c = BERTH_CONFIG_INIT;
     struct berth_error err;
-    size_t n = whisper ? 4 : 3;
     for (size_t i = 0; i < BTH_COUNT(t->pairs) && t->pairs[i]; i++) {
-        specs[n++] = (struct berth_model_spec){t->pairs[i], echo, NULL, "toy"};
+        specs[n++] = (struct berth_model_spec){.name = t->pairs[i], .path = echo, .engine = "toy"};
     }
     c.file = "";
     c.models = specs;

@@ -92,6 +92,43 @@ static inline void items_put_translation(struct bth_str *s, const struct berth_t
     }
 }
 
+static inline void items_put_spans(struct bth_str *s, const struct berth_span *spans, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        bth_str_printf(s, "\nspan %u %u", (unsigned)spans[i].begin, (unsigned)spans[i].end);
+        items_put_text(s, spans[i].label);
+        items_put_text(s, spans[i].id);
+        items_put_text(s, spans[i].kb_id);
+    }
+}
+
+static inline void items_put_token(struct bth_str *s, const struct berth_token *t) {
+    const char *const strings[] = {t->text,   t->norm,     t->lower,  t->shape,    t->prefix,
+                                   t->suffix, t->tag,      t->pos,    t->morph,    t->lemma,
+                                   t->dep,    t->ent_type, t->ent_id, t->ent_kb_id};
+    bth_str_printf(s, "\ntoken %u %u %u %u %d %x %d %d %d", (unsigned)t->begin, (unsigned)t->end,
+                   (unsigned)t->idx, (unsigned)t->idx_end, t->space, (unsigned)t->flags,
+                   (int)t->head, t->sent_start, t->ent_iob);
+    for (size_t i = 0; i < BTH_COUNT(strings); i++) {
+        items_put_text(s, strings[i]);
+    }
+}
+
+static inline void items_put_doc(struct bth_str *s, const struct berth_doc *d) {
+    items_put_text(s, d->text);
+    items_put_text(s, d->language);
+    items_put_text(s, d->components);
+    for (size_t i = 0; i < d->n_tokens; i++) {
+        items_put_token(s, &d->tokens[i]);
+    }
+    items_put_spans(s, d->ents, d->n_ents);
+    items_put_spans(s, d->sents, d->n_sents);
+    items_put_spans(s, d->noun_chunks, d->n_noun_chunks);
+    bth_str_printf(s, "\nwidths %d %zu %d %zu", d->tensor != NULL, d->tensor_width,
+                   d->vectors != NULL, d->vector_width);
+    items_put_floats(s, d->tensor, d->n_tokens * d->tensor_width);
+    items_put_floats(s, d->vectors, d->n_tokens * d->vector_width);
+}
+
 /* Appends one item. */
 static inline void items_append(struct bth_str *s, const struct berth_item *item) {
     bth_str_printf(s, "\nitem %d", (int)item->kind);
@@ -100,6 +137,9 @@ static inline void items_append(struct bth_str *s, const struct berth_item *item
     items_put_text(s, item->text);
     if (item->transcript) {
         items_put_transcript(s, item->transcript);
+    }
+    if (item->doc) {
+        items_put_doc(s, item->doc);
     }
     if (item->translation) {
         items_put_translation(s, item->translation);

@@ -441,9 +441,26 @@ static void do_time(struct world *w) {
     check_sweeps(w);
 }
 
+/* A plan changes nothing. */
+static void do_plan(struct world *w) {
+    const uint32_t model = (uint32_t)rnd(w, w->state.n_models);
+    struct bth_plan plan;
+    if (one_in(w, 4)) {
+        happen(w, (struct bth_event){.kind = BTH_EV_ESTIMATE, .scope = model});
+    }
+    const uint64_t before = state_hash(&w->state);
+    bth_state_plan(&w->state, model, &plan);
+    HOLDS(w, state_hash(&w->state) == before, "a plan did something");
+    EACH_ROW(struct bth_gen, g, w->state.gens) {
+        HOLDS(w, !g->victim, "a plan left a mark");
+    }
+}
+
 static void do_something(struct world *w) {
     uint64_t what = rnd(w, 100);
-    if (one_in(w, w->unloads)) {
+    if (one_in(w, 30)) {
+        do_plan(w);
+    } else if (one_in(w, w->unloads)) {
         happen(w, (struct bth_event){.kind = BTH_EV_UNLOAD,
                                      .scope = (uint32_t)rnd(w, w->state.n_models)});
     } else if (one_in(w, w->cleanups)) {
@@ -621,9 +638,9 @@ static void run_mutants(struct world *w) {
 
 static void print_coverage(void) {
     static const char *const events[BTH_N_EVENTS] = {
-        "ACQUIRE", "CANCEL",   "RELEASE",   "USE_OPEN",  "USE_BEGIN",
-        "USE_END", "OP_BEGIN", "ESTIMATED", "LOAD_DONE", "FREE_DONE",
-        "GROW",    "UNLOAD",   "CLEANUP",   "CLOSE",     "TICK"};
+        "ACQUIRE",  "CANCEL",    "RELEASE",   "USE_OPEN",  "USE_BEGIN", "USE_END",
+        "OP_BEGIN", "ESTIMATED", "LOAD_DONE", "FREE_DONE", "GROW",      "UNLOAD",
+        "CLEANUP",  "CLOSE",     "ESTIMATE",  "TICK"};
     static const char *const reasons[BTH_N_REASONS] = {
         "none",       "memory",      "shutdown", "timeout", "cancelled",
         "impossible", "load_failed", "lost",     "revoked", "upgrade"};

@@ -9,14 +9,10 @@ docs/python.md of the source tree is the guide.
 """
 
 from berth._access import Access
-<<<<<<< HEAD
-from berth._manager import CleanupReport, ModelManager, TrimReport, get_model_manager
-from berth._marian import MarianModel, MarianTokenizer
-=======
 from berth._manager import ModelManager, TrimReport, get_model_manager
-from berth._shared import CleanupReport
->>>>>>> daemon
+from berth._marian import MarianModel, MarianTokenizer
 from berth._native import version
+from berth._shared import CleanupReport
 from berth._whisper import WhisperModel
 from berth.errors import (
     AudioError,

@@ -105,7 +105,9 @@ class Doc:
     def noun_chunks(self) -> Iterator[Span]:
         """Noun phrases without what follows them. ValueError if nothing has parsed the text."""
         if not self.has_annotation("DEP"):
-            raise ValueError("noun chunks need a parse: the pipeline has no parser, or it was disabled")
+            raise ValueError(
+                "noun chunks need a parse: the pipeline has no parser, or it was disabled"
+            )
         return self._spans(self._doc.noun_chunks, self._doc.n_noun_chunks)
 
     def has_annotation(self, attr: str, *, require_complete: bool = False) -> bool:
@@ -152,7 +154,9 @@ class Doc:
         """The tokens of characters [start_idx, end_idx). "strict": None unless they begin and end
         there; "contract": those that lie in it; "expand": those that it touches."""
         if alignment_mode not in ("strict", "contract", "expand"):
-            raise ValueError(f"alignment_mode is strict, contract or expand, not {alignment_mode!r}")
+            raise ValueError(
+                f"alignment_mode is strict, contract or expand, not {alignment_mode!r}"
+            )
         if alignment_mode == "expand":
             inside = [t.i for t in self if t.idx < end_idx and t.idx + len(t) > start_idx]
         else:
@@ -172,7 +176,9 @@ class Doc:
             ]
         if self.has_annotation("SENT_START"):
             data["sents"] = [{"start": s.start_char, "end": s.end_char} for s in self.sents]
-        fields = [f for f in ("tag", "pos", "morph", "lemma", "dep") if self.has_annotation(f.upper())]
+        fields = [
+            f for f in ("tag", "pos", "morph", "lemma", "dep") if self.has_annotation(f.upper())
+        ]
         data["tokens"] = [self._token_json(i, fields) for i in range(len(self))]
         return data
 

@@ -97,7 +97,7 @@ class Language:
 
     @cached_property
     def lang(self) -> str:
-        """"en"."""
+        """ "en"."""
         return self._source.run(Work([]).with_text(""), _language)
 
     def select_pipes(

@@ -47,7 +47,8 @@ class Morph:
 
     def to_dict(self) -> dict[str, str]:
         """{"Case": "Nom"}"""
-        return dict(f.split("=", 1) for f in self._features)  # type: ignore[misc]
+        parts = (f.partition("=") for f in self._features)
+        return {name: values for name, _, values in parts}
 
     def get(self, field: str, default: list[str] | None = None) -> list[str]:
         """The values of a field."""

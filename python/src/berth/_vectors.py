@@ -34,9 +34,12 @@ class Numbers:
     def rows(self) -> Any:
         """[tokens, width] float32: words' if the model has vectors, else the tensor."""
         if self._rows is None:
-            doc = self._fetch().item.doc.contents
+            kept = self._fetch()  # what doc points to lives as long as this
+            doc = kept.item.doc.contents
             self._from_words = bool(doc.vectors)
-            data = (doc.vectors, doc.vector_width) if doc.vectors else (doc.tensor, doc.tensor_width)
+            data = (
+                (doc.vectors, doc.vector_width) if doc.vectors else (doc.tensor, doc.tensor_width)
+            )
             self._rows = self._array(data[0], doc.n_tokens, data[1])
         return self._rows
 
@@ -80,4 +83,3 @@ class Numbers:
 
 def _words(x: Any) -> list[str]:
     return [x.text] if hasattr(x, "i") else [t.text for t in x]
-

@@ -26,6 +26,11 @@ static int cpu_sync(struct berth_device *device, struct berth_error *err) {
     return 0; /* program_run has run it */
 }
 
+static bool runs_all(const struct berth_device *device, enum berth_op_kind kind) {
+    (void)device;
+    return kind < BERTH_N_OPS;
+}
+
 static const struct berth_backend_ops cpu_ops = {
     .api_version = BERTH_BACKEND_API,
     .struct_size = sizeof(cpu_ops),
@@ -45,6 +50,7 @@ static const struct berth_backend_ops cpu_ops = {
     .program_destroy = bth_cpu_program_destroy,
     .program_run = bth_cpu_program_run,
     .sync = cpu_sync,
+    .runs = runs_all,
 };
 
 /* The kernels of an instruction set, NULL where compiler or machine lacks it. */

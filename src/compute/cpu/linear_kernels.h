@@ -183,6 +183,10 @@ static void finish(const struct product *p, const float *tile, int R, int cols, 
         finish_panel(e, BERTH_ACT_NONE, tile, R, row, col);
     } else if (simple && e->act == BERTH_ACT_GELU) {
         finish_panel(e, BERTH_ACT_GELU, tile, R, row, col);
+    } else if (simple && e->act == BERTH_ACT_RELU) {
+        finish_panel(e, BERTH_ACT_RELU, tile, R, row, col);
+    } else if (simple && e->act == BERTH_ACT_SWISH) {
+        finish_panel(e, BERTH_ACT_SWISH, tile, R, row, col);
     } else {
         finish_tile(p, tile, R, cols, row, col);
     }

@@ -124,6 +124,11 @@ static int device_sync(struct berth_device *device, struct berth_error *err) {
     return rc < 0 ? rc : bth_cuda_check(d, cudaStreamSynchronize(d->stream), "run", err);
 }
 
+/* Of the ops that translation and spaCy's networks need there are no kernels here. */
+static bool device_runs(const struct berth_device *, enum berth_op_kind kind) {
+    return kind <= BERTH_OP_PICK;
+}
+
 /* How a weight is kept: fast products want 16 bits. */
 static enum berth_dtype kept_as(const struct bth_cuda_device *d, enum berth_dtype dtype) {
     return d->fast ? BERTH_F16 : dtype;
@@ -234,6 +239,7 @@ static const struct berth_backend_ops cuda_ops = {
     .program_destroy = bth_cuda_program_destroy,
     .program_run = bth_cuda_program_run,
     .sync = device_sync,
+    .runs = device_runs,
 };
 
 static bool entry(const char *name, void *out) {

@@ -39,12 +39,12 @@ static size_t most_of(const struct berth_op *ops, size_t n_ops,
     return (most + 255) / 256 * 256;
 }
 
-/* What there are no kernels for, and what they have no room for. */
-static int check_widths(const struct berth_op *ops, size_t n_ops, struct berth_error *err) {
+/* What there are no kernels for, or they have no room for. */
+static int check_ops(struct berth_device *device, const struct berth_op *ops, size_t n_ops,
+                     struct berth_error *err) {
     for (size_t i = 0; i < n_ops; i++) {
-        if (ops[i].kind > BERTH_OP_PICK) {
-            return bth_error(err, BERTH_EUNSUPPORTED,
-                             "a GPU has no kernels for this model; use the CPU");
+        if (!device->ops->runs(device, ops[i].kind)) {
+            return bth_error(err, BERTH_EUNSUPPORTED, "a GPU has no kernels for this model; use the CPU");
         }
         int64_t dh = ops[i].kind == BERTH_OP_ATTEND_PAGED  ? ops[i].u.attend_paged.kv.head_dim
                      : ops[i].kind == BERTH_OP_ATTEND_FULL ? ops[i].u.attend_full.head_dim
@@ -67,7 +67,7 @@ int bth_cuda_program_create(struct berth_device *device, struct berth_reservatio
                             const struct berth_op *ops, size_t n_ops, struct berth_program **out,
                             struct berth_error *err) {
     int rc = bth_cuda_enter(bth_cuda(device), err);
-    rc = rc < 0 ? rc : check_widths(ops, n_ops, err);
+    rc = rc < 0 ? rc : check_ops(device, ops, n_ops, err);
     if (rc < 0) {
         return rc;
     }

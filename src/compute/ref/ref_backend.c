@@ -115,6 +115,11 @@ static int sync_device(struct berth_device *device, struct berth_error *err) {
     return 0;
 }
 
+static bool runs_all(const struct berth_device *device, enum berth_op_kind kind) {
+    (void)device;
+    return kind < BERTH_N_OPS;
+}
+
 static const struct berth_backend_ops ref_ops = {
     .api_version = BERTH_BACKEND_API,
     .struct_size = sizeof(struct berth_backend_ops),
@@ -134,6 +139,7 @@ static const struct berth_backend_ops ref_ops = {
     .program_destroy = program_destroy,
     .program_run = program_run,
     .sync = sync_device,
+    .runs = runs_all,
 };
 
 int bth_ref_open(struct berth_device **out, struct berth_error *err) {

@@ -120,17 +120,10 @@ int marian_cache_find(struct marian_cache *c, const struct marian_flight_key *ke
     return 1;
 }
 
-static size_t bytes_of(const struct marian_found *f, size_t n_ids) {
-    size_t bytes = sizeof(struct entry) + n_ids * sizeof(int32_t);
-    for (int i = 0; i < f->n; i++) {
-        bytes += sizeof(*f->hypotheses) + (size_t)f->hypotheses[i].n * sizeof(struct marian_choice);
-    }
-    return bytes + (f->alignment ? (size_t)f->hypotheses[0].n * n_ids * sizeof(float) : 0);
-}
-
 void marian_cache_keep(struct marian_cache *c, const struct marian_flight_key *key,
                        const struct marian_found *found) {
-    const size_t bytes = bytes_of(found, key->n_ids);
+    const size_t bytes =
+        sizeof(struct entry) + key->n_ids * sizeof(int32_t) + marian_found_bytes(found, key->n_ids);
     if (bytes > c->limit || find(c, key)) {
         return;
     }

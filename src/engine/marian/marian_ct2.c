@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { MAX_OLD = 1000 }; /* names of version 1 are translated at every look */
+
 /* ---- names ----------------------------------------------------------------------------------*/
 
 /* One component of an old name in today's words; `decoder`: where attention is called otherwise. */
@@ -210,6 +212,10 @@ static int check_kind(const struct marian_files *f, struct berth_error *err) {
     static const char *const foreign[] = {"/relative_", "/linear_0_noact/", "/rotary_",
                                           "/alibi",     "/embeddings_1/",   "/project_in/",
                                           "/gate_"};
+    if (!*bth_ct2_spec(f->source, &(uint32_t){0}) && bth_source_count(f->source) > MAX_OLD) {
+        return bth_error(err, BERTH_EFORMAT, "%zu tensors in a file of version 1, at most %d",
+                         bth_source_count(f->source), MAX_OLD);
+    }
     for (size_t i = 0; i < bth_source_count(f->source); i++) {
         const char *name = bth_source_at(f->source, i)->name;
         for (size_t j = 0; j < BTH_COUNT(foreign); j++) {

@@ -8,10 +8,6 @@
  */
 #include "marian/marian_ops.h"
 
-static int64_t source_pages(const struct marian_model *m) {
-    return (m->source_most + MARIAN_PAGE - 1) / MARIAN_PAGE;
-}
-
 static void attention_ops(struct marian_rows *t, const struct marian_layer *l, int i) {
     const struct marian_model *m = t->m;
     const struct marian_inputs *in = &m->layout;
@@ -74,13 +70,13 @@ static void cross_ops(struct marian_rows *t, const struct marian_layer *l, int i
     marian_op_linear(t, &l->cross_q, x, query, BERTH_ACT_NONE, c->decoder_heads);
     struct berth_op_attend_paged op = {
         .q = query,
-        .table = marian_input(m, in->cross_table, BERTH_I32, t->r, source_pages(m)),
+        .table = marian_input(m, in->cross_table, BERTH_I32, t->r, marian_source_pages(m)),
         .len = marian_input(m, in->cross_len, BERTH_I32, 1, t->r),
         .y = t->attended,
         .kv = marian_source_kv(m, i)};
     if (i == alignment_layer(c)) {
         op.scores = bth_tensor(m->scores, BERTH_F32, 0, t->r * c->decoder_heads,
-                               source_pages(m) * MARIAN_PAGE);
+                               marian_source_pages(m) * MARIAN_PAGE);
     }
     bth_op_attend_paged(&t->b, 0, &op);
     marian_block_out(t, &l->cross_norm, &l->cross_out, t->attended);

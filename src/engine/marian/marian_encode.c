@@ -18,16 +18,12 @@ static struct berth_kv turn_kv(const struct marian_model *m) {
                              .value_offset = MARIAN_PAGE * c->d};
 }
 
-static int64_t source_pages(const struct marian_model *m) {
-    return (m->source_most + MARIAN_PAGE - 1) / MARIAN_PAGE;
-}
-
 static void layer_ops(struct marian_rows *t, const struct marian_layer *l) {
     const struct marian_model *m = t->m;
     const int64_t d = m->config.d;
     const struct berth_tensor pos = marian_input(m, m->layout.pos, BERTH_I32, 1, t->r);
     const struct berth_tensor table =
-        marian_input(m, m->layout.table, BERTH_I32, t->r, source_pages(m));
+        marian_input(m, m->layout.table, BERTH_I32, t->r, marian_source_pages(m));
     const struct berth_tensor in = marian_block_in(t, &l->self_norm);
     marian_op_linear(t, &l->qkv, in, t->qkv, BERTH_ACT_NONE, m->config.encoder_heads);
     bth_op_kv_store(
@@ -65,11 +61,11 @@ static int build(struct marian_model *m, int64_t rows, struct berth_program **ou
         marian_op_linear(&t, &m->decoder[i].cross_kv, top, kv, BERTH_ACT_NONE, 0);
         bth_op_kv_store(
             &t.b, 0,
-            &(struct berth_op_kv_store){
-                .x = kv,
-                .table = marian_input(m, m->layout.cross_table, BERTH_I32, rows, source_pages(m)),
-                .pos = marian_input(m, m->layout.pos, BERTH_I32, 1, rows),
-                .kv = marian_source_kv(m, i)});
+            &(struct berth_op_kv_store){.x = kv,
+                                        .table = marian_input(m, m->layout.cross_table, BERTH_I32,
+                                                              rows, marian_source_pages(m)),
+                                        .pos = marian_input(m, m->layout.pos, BERTH_I32, 1, rows),
+                                        .kv = marian_source_kv(m, i)});
     }
     return bth_builder_build(&t.b, m->workspace, out, err);
 }

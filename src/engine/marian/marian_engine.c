@@ -60,6 +60,10 @@ static int probe(const char *path, struct berth_model_info *out, struct berth_er
 
 static int estimate(const char *path, struct berth_device *device, struct berth_estimate *out,
                     struct berth_error *err) {
+    if (!device->ops->runs(device, BERTH_OP_TOP)) {
+        return bth_error(err, BERTH_EUNSUPPORTED, "%s cannot run Marian models yet, a CPU can",
+                         device->name);
+    }
     struct marian_files files;
     int rc = marian_files_open(&files, path, err);
     if (rc < 0) {

@@ -52,11 +52,12 @@ static char *parent(const char *path) {
 /* Is it the config.json of a MarianMT? One that cannot be read is none. ENOMEM. */
 static int is_hf_marian(const char *dir, bool *out, struct berth_error *err) {
     json_t *o = NULL;
-    const int rc = marian_json_load(dir, "config.json", &o, err);
-    const char *type = rc == 0 ? json_string_value(json_object_get(o, "model_type")) : NULL;
-    *out = type && strcmp(type, "marian") == 0;
+    struct berth_error why;
+    int rc = marian_json_load(dir, "config.json", &o, &why);
+    const char *type = json_string_value(json_object_get(o, "model_type"));
+    *out = rc == 0 && type && strcmp(type, "marian") == 0;
     json_decref(o);
-    return rc == BERTH_ENOMEM ? rc : 0;
+    return rc == BERTH_ENOMEM ? bth_error_copy(err, &why) : 0;
 }
 
 static int open_hf(struct marian_files *f, struct berth_error *err) {
@@ -322,19 +323,14 @@ static int count_parameters(struct marian_files *f, struct berth_error *err) {
 
 int marian_files_open(struct marian_files *f, const char *path, struct berth_error *err) {
     *f = (struct marian_files){0};
-    bool file = bth_is_file(path);
+    bool file = bth_is_file(path), hf = false;
     f->dir = file ? parent(path) : bth_strdup(path);
-    int rc;
-    if (!f->dir) {
-        rc = bth_error_nomem(err);
-    } else if (file) {
-        rc = open_file(f, path, err);
-    } else {
-        bool hf;
+    int rc = f->dir ? 0 : bth_error_nomem(err);
+    if (rc == 0 && !file) {
         rc = is_hf_marian(path, &hf, err);
-        if (rc == 0) {
-            rc = hf ? open_hf(f, err) : open_folder(f, path, err);
-        }
+    }
+    if (rc == 0) {
+        rc = file ? open_file(f, path, err) : hf ? open_hf(f, err) : open_folder(f, path, err);
     }
     if (rc == 0) {
         rc = check_dims(f, err);

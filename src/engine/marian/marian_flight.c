@@ -235,7 +235,7 @@ static int take_alignment(struct marian_flight *f, struct marian_found *to, size
     return 0;
 }
 
-int marian_flight_land(struct marian_flight *f) {
+int marian_flight_land(struct marian_flight *f, size_t *out_bytes) {
     struct marian_session *s = f->session;
     struct marian_sentence *sentence = &s->sentences[f->sentence];
     struct marian_found found = {0};
@@ -271,6 +271,7 @@ int marian_flight_land(struct marian_flight *f) {
     if (s->options.cache) {
         marian_cache_keep(marian_session_model(s)->cache, &f->key, &found);
     }
+    *out_bytes = marian_found_bytes(&found, sentence->n_tokens);
     sentence->found = found;
     sentence->done = true;
     s->finished++;

@@ -123,6 +123,11 @@ struct marian_model {
     struct marian_cache *cache;
 };
 
+/* Pages of the longest source. */
+static inline int64_t marian_source_pages(const struct marian_model *m) {
+    return (m->source_most + MARIAN_PAGE - 1) / MARIAN_PAGE;
+}
+
 /* marian_load.c */
 size_t marian_weights_bytes(const struct marian_files *f, struct berth_device *device, bool eights);
 int marian_weights_load(struct marian_model *m, const struct marian_files *f,

@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/fs.h"
+#include "base/reservation.h"
 #include "base/str.h"
 #include <math.h>
 #include <string.h>
@@ -12,6 +13,12 @@ void marian_fail(struct marian_session *s, int rc) {
         s->rc = rc;
     }
     s->ended = true;
+}
+
+int marian_draw(struct marian_session *s, size_t bytes) {
+    const int rc = bth_reservation_draw(s->base.reservation, bytes, &s->err);
+    s->drawn += rc == 0 ? bytes : 0;
+    return rc;
 }
 
 /* ---- begin ----------------------------------------------------------------------------------- */
@@ -107,6 +114,14 @@ static void plan_search(struct marian_session *s) {
     s->most_flights = s->most_flights > MARIAN_MAX_FLIGHTS ? MARIAN_MAX_FLIGHTS : s->most_flights;
 }
 
+/* Bytes of sentences, their ids and translations for a byte of text: more than any text needs that
+ * a model translates into one of the like length. */
+static size_t text_bytes(const struct marian_session *s) {
+    const size_t each = 128 + 24 * (size_t)s->options.alternatives +
+                        (s->options.alignment || s->options.html ? 128 : 0);
+    return s->n_text * each + (1 << 20);
+}
+
 /* One sentence of the longest kind must always fit, and as many more as may be in flight if they
  * are like most sentences: a longer one makes a younger one wait. */
 static struct berth_need need_of(const struct marian_session *s) {
@@ -121,8 +136,8 @@ static struct berth_need need_of(const struct marian_session *s) {
     const int usual = o.max_length < USUAL ? o.max_length : USUAL;
     const size_t more = marian_flight_slots(s, USUAL, usual) * slot +
                         (size_t)o.beams * (size_t)o.max_length * beam_bytes;
-    return (struct berth_need){.bytes_now = more,
-                               .bytes_max = one + (size_t)(s->most_flights - 1) * more};
+    return (struct berth_need){
+        .bytes_now = more, .bytes_max = one + (size_t)(s->most_flights - 1) * more + text_bytes(s)};
 }
 
 int marian_begin(struct berth_model *model, const struct berth_request *request,
@@ -165,6 +180,14 @@ void marian_found_finish(struct marian_found *f) {
     *f = (struct marian_found){0};
 }
 
+size_t marian_found_bytes(const struct marian_found *f, size_t n_ids) {
+    size_t bytes = 0;
+    for (int i = 0; i < f->n; i++) {
+        bytes += sizeof(*f->hypotheses) + (size_t)f->hypotheses[i].n * sizeof(struct marian_choice);
+    }
+    return bytes + (f->alignment ? (size_t)f->hypotheses[0].n * n_ids * sizeof(float) : 0);
+}
+
 void marian_end(struct berth_session *session) {
     struct marian_session *s = (struct marian_session *)session;
     while (s->n_flights > 0) {
@@ -173,6 +196,9 @@ void marian_end(struct berth_session *session) {
     for (size_t i = 0; i < s->n_sentences; i++) {
         bth_free(s->sentences[i].tokens);
         marian_found_finish(&s->sentences[i].found);
+    }
+    if (s->drawn) {
+        bth_reservation_return(s->base.reservation, s->drawn);
     }
     bth_free(s->sentences);
     bth_html_free(s->html);

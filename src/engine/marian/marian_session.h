@@ -5,9 +5,9 @@
  *
  * A text is sentences and what lies between them. A few sentences are in flight at a time, each
  * with a search of its own; those of all sessions step together. marian_text.c is the part about
- * text, marian_flight.c a sentence in flight, marian_turn.c turns of many sessions,
- * marian_session.c what comes next, marian_result.c what is handed out. Owner: the device's thread
- * (in TOKENIZE and DETOKENIZE: whoever runs the host turn).
+ * text, marian_flight.c a sentence in flight, marian_turn.c and marian_step.c turns of many
+ * sessions, marian_session.c what comes next, marian_result.c what is handed out. Owner: the
+ * device's thread (in TOKENIZE and DETOKENIZE: whoever runs the host turn).
  */
 #ifndef BTH_MARIAN_SESSION_H
 #define BTH_MARIAN_SESSION_H
@@ -27,8 +27,8 @@ enum marian_stage {
 };
 
 enum {
-    MARIAN_MAX_FLIGHTS = 16,    /* sentences of a session that are in flight */
-    MARIAN_MAX_TEXT = 16 << 20, /* bytes */
+    MARIAN_MAX_FLIGHTS = 16,   /* sentences of a session that are in flight */
+    MARIAN_MAX_TEXT = 8 << 20, /* bytes */
     MARIAN_MAX_SENTENCES = 1 << 20
 };
 
@@ -118,6 +118,7 @@ struct marian_session {
     struct marian_flight *flights[MARIAN_MAX_FLIGHTS]; /* [n_flights] oldest first */
     int n_flights, most_flights;
     bool crowded; /* no memory for one more until one has landed */
+    size_t drawn; /* bytes of sentences and what was found for them, from the reservation */
 };
 
 static inline struct marian_model *marian_session_model(const struct marian_session *s) {
@@ -135,6 +136,8 @@ int marian_settle(struct berth_batch *batch, struct berth_error *err);
 
 /* marian_session.c */
 void marian_fail(struct marian_session *s, int rc);
+/* Bytes that the session keeps to its end. EBUDGET. */
+int marian_draw(struct marian_session *s, size_t bytes);
 /* How many of the next sentences an ENCODE turn takes, and the rows that they count for: those of
  * whole pages. */
 size_t marian_launch_count(const struct marian_session *s, uint32_t *out_rows);
@@ -159,14 +162,16 @@ int marian_flight_place(struct marian_flight *f, int beam);
 int32_t marian_flight_where(const struct marian_flight *f, int32_t place);
 /* After a step: histories follow the beams, places nobody needs are free. */
 void marian_flight_follow(struct marian_flight *f);
-/* The search is over: what it has found goes to the sentence. ENOMEM. */
-int marian_flight_land(struct marian_flight *f);
+/* The search is over: what it has found goes to the sentence; *out_bytes: how much that is. ENOMEM.
+ */
+int marian_flight_land(struct marian_flight *f, size_t *out_bytes);
 
 /* marian_guard.c: whether there was a loop, which is cut out. */
 bool marian_cut_loops(struct marian_hypothesis *h);
 
 /* marian_result.c */
 void marian_found_finish(struct marian_found *f);
+size_t marian_found_bytes(const struct marian_found *f, size_t n_ids); /* without texts */
 int marian_emit_progress(struct marian_session *s);
 int marian_emit_partial(struct marian_session *s); /* if the request wants such */
 int marian_emit_final(struct marian_session *s);

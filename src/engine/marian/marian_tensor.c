@@ -74,6 +74,12 @@ static int set_scale(struct marian_tensor *out, const struct marian_place *p,
                                p->t->name);
     }
     const struct bth_source_tensor *scale = p->scale;
+    if (!scale && out->dtype == BERTH_I16) { /* the first files of CTranslate2 do not write it */
+        static const float usual = 1000;
+        out->quant = MARIAN_SCALE_ONE;
+        out->scale = &usual;
+        return 0;
+    }
     if (!scale || scale->dtype != BERTH_F32) {
         return bth_error(err, BERTH_EFORMAT, "tensor %.100s has no scale", p->t->name);
     }

@@ -17,6 +17,10 @@ enum {
 /* ---- the plan -------------------------------------------------------------------------------- */
 
 static int add_sentences(struct marian_session *s, size_t n) {
+    int rc = marian_draw(s, n * sizeof(*s->sentences));
+    if (rc < 0) {
+        return rc;
+    }
     s->sentences = bth_calloc(n ? n : 1, sizeof(*s->sentences));
     if (!s->sentences) {
         return bth_error_nomem(&s->err);
@@ -103,6 +107,10 @@ static int add_row(struct marian_session *s, const json_t *row, struct marian_se
         return bth_error(&s->err, BERTH_EINVAL, "a row of %zu ids: this model takes 1 to %lld", n,
                          (long long)m->source_most);
     }
+    int rc = marian_draw(s, n * sizeof(*out->tokens));
+    if (rc < 0) {
+        return rc;
+    }
     out->tokens = bth_calloc(n ? n : 1, sizeof(*out->tokens));
     if (!out->tokens) {
         return bth_error_nomem(&s->err);
@@ -179,6 +187,9 @@ static int tokenize_one(struct marian_session *s, struct marian_sentence *to) {
                                  &to->tokens, &to->n_tokens, &s->err);
     if (rc == 0 && s->language >= 0) {
         rc = put_language(s, to);
+    }
+    if (rc == 0) {
+        rc = marian_draw(s, to->n_tokens * sizeof(*to->tokens));
     }
     if (rc == 0 && (int64_t)to->n_tokens > m->source_most && s->options.task == MARIAN_TRANSLATE) {
         rc = bth_error(&s->err, BERTH_ETOOLARGE,

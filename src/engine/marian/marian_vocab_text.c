@@ -247,6 +247,7 @@ static void replace(struct decoder *d, size_t n, const char *from, const char *t
         size_t step = hit ? size : 1, put = hit ? with : 1;
         for (; end < n && d->ends[end] < read + step; end++) {
             size_t in = d->ends[end] - read;
+            in -= in > 0; /* what goes is in front */
             d->ends[end] = (uint32_t)(write + (in < put ? in : put));
         }
         memmove(text + write, hit ? to : text + read, put);

@@ -33,7 +33,8 @@ enum spacy_flag {
     SPACY_IS_CURRENCY
 };
 
-/* What follows from a word's text and the language alone. Shared by all tokens of that text. */
+/* What follows from a word's text and the language alone. Tokens of the same text often share one,
+ * but need not: compare orth. */
 struct spacy_lexeme {
     const char *text; /* [bytes] NUL-terminated */
     uint32_t bytes;

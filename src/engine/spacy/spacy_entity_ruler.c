@@ -289,27 +289,26 @@ void spacy_entity_ruler_destroy(struct spacy_entity_ruler *r) {
 
 /* ---- running --------------------------------------------------------------------------------*/
 
-struct span {
-    uint32_t begin, end;
-    uint64_t label, id, kb_id;
+struct candidate {
+    struct spacy_span span;
     uint64_t rank[2]; /* among spans of the same tokens, the least first */
     bool existing;
 };
 
-struct spans {
-    struct span *items;
+struct candidates {
+    struct candidate *items;
     size_t n;
 };
 
 /* The longest first, then the first, then by rank. */
 static int by_length(const void *a, const void *b) {
-    const struct span *x = a, *y = b;
-    uint32_t nx = x->end - x->begin, ny = y->end - y->begin;
+    const struct candidate *x = a, *y = b;
+    uint32_t nx = x->span.end - x->span.begin, ny = y->span.end - y->span.begin;
     if (nx != ny) {
         return nx > ny ? -1 : 1;
     }
-    if (x->begin != y->begin) {
-        return x->begin < y->begin ? -1 : 1;
+    if (x->span.begin != y->span.begin) {
+        return x->span.begin < y->span.begin ? -1 : 1;
     }
     if (x->existing != y->existing) {
         return x->existing ? -1 : 1;
@@ -318,19 +317,13 @@ static int by_length(const void *a, const void *b) {
     return r != 0 ? r : (x->rank[1] > y->rank[1]) - (x->rank[1] < y->rank[1]);
 }
 
-/* The entities of a document, in order. `out` has room for one per token. */
-static size_t list_entities(const struct spacy_doc *doc, struct span *out) {
+size_t spacy_entities(const struct spacy_doc *doc, struct spacy_span *out) {
     size_t n = 0;
     bool open = false;
     for (uint32_t i = 0; i < doc->n; i++) {
         const struct spacy_token *t = &doc->tokens[i];
         if (t->ent_iob == SPACY_IOB_B && t->ent_type != 0) {
-            out[n++] = (struct span){.begin = i,
-                                     .end = i + 1,
-                                     .label = t->ent_type,
-                                     .id = t->ent_id,
-                                     .kb_id = t->ent_kb_id,
-                                     .existing = true};
+            out[n++] = (struct spacy_span){i, i + 1, t->ent_type, t->ent_id, t->ent_kb_id};
             open = true;
         } else if (t->ent_iob == SPACY_IOB_I && open) {
             out[n - 1].end = i + 1;
@@ -343,7 +336,7 @@ static size_t list_entities(const struct spacy_doc *doc, struct span *out) {
 
 /* How many tokens before each one no match may have, by policy. `before` is [n + 1] zeroes. */
 static void count_blocked(const struct spacy_entity_ruler *r, const struct spacy_doc *doc,
-                          const struct span *entities, size_t n, uint32_t *before) {
+                          const struct spacy_span *entities, size_t n, uint32_t *before) {
     for (size_t i = 0; r->policy == AFTER_ENTITIES && i < n; i++) {
         for (uint32_t k = entities[i].begin; k < entities[i].end; k++) {
             before[k + 1] = 1;
@@ -356,21 +349,21 @@ static void count_blocked(const struct spacy_entity_ruler *r, const struct spacy
 }
 
 /* Keeps those spans, best first, whose tokens are free. */
-static void choose(struct spans *s, const uint32_t *before, bool *taken) {
+static void choose(struct candidates *s, const uint32_t *before, bool *taken) {
     size_t kept = 0;
     qsort(s->items, s->n, sizeof(*s->items), by_length);
     for (size_t i = 0; i < s->n; i++) {
-        const struct span *x = &s->items[i];
+        const struct spacy_span *x = &s->items[i].span;
         /* those before are no shorter: where both ends are free, so is all between */
         if (!taken[x->begin] && !taken[x->end - 1] && before[x->begin] == before[x->end]) {
             memset(taken + x->begin, true, x->end - x->begin);
-            s->items[kept++] = *x;
+            s->items[kept++] = s->items[i];
         }
     }
     s->n = kept;
 }
 
-static void write_span(struct spacy_doc *doc, const struct span *s) {
+static void write_span(struct spacy_doc *doc, const struct spacy_span *s) {
     for (uint32_t i = s->begin; i < s->end; i++) {
         struct spacy_token *t = &doc->tokens[i];
         t->ent_iob = i == s->begin ? SPACY_IOB_B : SPACY_IOB_I;
@@ -381,27 +374,27 @@ static void write_span(struct spacy_doc *doc, const struct span *s) {
 }
 
 /* Entities that no match overlaps, and the matches, become the document's; all else is outside. */
-static void write_entities(struct spacy_doc *doc, const struct span *entities, size_t n,
-                           const struct spans *chosen, const bool *taken) {
+static void write_entities(struct spacy_doc *doc, const struct spacy_span *entities, size_t n,
+                           const struct candidates *chosen, const bool *taken) {
     for (size_t i = 0; i < doc->n; i++) {
         doc->tokens[i].ent_iob = SPACY_IOB_O;
         doc->tokens[i].ent_type = 0;
     }
     for (size_t i = 0; i < n; i++) {
-        const struct span *e = &entities[i];
+        const struct spacy_span *e = &entities[i];
         if (!memchr(taken + e->begin, true, e->end - e->begin)) {
             write_span(doc, e);
         }
     }
     for (size_t i = 0; i < chosen->n; i++) {
-        write_span(doc, &chosen->items[i]);
+        write_span(doc, &chosen->items[i].span);
     }
 }
 
 /* What choosing works with: all [n] or more. */
 struct scratch {
-    struct span *entities;
-    struct spans spans;
+    struct spacy_span *entities;
+    struct candidates spans;
     uint32_t *before;
     bool *taken;
 };
@@ -422,15 +415,14 @@ static void finish_scratch(struct scratch *s) {
 }
 
 static void list_matches(const struct spacy_entity_ruler *r, const struct spacy_matches *matches,
-                         struct spans *out) {
+                         struct candidates *out) {
     for (size_t i = 0; i < matches->n; i++) {
         const struct spacy_match *m = &matches->items[i];
         const struct entry *e = &r->entries[m->key];
-        out->items[out->n++] = (struct span){.begin = m->begin,
-                                             .end = m->end,
-                                             .label = e->label,
-                                             .id = e->id,
-                                             .rank = {r->by_label ? e->label : m->key, e->id}};
+        out->items[out->n++] = (struct candidate){
+            .span = {m->begin, m->end, e->label, e->id, 0},
+            .rank = {r->by_label ? e->label : m->key, e->id},
+        };
     }
 }
 
@@ -439,11 +431,13 @@ static int apply(const struct spacy_entity_ruler *r, struct spacy_doc *doc,
     struct scratch s = {0};
     int rc = make_scratch(&s, doc->n, matches->n, err);
     if (rc == 0) {
-        size_t n = r->forget ? 0 : list_entities(doc, s.entities);
+        size_t n = r->forget ? 0 : spacy_entities(doc, s.entities);
         list_matches(r, matches, &s.spans);
         if (r->policy == AMONG_ENTITIES) {
-            memcpy(s.spans.items + s.spans.n, s.entities, n * sizeof(*s.entities));
-            s.spans.n += n;
+            for (size_t i = 0; i < n; i++) {
+                s.spans.items[s.spans.n++] =
+                    (struct candidate){.span = s.entities[i], .existing = true};
+            }
             n = 0;
         }
         count_blocked(r, doc, s.entities, n, s.before);

@@ -35,4 +35,8 @@ int spacy_entity_ruler_run(const struct spacy_entity_ruler *r, struct spacy_doc 
                            struct berth_error *err);
 void spacy_entity_ruler_destroy(struct spacy_entity_ruler *r);
 
+/* The entities of a document in order, as spaCy's doc.ents; how many. `out` has room for one per
+ * token. */
+size_t spacy_entities(const struct spacy_doc *doc, struct spacy_span *out);
+
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 
 struct spacy_word_entry {
+    uint64_t head; /* of the word, so that most comparisons need no look at it */
     struct spacy_text word;
     const msgpack_object *value;
 };
@@ -40,9 +41,18 @@ static int compare(struct spacy_text a, struct spacy_text b) {
     return c != 0 ? c : (a.n > b.n) - (a.n < b.n);
 }
 
+/* Its first eight bytes as a number that sorts as they do. */
+static uint64_t head_of(struct spacy_text word) {
+    uint64_t head = 0;
+    for (size_t i = 0; i < 8; i++) {
+        head = head << 8 | (i < word.n ? (unsigned char)word.p[i] : 0);
+    }
+    return head;
+}
+
 static int by_word(const void *a, const void *b) {
-    return compare(((const struct spacy_word_entry *)a)->word,
-                   ((const struct spacy_word_entry *)b)->word);
+    const struct spacy_word_entry *x = a, *y = b;
+    return x->head != y->head ? (x->head < y->head ? -1 : 1) : compare(x->word, y->word);
 }
 
 static int read_text(const msgpack_object *o, struct spacy_text *out, struct berth_error *err) {
@@ -72,6 +82,7 @@ int spacy_word_map_init(struct spacy_word_map *m, const msgpack_object *o,
         if (rc < 0) {
             return rc;
         }
+        e->head = head_of(e->word);
         e->value = map ? &o->via.map.ptr[m->n].val : key;
         sorted = sorted && (m->n == 0 || by_word(e - 1, e) <= 0);
     }
@@ -87,10 +98,11 @@ void spacy_word_map_finish(struct spacy_word_map *m) {
 }
 
 const msgpack_object *spacy_word_map_get(const struct spacy_word_map *m, struct spacy_text word) {
+    const struct spacy_word_entry key = {.head = head_of(word), .word = word};
     size_t low = 0, high = m->n;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        int c = compare(m->entries[middle].word, word);
+        int c = by_word(&m->entries[middle], &key);
         if (c == 0) {
             return m->entries[middle].value;
         }

@@ -431,7 +431,10 @@ int spacy_estimate(const char *path, struct berth_device *device, struct berth_e
     struct spacy_package *package = NULL;
     json_t *config = NULL;
     struct berth_estimate e = {.workspace_bytes = 12 << 20, .session_bytes = 1 << 20};
-    (void)device;
+    if (!device->ops->runs(device, BERTH_OP_EMBED_SUM)) {
+        return bth_error(err, BERTH_EUNSUPPORTED, "%s cannot run spaCy's networks yet, a CPU can",
+                         device->name);
+    }
     int rc = spacy_package_open(path, &package, err);
     if (rc == 0) {
         rc = read_config(package, &config, err);

@@ -4,10 +4,16 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/str.h"
+#include "spacy/spacy_pattern_width.h"
 #include <pcre2.h>
 #include <string.h>
 
-enum { MAX_PATTERN = 16 << 20, MAX_PARTS = 1024, TOO_LARGE = 120 /* PCRE2's, without a name */ };
+enum {
+    MAX_PATTERN = 16 << 20,
+    MAX_PARTS = 1024,
+    MAX_WIDTH = 64,
+    TOO_LARGE = 120 /* PCRE2's, without a name */
+};
 
 /* str.isspace; PCRE2's \s differs. */
 #define SPACES                                                                                     \
@@ -15,8 +21,13 @@ enum { MAX_PATTERN = 16 << 20, MAX_PARTS = 1024, TOO_LARGE = 120 /* PCRE2's, wit
     "\\x{202F}\\x{205F}\\x{3000}"
 #define WORDS "\\p{L}\\p{N}_"
 
+struct part {
+    pcre2_code *code;
+    size_t tail; /* it matches in the last so many bytes only; 0: anywhere */
+};
+
 struct spacy_pattern {
-    pcre2_code *parts[MAX_PARTS]; /* [n] alternatives, the first that matches leftmost wins */
+    struct part parts[MAX_PARTS]; /* [n] alternatives, the first that matches leftmost wins */
     size_t n;
     uint32_t options;
 };
@@ -157,44 +168,36 @@ static uint32_t take_flags(const char **text, const char *end) {
 
 /* ---- compiling ------------------------------------------------------------------------------*/
 
-/* The | outside of groups and classes that is nearest to the middle; NULL: there is none. */
+/* The | outside of groups and classes at which a list of alternatives is cut in about two; NULL:
+ * there is none. */
 static const char *middle_bar(const char *s, size_t n) {
-    const char *best = NULL;
-    int depth = 0;
-    bool in_class = false;
-    for (size_t i = 0; i < n; i++) {
-        if (s[i] == '\\') {
-            i++;
-        } else if (in_class) {
-            in_class = s[i] != ']';
-        } else if (s[i] == '[') {
-            in_class = true;
-        } else if (s[i] == '(' || s[i] == ')') {
-            depth += s[i] == '(' ? 1 : -1;
-        } else if (s[i] == '|' && depth == 0) {
-            if (best && i > n / 2 && i - n / 2 > n / 2 - BTH_MIN(n / 2, (size_t)(best - s))) {
-                break;
-            }
-            best = s + i;
+    const char *best = NULL, *end = s + n;
+    for (const char *at = spacy_pattern_bar(s, n); at < end;) {
+        best = at;
+        if ((size_t)(at - s) >= n / 2) {
+            break;
         }
+        at = spacy_pattern_bar(at + 1, (size_t)(end - at - 1));
     }
     return best;
 }
 
-static int compile_part(struct spacy_pattern *p, const char *s, size_t n, struct berth_error *err) {
+/* tail > 0: a match takes no more than the last so many bytes. */
+static int compile_part(struct spacy_pattern *p, const char *s, size_t n, size_t tail,
+                        struct berth_error *err) {
     int why = 0;
     PCRE2_SIZE at = 0;
     pcre2_code *code = pcre2_compile((PCRE2_SPTR)s, n, p->options, &why, &at, NULL);
     if (code) {
         /* without a JIT for this machine PCRE2 interprets */
         (void)pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);
-        p->parts[p->n++] = code;
+        p->parts[p->n++] = (struct part){.code = code, .tail = tail};
         return 0;
     }
     const char *bar = why == TOO_LARGE ? middle_bar(s, n) : NULL;
     if (bar && p->n + 2 < MAX_PARTS) {
-        int rc = compile_part(p, s, (size_t)(bar - s), err);
-        return rc < 0 ? rc : compile_part(p, bar + 1, (size_t)(s + n - bar - 1), err);
+        int rc = compile_part(p, s, (size_t)(bar - s), tail, err);
+        return rc < 0 ? rc : compile_part(p, bar + 1, (size_t)(s + n - bar - 1), tail, err);
     }
     PCRE2_UCHAR text[120] = "";
     pcre2_get_error_message(why, text, sizeof(text));
@@ -202,6 +205,53 @@ static int compile_part(struct spacy_pattern *p, const char *s, size_t n, struct
                ? bth_error_nomem(err)
                : bth_error(err, BERTH_EFORMAT, "a pattern is not read: %.100s at %zu",
                            (const char *)text, (size_t)at);
+}
+
+/* Alternatives by whether their width is known, where that changes nothing: each ends in $, so
+ * those that match at the same place are the same match. Whether it does not apply: *out_tail is 0.
+ */
+static void sort_alternatives(const struct bth_str *s, struct bth_str parts[2], size_t *out_tail) {
+    const char *at = bth_str_text(s), *end = at + s->size;
+    size_t widest = 0;
+    *out_tail = 0;
+    while (at < end) {
+        const char *bar = spacy_pattern_bar(at, (size_t)(end - at));
+        const size_t n = (size_t)(bar - at);
+        if (n < 2 || bar[-1] != '$' || bar[-2] == '\\') {
+            return;
+        }
+        size_t width = 0;
+        const bool known = spacy_pattern_width(at, n, &width) && width <= MAX_WIDTH;
+        struct bth_str *part = &parts[known ? 0 : 1];
+        bth_str_puts(part, part->size ? "|" : "");
+        bth_str_append(part, at, n);
+        widest = known ? BTH_MAX(widest, width) : widest;
+        at = bar + 1;
+    }
+    *out_tail = 4 * widest; /* bytes of UTF-8 */
+}
+
+static int compile_all(struct spacy_pattern *p, const struct bth_str *s, bool anchored,
+                       struct berth_error *err) {
+    struct bth_str parts[2] = {{0}, {0}};
+    size_t tail = 0;
+    int rc = 0;
+    if (!anchored) {
+        sort_alternatives(s, parts, &tail);
+    }
+    if (s->failed || parts[0].failed || parts[1].failed) {
+        rc = bth_error_nomem(err);
+    } else if (tail == 0) {
+        rc = compile_part(p, bth_str_text(s), s->size, 0, err);
+    } else {
+        rc = compile_part(p, parts[0].data, parts[0].size, tail, err);
+        if (rc == 0 && parts[1].size) {
+            rc = compile_part(p, parts[1].data, parts[1].size, 0, err);
+        }
+    }
+    bth_str_finish(&parts[0]);
+    bth_str_finish(&parts[1]);
+    return rc;
 }
 
 int spacy_pattern_compile(const char *text, size_t n, bool anchored, struct spacy_pattern **out,
@@ -222,7 +272,7 @@ int spacy_pattern_compile(const char *text, size_t n, bool anchored, struct spac
                            : bth_error(err, BERTH_EFORMAT, "a pattern is not read near byte %zu",
                                        (size_t)(t.at - text));
     if (rc == 0) {
-        rc = s.failed ? bth_error_nomem(err) : compile_part(p, bth_str_text(&s), s.size, err);
+        rc = compile_all(p, &s, anchored, err);
     }
     bth_str_finish(&s);
     if (rc < 0) {
@@ -235,7 +285,7 @@ int spacy_pattern_compile(const char *text, size_t n, bool anchored, struct spac
 
 void spacy_pattern_free(struct spacy_pattern *p) {
     for (size_t i = 0; p && i < p->n; i++) {
-        pcre2_code_free(p->parts[i]);
+        pcre2_code_free(p->parts[i].code);
     }
     bth_free(p);
 }
@@ -283,17 +333,30 @@ static int spend(struct spacy_matcher *m, size_t n, struct berth_error *err) {
     return 0;
 }
 
+/* Where a search may begin that begins at byte `at`. A $ may also stand before a last line feed. */
+static size_t first_place(const struct part *part, const char *s, size_t n, size_t at) {
+    if (part->tail == 0 || n - at <= part->tail || s[n - 1] == '\n') {
+        return at;
+    }
+    size_t from = n - part->tail;
+    while (from > at && ((unsigned char)s[from] & 0xC0) == 0x80) {
+        from--;
+    }
+    return from;
+}
+
 int spacy_pattern_next(const struct spacy_pattern *p, struct spacy_matcher *m, const char *s,
                        size_t n, size_t *at, size_t *out_begin, size_t *out_end,
                        struct berth_error *err) {
     bool found = false;
     size_t begin = 0, end = 0;
     for (size_t i = 0; p && i < p->n && *at <= n; i++) {
-        int rc = spend(m, n - *at, err);
+        const size_t from = first_place(&p->parts[i], s, n, *at);
+        int rc = spend(m, n - from, err);
         if (rc < 0) {
             return rc;
         }
-        rc = run(p->parts[i], m, s, n, *at);
+        rc = run(p->parts[i].code, m, s, n, from);
         if (rc < 0) {
             return rc == PCRE2_ERROR_NOMEMORY
                        ? bth_error_nomem(err)

@@ -24,14 +24,28 @@ struct position {
     uint32_t spec; /* of FINAL: the key */
 };
 
+/* Where a pattern begins. Most begin with a token that must have some attribute: those are tried
+ * only where it has, by a table of chains. */
+struct pattern {
+    uint32_t position;
+    uint32_t next; /* of its chain: 1 + its index, 0 ends it */
+    int attribute; /* 0: tried at every token */
+    uint64_t value;
+};
+
 struct spacy_token_matcher {
     struct spacy_strings *strings;
     struct position *positions;
     size_t n_positions, room_positions;
     struct spacy_token_spec *specs;
     size_t n_specs, room_specs;
-    uint32_t *patterns; /* first position of each */
+    struct pattern *patterns;
     size_t n_patterns, room_patterns;
+    uint32_t *chains; /* [n_chains], a power of two: as pattern.next */
+    size_t n_chains;
+    uint32_t anywhere;  /* chain of patterns without attribute */
+    int attributes[64]; /* that patterns begin with; there are fewer than that */
+    size_t n_attributes;
     bool searches; /* some spec has a regular expression */
 };
 
@@ -53,6 +67,7 @@ void spacy_token_matcher_destroy(struct spacy_token_matcher *m) {
     bth_free(m->specs);
     bth_free(m->positions);
     bth_free(m->patterns);
+    bth_free(m->chains);
     bth_free(m);
 }
 
@@ -176,6 +191,56 @@ static int add_token(struct spacy_token_matcher *m, const json_t *token, struct 
     return add_often(m, (uint32_t)m->n_specs - 1, op, err);
 }
 
+static uint32_t *chain_of(const struct spacy_token_matcher *m, int attribute, uint64_t value) {
+    uint64_t h = (value + (uint64_t)attribute) * 0x9e3779b97f4a7c15u;
+    return &m->chains[(h >> 32) & (m->n_chains - 1)];
+}
+
+static void link_pattern(struct spacy_token_matcher *m, size_t i) {
+    struct pattern *p = &m->patterns[i];
+    uint32_t *chain = p->attribute ? chain_of(m, p->attribute, p->value) : &m->anywhere;
+    p->next = *chain;
+    *chain = (uint32_t)i + 1;
+}
+
+/* As many chains as patterns, or more. */
+static int grow_chains(struct spacy_token_matcher *m) {
+    if (m->n_patterns < m->n_chains) {
+        return 0;
+    }
+    size_t n = BTH_MAX(64, 2 * m->n_chains);
+    uint32_t *chains = bth_calloc(n, sizeof(*chains));
+    if (!chains) {
+        return -1;
+    }
+    bth_free(m->chains);
+    m->chains = chains;
+    m->n_chains = n;
+    m->anywhere = 0;
+    for (size_t i = 0; i < m->n_patterns; i++) {
+        link_pattern(m, i);
+    }
+    return 0;
+}
+
+/* Adds the pattern whose positions are the last ones. Room was made. */
+static void add_pattern(struct spacy_token_matcher *m, size_t begin) {
+    const struct position *first = &m->positions[begin];
+    struct pattern p = {.position = (uint32_t)begin};
+    if (first->often == ONE && m->specs[first->spec].n_equals > 0) {
+        size_t k = 0;
+        p.attribute = m->specs[first->spec].equals[0].attribute;
+        p.value = m->specs[first->spec].equals[0].value;
+        while (k < m->n_attributes && m->attributes[k] != p.attribute) {
+            k++;
+        }
+        m->attributes[k] = p.attribute;
+        m->n_attributes = BTH_MAX(m->n_attributes, k + 1);
+    }
+    m->patterns[m->n_patterns] = p;
+    link_pattern(m, m->n_patterns++);
+}
+
 int spacy_token_matcher_add(struct spacy_token_matcher *m, uint32_t key, const json_t *pattern,
                             struct berth_error *err) {
     size_t begin = m->n_positions, i;
@@ -189,20 +254,20 @@ int spacy_token_matcher_add(struct spacy_token_matcher *m, uint32_t key, const j
     if (rc == 0 && m->n_positions == begin) {
         rc = bth_error(err, BERTH_EFORMAT, "a token pattern without tokens");
     }
-    uint32_t *patterns = NULL;
     if (rc == 0) {
-        patterns = grow(m->patterns, m->n_patterns, &m->room_patterns, sizeof(*patterns));
-        rc = patterns ? 0 : bth_error_nomem(err);
-    }
-    if (patterns) {
-        m->patterns = patterns;
         rc = add_position(m, FINAL, key, err);
+    }
+    if (rc == 0) {
+        struct pattern *patterns =
+            grow(m->patterns, m->n_patterns, &m->room_patterns, sizeof(*patterns));
+        m->patterns = patterns ? patterns : m->patterns;
+        rc = patterns && grow_chains(m) == 0 ? 0 : bth_error_nomem(err);
     }
     if (rc < 0) {
         m->n_positions = begin; /* its specs stay, unused */
         return rc;
     }
-    m->patterns[m->n_patterns++] = (uint32_t)begin;
+    add_pattern(m, begin);
     return 0;
 }
 
@@ -347,14 +412,37 @@ static void drop_equal_states(struct states *s) {
     s->n = kept;
 }
 
+static int begin_chain(struct run *r, uint32_t chain, int attribute, uint64_t value) {
+    int rc = 0;
+    while (rc == 0 && chain > 0) {
+        const struct pattern *p = &r->m->patterns[chain - 1];
+        if (p->attribute == attribute && p->value == value) {
+            rc = step(r, p->position, (uint32_t)r->token);
+        }
+        chain = p->next;
+    }
+    return rc;
+}
+
+/* Every pattern that may begin at the token. */
+static int begin_patterns(struct run *r) {
+    const struct spacy_token_matcher *m = r->m;
+    int rc = begin_chain(r, m->anywhere, 0, 0);
+    for (size_t i = 0; rc == 0 && i < m->n_attributes; i++) {
+        uint64_t value = spacy_token_attribute(r->doc, r->token, m->attributes[i]);
+        rc = begin_chain(r, *chain_of(m, m->attributes[i], value), m->attributes[i], value);
+    }
+    return rc;
+}
+
 static int run_token(struct run *r) {
     int rc = 0;
     r->next.n = 0;
     for (size_t i = 0; rc == 0 && i < r->now.n; i++) {
         rc = step(r, r->now.items[i].position, r->now.items[i].begin);
     }
-    for (size_t i = 0; rc == 0 && i < r->m->n_patterns; i++) {
-        rc = step(r, r->m->patterns[i], (uint32_t)r->token);
+    if (rc == 0) {
+        rc = begin_patterns(r);
     }
     drop_equal_states(&r->next);
     struct states now = r->now;

@@ -10,8 +10,8 @@ enum {
     CACHED_CHUNKS = 30000,
     MAX_EXCEPTION = 1024, /* bytes */
     /* What patterns may look at for one document: long runs without a space are quadratic. */
-    FREE_BYTES = 32 << 20,
-    BYTES_PER_BYTE = 64
+    FREE_BYTES = 256 << 20,
+    BYTES_PER_BYTE = 128
 };
 enum { KEY_ORTH = 65, KEY_NORM = 67 };
 
@@ -372,6 +372,9 @@ static int apply_special(const struct spacy_split *s, const struct spacy_doc *do
 
 static int finish_tokens(struct spacy_doc *doc, const struct tokens *tokens,
                          struct berth_error *err) {
+    if (tokens->n == 0) {
+        return 0;
+    }
     struct spacy_token *copy =
         bth_arena_memdup(&doc->arena, tokens->data, tokens->n * sizeof(*copy));
     if (!copy) {
@@ -383,9 +386,7 @@ static int finish_tokens(struct spacy_doc *doc, const struct tokens *tokens,
         copy[i].head = (int32_t)i;
         idx += copy[i].lex->length + copy[i].space;
     }
-    if (tokens->n) {
-        copy[0].sent_start = !tokens->exception_first; /* as in spaCy */
-    }
+    copy[0].sent_start = !tokens->exception_first; /* as in spaCy */
     doc->tokens = copy;
     doc->n = tokens->n;
     return 0;

@@ -31,6 +31,18 @@ static const struct range ignorable[] = {
     {0x2024, 0x2024}, {0x2027, 0x2027}, {0xFE13, 0xFE13}, {0xFE52, 0xFE52},
     {0xFE55, 0xFE55}, {0xFF07, 0xFF07}, {0xFF0E, 0xFF0E}, {0xFF1A, 0xFF1A}};
 
+/* Assigned in Unicode 15: not yet characters here, as for Python 3.11 and PCRE2 10.42, so that
+ * words do not depend on which libraries meet. */
+static const struct range newer[] = {
+    {0x0CF3, 0x0CF3},   {0x0ECE, 0x0ECE},   {0x10EFD, 0x10EFF}, {0x1123F, 0x11241},
+    {0x11B00, 0x11B09}, {0x11F00, 0x11F10}, {0x11F12, 0x11F3A}, {0x11F3E, 0x11F59},
+    {0x1342F, 0x1342F}, {0x13439, 0x13455}, {0x1B132, 0x1B132}, {0x1B155, 0x1B155},
+    {0x1D2C0, 0x1D2D3}, {0x1DF25, 0x1DF2A}, {0x1E030, 0x1E06D}, {0x1E08F, 0x1E08F},
+    {0x1E4D0, 0x1E4F9}, {0x1F6DC, 0x1F6DC}, {0x1F774, 0x1F776}, {0x1F77B, 0x1F77F},
+    {0x1F7D9, 0x1F7D9}, {0x1FA75, 0x1FA77}, {0x1FA87, 0x1FA88}, {0x1FAAD, 0x1FAAF},
+    {0x1FABB, 0x1FABD}, {0x1FABF, 0x1FABF}, {0x1FACE, 0x1FACF}, {0x1FADA, 0x1FADB},
+    {0x1FAE8, 0x1FAE8}, {0x1FAF7, 0x1FAF8}, {0x2B739, 0x2B739}, {0x31350, 0x323AF}};
+
 /* c is not beyond the last range. */
 static bool inside(const struct range *ranges, size_t n, uint32_t c) {
     size_t low = 0;
@@ -86,6 +98,9 @@ unsigned spacy_char_kind(uint32_t c) {
     kind |= bth_py_isspace(c) ? SPACY_CHAR_SPACE : 0;
     kind |= INSIDE(ignorable, c) ? SPACY_CHAR_IGNORABLE : 0;
     if (c >= 0x80) {
+        if (INSIDE(newer, c)) {
+            return 0;
+        }
         kind |= INSIDE(digits, c) ? SPACY_CHAR_DIGIT : 0;
         kind |= INSIDE(upper, c) ? SPACY_CHAR_UPPER : 0;
         kind |= INSIDE(lower, c) ? SPACY_CHAR_LOWER : 0;

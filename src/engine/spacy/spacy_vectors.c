@@ -142,10 +142,8 @@ static int load(struct spacy_vectors *v, struct spacy_package *p, struct berth_e
     if (rc < 0 || v->rows == 0 || v->width == 0) {
         return rc;
     }
-    if (spacy_package_has(p, "vocab/vectors.cfg")) {
-        rc = spacy_package_read_json(p, "vocab/vectors.cfg", &config, err);
-    }
-    if (rc == 0) {
+    rc = spacy_package_read_json(p, "vocab/vectors.cfg", &config, err);
+    if (rc == 0 || rc == BERTH_ENOTFOUND) {
         rc = read_config(v, config, err);
     }
     json_decref(config);
@@ -154,12 +152,11 @@ static int load(struct spacy_vectors *v, struct spacy_package *p, struct berth_e
 
 int spacy_vectors_load(struct spacy_package *p, struct spacy_vectors **out,
                        struct berth_error *err) {
-    if (!spacy_package_has(p, "vocab/vectors")) {
-        *out = NULL;
-        return 0;
-    }
     struct spacy_vectors *v = bth_calloc(1, sizeof(*v));
     int rc = v ? load(v, p, err) : bth_error_nomem(err);
+    if (rc == BERTH_ENOTFOUND && !v->data) { /* a model without vectors */
+        rc = 0;
+    }
     if (rc < 0 || v->rows == 0 || v->width == 0) {
         spacy_vectors_destroy(v);
         v = NULL;

@@ -30,10 +30,10 @@ struct spacy_vocab {
 
 static int load_lookups(struct spacy_vocab *v, struct spacy_package *p, struct berth_error *err) {
     struct spacy_file f = {0};
-    if (!spacy_package_has(p, "vocab/lookups.bin")) {
+    int rc = spacy_package_read(p, "vocab/lookups.bin", &f, err);
+    if (rc == BERTH_ENOTFOUND) {
         return 0;
     }
-    int rc = spacy_package_read(p, "vocab/lookups.bin", &f, err);
     if (rc == 0 && (rc = spacy_lookups_open(&f, &v->lookups, err)) < 0) {
         bth_error_prefix(err, "vocab/lookups.bin: ");
     }

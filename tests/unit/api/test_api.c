@@ -391,6 +391,45 @@ static void test_threads(void) {
 }
 
 /* Closing with everything in use: all is cancelled, the handles stay good for giving back. */
+static enum berth_model_state state_of(struct berth *b, size_t i) {
+    struct berth_model_stats m[3];
+    CHECK_INT(berth_models(b, m, sizeof(m[0]), 3), 3);
+    return m[i].state;
+}
+
+/* What is to be there is loaded without being asked for; what is idle goes, what is pinned stays.
+ */
+static void test_keeping(void) {
+    const struct berth_model_spec specs[] = {
+        {.name = "toy/damaged", .path = paths[DAMAGED], .preload = true},
+        {.name = "toy/kept", .path = paths[QUICK], .preload = true, .pin = true, .keep_alive_s = 1},
+        {.name = "toy/brief", .path = paths[QUICK], .preload = true, .keep_alive_s = 1}};
+    struct berth_config config = BERTH_CONFIG_INIT;
+    struct berth_error err;
+    struct berth *b;
+    config.file = "";
+    config.models = specs;
+    config.n_models = 3;
+    config.threads = 1;
+    CHECK_OK(berth_open(&config, &b, &err), err);
+    bool loaded = false;
+    for (int i = 0; i < 500 && !(loaded && state_of(b, 2) == BERTH_MODEL_ABSENT); i++) {
+        sleep_ms(10);
+        loaded |= state_of(b, 2) == BERTH_MODEL_READY;
+    }
+    CHECK(loaded);
+    CHECK_INT(state_of(b, 0), BERTH_MODEL_ABSENT);
+    CHECK_INT(state_of(b, 1), BERTH_MODEL_READY);
+    CHECK_INT(state_of(b, 2), BERTH_MODEL_ABSENT);
+    CHECK_OK(berth_close(b, 1000, &err), err);
+    const struct berth_model_spec slow[] = {
+        {.name = "toy/slow", .path = paths[SLOW], .preload = true}};
+    config.models = slow;
+    config.n_models = 1;
+    CHECK_OK(berth_open(&config, &b, &err), err); /* closed while it loads */
+    berth_close(b, 0, NULL);
+}
+
 static void test_close(void) {
     struct berth *b = open_all();
     struct berth_error err;
@@ -576,6 +615,7 @@ int main(void) {
     test_arguments();
     test_stream();
     test_threads();
+    test_keeping();
     test_close();
     test_drain();
     test_sizes_of_statistics();

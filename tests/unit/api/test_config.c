@@ -41,7 +41,8 @@ static void whole(void) {
                                "  whisper/base: {path: /srv/base, alias: whisper-1}\n"
                                "  whisper/large-v3.1_x:\n"
                                "    path: models/large # relative\n"
-                               "  toy/one: {path: '/a b: c'}\n"
+                               "  toy/one: {path: '/a b: c', keep_alive: 5m, pin: true, "
+                               "preload: true}\n"
                                "devices:\n"
                                "  cpu: {memory: 4GiB, threads: 2}\n");
     CHECK_INT(c.n_models, 3);
@@ -52,6 +53,9 @@ static void whole(void) {
     CHECK_STR(c.models[1].path, "/etc/models/large");
     CHECK(!c.models[1].alias);
     CHECK_STR(c.models[2].path, "/a b: c");
+    CHECK_INT(c.models[2].keep_alive_s, 300);
+    CHECK(c.models[2].pin && c.models[2].preload);
+    CHECK(!c.models[1].keep_alive_s && !c.models[1].pin && !c.models[1].preload);
     CHECK_INT(c.cpu_memory_bytes, 4LL << 30);
     CHECK_INT(c.threads, 2);
     bth_config_finish(&c);
@@ -268,7 +272,17 @@ static void devices(void) {
     bad("precision: exact\nprecision: fast\n", "2:1", "precision");
 }
 
+static void keeping(void) {
+    bad("models: {toy/a: {path: a, keep_alive: 5}}", "1:39", "a time like 30s");
+    bad("models: {toy/a: {path: a, keep_alive: -5s}}", "1:39", "a time like 30s");
+    bad("models: {toy/a: {path: a, keep_alive: 0s}}", "1:39", "a time like 30s");
+    bad("models: {toy/a: {path: a, keep_alive: 366d}}", "1:39", "a time like 30s");
+    bad("models: {toy/a: {path: a, pin: yes}}", "1:32", "true or false");
+    bad("models: {toy/a: {path: a, preload: 1}}", "1:36", "true or false");
+}
+
 int main(void) {
+    keeping();
     struct test_dir dir;
     test_dir_open(&dir);
     whole();

@@ -5,6 +5,9 @@
 
 int main(void) {
     struct bth_arena a = {0};
+    char *none = bth_arena_alloc(&a, 0); /* a place in a chunk, even as the first */
+    CHECK(none && a.chunks && none >= (char *)a.chunks);
+    bth_arena_finish(&a);
     static unsigned char *blocks[500];
     static size_t sizes[500];
     unsigned long long seed = 1;

@@ -228,7 +228,91 @@ static void test_failing_memory(void) {
     }
 }
 
+static struct bth_plan plan(uint32_t model) {
+    struct bth_plan p;
+    bth_state_plan(&s, model, &p);
+    return p;
+}
+
+static void estimate(uint32_t model, uint64_t bytes) {
+    step((struct bth_event){.kind = BTH_EV_ESTIMATE, .scope = model});
+    work(BTH_OP_ESTIMATE, bytes);
+}
+
+/* What a plan says is what a ticket then gets. */
+static void test_plan(void) {
+    begin(100, 4);
+    CHECK_INT(plan(0).kind, BTH_PLAN_UNKNOWN);
+    estimate(0, 60);
+    CHECK_INT(plan(0).kind, BTH_PLAN_FITS);
+    CHECK_INT(plan(0).need, 60);
+    acquire(0, BTH_FOREVER);
+    CHECK_INT(plan(0).kind, BTH_PLAN_LOADING);
+    work(BTH_OP_LOAD, 60);
+    const uint64_t lease = id_of(BTH_ACT_GRANT);
+    CHECK_INT(plan(0).kind, BTH_PLAN_READY);
+    estimate(1, 50);
+    CHECK_INT(plan(1).kind, BTH_PLAN_WAITS); /* it is leased */
+    CHECK_INT(plan(1).room, 40);
+    estimate(2, 101);
+    CHECK_INT(plan(2).kind, BTH_PLAN_IMPOSSIBLE);
+    step((struct bth_event){.kind = BTH_EV_RELEASE, .id = lease});
+    const struct bth_plan p = plan(1);
+    CHECK_INT(p.kind, BTH_PLAN_EVICTS);
+    CHECK(p.n_victims == 1 && p.victims[0] == 0);
+    acquire(1, BTH_FOREVER);
+    CHECK_INT(plan(0).kind, BTH_PLAN_UNKNOWN); /* evicted, and its file may change */
+    CHECK_INT(plan(1).kind, BTH_PLAN_WAITS);   /* until it is freed */
+    work(BTH_OP_FREE, 0);
+    work(BTH_OP_LOAD, 50);
+    CHECK_INT(plan(1).kind, BTH_PLAN_READY);
+    acquire(2, BTH_FOREVER);
+    CHECK(find(BTH_ACT_REFUSE) && find(BTH_ACT_REFUSE)->reason == BTH_REASON_IMPOSSIBLE);
+    end();
+}
+
+/* Loads a model that nobody has and lets it go again. */
+static void load_and_leave(uint32_t model, uint64_t bytes) {
+    acquire(model, BTH_FOREVER);
+    work(BTH_OP_ESTIMATE, bytes);
+    work(BTH_OP_LOAD, bytes);
+    step((struct bth_event){.kind = BTH_EV_RELEASE, .id = id_of(BTH_ACT_GRANT)});
+}
+
+/* What is idle for its time is unloaded, what is in use or pinned is not. */
+static void test_keep_alive(void) {
+    begin(100, 3);
+    bth_state_keep(&s, 0, 10 * BTH_NS_PER_S, false);
+    bth_state_keep(&s, 1, 10 * BTH_NS_PER_S, true);
+    load_and_leave(0, 20);
+    load_and_leave(1, 20);
+    CHECK_INT(bth_state_next_deadline(&s), now + 10 * BTH_NS_PER_S);
+    now += 6 * BTH_NS_PER_S;
+    acquire(0, BTH_FOREVER);
+    const uint64_t lease = id_of(BTH_ACT_GRANT);
+    now += 6 * BTH_NS_PER_S;
+    step((struct bth_event){.kind = BTH_EV_TICK});
+    CHECK_INT(plan(0).kind, BTH_PLAN_READY); /* in use */
+    step((struct bth_event){.kind = BTH_EV_RELEASE, .id = lease});
+    now += 9 * BTH_NS_PER_S;
+    step((struct bth_event){.kind = BTH_EV_TICK});
+    CHECK_INT(plan(0).kind, BTH_PLAN_READY);
+    now += BTH_NS_PER_S;
+    step((struct bth_event){.kind = BTH_EV_TICK});
+    CHECK(plan(0).kind != BTH_PLAN_READY);
+    CHECK_INT(plan(1).kind, BTH_PLAN_READY); /* pinned */
+    CHECK_INT(bth_state_next_deadline(&s), BTH_FOREVER);
+    work(BTH_OP_FREE, 0);
+    acquire(2, BTH_FOREVER); /* not even for others' bytes */
+    work(BTH_OP_ESTIMATE, 90);
+    CHECK_INT(bth_state_next_op(&s).kind, BTH_OP_NONE);
+    CHECK_INT(plan(1).kind, BTH_PLAN_READY);
+    end();
+}
+
 int main(void) {
+    test_keep_alive();
+    test_plan();
     test_single_flight();
     test_back_off();
     test_eviction();

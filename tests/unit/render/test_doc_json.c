@@ -1,4 +1,4 @@
-/* The documents in tests/golden/docs (tools/golden/spacy_docs.py), as a daemon sends them, written
+/* The documents in tests/golden/docs (tools/golden_spacy_docs.py), as a daemon sends them, written
  * again: what comes out must be spaCy's bytes. */
 #include "base/alloc.h"
 #include "base/fs.h"
@@ -209,8 +209,9 @@ static void test_no_memory(void) {
 }
 
 int main(void) {
-    static const char *const names[] = {"plain",   "two",  "mixed", "one",    "blank",
-                                        "nothing", "long", "words", "tagged", "entities"};
+    static const char *const names[] = {"plain", "two",     "mixed",   "one",
+                                        "blank", "nothing", "long",    "sentences",
+                                        "words", "tagged",  "entities"};
     for (size_t i = 0; i < BTH_COUNT(names); i++) {
         check(names[i]);
     }

@@ -9,6 +9,7 @@
 #include "spacy/spacy_lemmatizer.h"
 #include "spacy/spacy_morph.h"
 #include "spacy/spacy_noun_chunks.h"
+#include "spacy/spacy_retokenizer.h"
 #include "spacy/spacy_sentencizer.h"
 #include "spacy/spacy_token_matcher.h"
 #include "spacy/spacy_tree.h"
@@ -125,6 +126,23 @@ static json_t *field(struct spacy_doc *doc, size_t i, const char *name,
     }
     if (strcmp(name, "lemma") == 0) {
         return text_of(doc, t->lemma);
+    }
+    if (strcmp(name, "dep") == 0) {
+        return text_of(doc, t->dep);
+    }
+    if (strcmp(name, "type") == 0) {
+        return text_of(doc, t->ent_type);
+    }
+    if (strcmp(name, "text") == 0) {
+        CHECK_INT(t->end - t->begin, t->lex->bytes);
+        CHECK(memcmp(doc->text + t->begin, t->lex->text, t->lex->bytes) == 0);
+        return json_stringn(t->lex->text, t->lex->bytes);
+    }
+    if (strcmp(name, "head") == 0) {
+        return json_integer(t->head);
+    }
+    if (strcmp(name, "space") == 0) {
+        return json_integer(t->space);
     }
     if (strcmp(name, "sent") == 0) {
         return json_integer(t->sent_start);
@@ -293,6 +311,13 @@ static json_t *run_step(const struct world *w, struct spacy_doc *doc, json_t *st
         CHECK_OK(spacy_lemmatizer_run(w->lemmas, doc, &err), err);
     } else if (strcmp(kind, "edit_trees") == 0) {
         run_edit_trees(w, doc, step);
+    } else if (strcmp(kind, "retokenizer") == 0) {
+        struct spacy_rule_source source = {
+            .name = kind, .config = json_array_get(step, 1), .vocab = w->vocab};
+        struct spacy_retokenizer *r;
+        CHECK_OK(spacy_retokenizer_load(&source, &r, &err), err);
+        CHECK_OK(spacy_retokenizer_run(r, doc, &err), err);
+        spacy_retokenizer_destroy(r);
     } else if (strcmp(kind, "sentencizer") == 0) {
         struct spacy_rule_source source = {.name = kind, .config = json_array_get(step, 1)};
         struct spacy_sentencizer *s;

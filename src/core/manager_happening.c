@@ -1,0 +1,83 @@
+#include "core/manager_private.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+static struct bth_happening *add_locked(struct bth_manager *m, enum bth_happening_kind kind,
+                                        const char *what, const struct berth_error *why)
+    REQUIRES(core);
+static struct bth_happening *add_locked(struct bth_manager *m, enum bth_happening_kind kind,
+                                        const char *what, const struct berth_error *why) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    struct bth_happening *h = &m->happenings[m->last_happening % BTH_HAPPENINGS];
+    *h = (struct bth_happening){.number = ++m->last_happening,
+                                .at_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000,
+                                .kind = kind};
+    snprintf(h->what, sizeof(h->what), "%s", what);
+    m->sums.happened[kind]++;
+    if (why) {
+        h->code = why->code;
+        snprintf(h->cause, sizeof(h->cause), "%.*s", (int)sizeof(h->cause) - 1, why->message);
+    }
+    return h;
+}
+
+void bth_happened_lease_locked(struct bth_manager *m, enum bth_happening_kind kind,
+                               const struct bth_lease *lease, const struct berth_error *why) {
+    struct bth_happening *h = add_locked(m, kind, lease->name, why);
+    const bool both = *lease->tag && *lease->holder;
+    snprintf(h->who, sizeof(h->who), "%.60s%s%.60s", lease->holder, both ? ", " : "", lease->tag);
+    if (kind == BTH_HAPPENED_REFUSE) {
+        const int code = -why->code;
+        m->sums.refused[code > 0 && code < (int)BTH_COUNT(m->sums.refused) ? code : 0]++;
+    }
+    if (kind == BTH_HAPPENED_GRANT) {
+        const int64_t waited = m->state.now - lease->since;
+        m->sums.wait_ns += waited > 0 ? (uint64_t)waited : 0;
+        h->ms = waited / BTH_NS_PER_MS;
+    }
+}
+
+void bth_happened_model_locked(struct bth_manager *m, enum bth_happening_kind kind,
+                               const char *model, uint64_t bytes, int64_t ns,
+                               const struct berth_error *why) {
+    struct bth_happening *h = add_locked(m, kind, model, why);
+    h->bytes = bytes;
+    h->ms = ns / BTH_NS_PER_MS;
+    if (kind == BTH_HAPPENED_LOAD) {
+        m->sums.load_ns += (uint64_t)ns;
+    } else if (kind != BTH_HAPPENED_FAIL) {
+        m->sums.unload_ns += (uint64_t)ns;
+    }
+}
+
+size_t bth_manager_happenings(struct bth_manager *m, uint64_t after, struct bth_happening *out,
+                              size_t n) {
+    size_t count = 0;
+    core_lock(m);
+    const uint64_t last = m->last_happening;
+    const uint64_t oldest = last > BTH_HAPPENINGS ? last - BTH_HAPPENINGS : 0;
+    for (uint64_t i = after > oldest ? after : oldest; i < last && count < n; i++) {
+        out[count++] = m->happenings[i % BTH_HAPPENINGS];
+    }
+    core_unlock(m);
+    return count;
+}
+
+uint64_t bth_manager_last_happening(struct bth_manager *m) {
+    core_lock(m);
+    uint64_t last = m->last_happening;
+    core_unlock(m);
+    return last;
+}
+
+void bth_manager_sums(struct bth_manager *m, struct bth_manager_sums *out) {
+    core_lock(m);
+    *out = m->sums;
+    for (uint32_t i = 0; i < m->n_devices; i++) {
+        out->residual[i] = m->state.devices[i].residual;
+    }
+    core_unlock(m);
+}
