@@ -274,13 +274,14 @@ static int build_pipe(struct spacy_pipe *p, struct spacy_scratch *s, struct bert
 }
 
 static void add_needs(struct spacy_model *m) {
-    int64_t width = 0;
+    int64_t kept = 0, own = 0; /* columns: of the document's, and of a component that is at it */
     for (int i = 0; i < m->n_pipes; i++) {
         const struct spacy_pipe *p = &m->pipes[i];
         if (p->net) {
             spacy_tok2vec_need(p->net, &m->scratch);
             const int64_t w = spacy_tok2vec_width(p->net);
-            width = w > width ? w : width;
+            kept += p->kind == SPACY_PIPE_TOK2VEC ? w : 0;
+            own = p->transition && w > own ? w : own;
         }
         if (p->tagger) {
             spacy_tagger_need(p->tagger, &m->scratch);
@@ -291,7 +292,7 @@ static void add_needs(struct spacy_model *m) {
     }
     const size_t parse = spacy_parse_bytes(1), ner = spacy_ner_bytes(1);
     m->token_bytes =
-        2 * (size_t)width * sizeof(float) + (parse > ner ? parse : ner) + sizeof(int32_t);
+        (size_t)(kept + own) * sizeof(float) + (parse > ner ? parse : ner) + sizeof(int32_t);
 }
 
 static int build(struct loading *w) {
