@@ -395,7 +395,7 @@ static void op_attend_paged(const struct bth_cpu_turn *t) {
         }
         before += items;
     }
-    bth_team_barrier(t->team);
+    wait_for_all(t);
     share_of(t->rows * p.heads, t->member, t->n_members, &first, &end);
     for (int64_t i = first; i < end; i++) {
         paged_combine(&p, i / p.heads, i % p.heads);

@@ -14,7 +14,6 @@ struct berth_program {
     struct bth_cpu_pool *scratch; /* of [shared + members * own] and more */
     size_t shared_bytes, own_bytes;
     const uint32_t *live; /* of the run going on */
-    bool simple;          /* no op waits for others inside, and each row's work is known */
     size_t n_ops;
     struct berth_op ops[];
 };
@@ -25,35 +24,60 @@ static int64_t live_rows(const struct berth_program *p, const struct berth_op *o
     return op->live >= 0 && (int64_t)p->live[op->live] < rows ? p->live[op->live] : rows;
 }
 
-/* Multiplications, or numbers moved, of a row; -1: an op of which this says nothing. */
+/* About what a row (or a group) costs, in multiplications of a product, at most. */
 static int64_t row_work(const struct berth_op *op) {
+    enum { SLOW = 4 }; /* what is no product: exponentials, sums across lanes, moves */
     switch (op->kind) {
+    case BERTH_OP_EMBED:
+        return op->u.embed.y.cols;
+    case BERTH_OP_LAYER_NORM:
+        return SLOW * op->u.layer_norm.y.cols;
     case BERTH_OP_LINEAR:
         return op->u.linear.w->n * op->u.linear.w->k;
+    case BERTH_OP_CONV3:
+        return op->u.conv3.t_out * op->u.conv3.w->n * op->u.conv3.w->k;
+    case BERTH_OP_ATTEND_FULL:
+        return SLOW * 2 * op->u.attend_full.nq * op->u.attend_full.t * op->u.attend_full.q.cols;
+    case BERTH_OP_KV_STORE:
+        return op->u.kv_store.x.cols;
+    case BERTH_OP_ATTEND_PAGED:
+        return SLOW * 2 * op->u.attend_paged.table.cols * op->u.attend_paged.kv.page_rows *
+               op->u.attend_paged.q.cols;
+    case BERTH_OP_KV_COPY:
+        return op->u.kv_copy.kv.page_stride;
     case BERTH_OP_GATHER:
         return op->u.gather.y.cols;
+    case BERTH_OP_PICK:
+        return SLOW * op->u.pick.logits.cols;
+    case BERTH_OP_SELECT:
+        return op->u.select.y.cols * op->u.select.x.cols;
+    case BERTH_OP_SSRU:
+        return SLOW * op->u.ssru.y.cols;
+    case BERTH_OP_TOP:
+        return SLOW * op->u.top.logits.cols;
     case BERTH_OP_EMBED_SUM:
         return op->u.embed_sum.y.cols * op->u.embed_sum.terms;
     case BERTH_OP_MAXOUT:
         return op->u.maxout.x.cols;
     case BERTH_OP_GATHER_MAX:
         return op->u.gather_max.x.cols;
-    default:
-        return -1;
     }
+    return INT64_MAX;
 }
 
 /* Whether the run is not worth a second thread: about 50 us of one. */
 static bool is_small(const struct berth_program *p) {
     const int64_t most = 4000000;
     int64_t work = 0;
-    for (size_t i = 0; p->simple && i < p->n_ops; i++) {
-        work += live_rows(p, &p->ops[i]) * row_work(&p->ops[i]);
-        if (work > most) {
+    for (size_t i = 0; i < p->n_ops; i++) {
+        int64_t of_op;
+        if (__builtin_mul_overflow(live_rows(p, &p->ops[i]), row_work(&p->ops[i]), &of_op) ||
+            of_op > most - work) {
             return false;
         }
+        work += of_op;
     }
-    return p->simple;
+    return true;
 }
 
 static void walk_as(const struct berth_program *p, int member, int n_members) {
@@ -86,7 +110,7 @@ int bth_cpu_program_run(struct berth_program *p, const uint32_t live[BERTH_MAX_L
                         struct berth_error *err) {
     (void)err;
     p->live = live;
-    if (is_small(p)) {
+    if (!p->device->together && is_small(p)) {
         walk_as(p, 0, 1);
     } else {
         bth_team_run(p->device->team, walk, p);
@@ -126,11 +150,9 @@ int bth_cpu_program_create(struct berth_device *device, struct berth_reservation
     *p = (struct berth_program){.device = d,
                                 .shared_bytes = round_128(shared),
                                 .own_bytes = round_128(own),
-                                .simple = !d->together,
                                 .n_ops = n_ops};
     for (size_t i = 0; i < n_ops; i++) {
         p->ops[i] = ops[i];
-        p->simple &= row_work(&ops[i]) >= 0;
     }
     const int rc = bth_cpu_pool_join(d, r, bytes, &p->scratch, err);
     if (rc < 0) {

@@ -57,6 +57,13 @@ struct bth_cpu_turn {
     struct bth_team *team;
 };
 
+/* The barrier inside an op; nobody waits for where a run is one thread's. */
+BTH_UNUSED static inline void wait_for_all(const struct bth_cpu_turn *t) {
+    if (t->n_members > 1) {
+        bth_team_barrier(t->team);
+    }
+}
+
 /* Upper bounds over the instruction sets; SIZE_MAX when a size overflows. */
 size_t bth_cpu_own_bytes(const struct berth_op *op);
 size_t bth_cpu_shared_bytes(const struct berth_op *op);

@@ -358,12 +358,12 @@ static void op_pick(const struct bth_cpu_turn *t) {
     for (int64_t i = first; i < end; i++) {
         pick_panel(&p, i / p.panels, i % p.panels);
     }
-    bth_team_barrier(t->team);
+    wait_for_all(t);
     for (int64_t r = first_row; r < end_row; r++) {
         pick_row(&p, r);
     }
     if (p.all_probs.base) {
-        bth_team_barrier(t->team);
+        wait_for_all(t);
         for (int64_t i = first; i < end; i++) {
             pick_probs(&p, i / p.panels, i % p.panels);
         }

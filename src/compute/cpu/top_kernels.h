@@ -161,7 +161,7 @@ static void op_top(const struct bth_cpu_turn *t) {
     for (int64_t i = first; i < end; i++) {
         top_panel(&p, i / p.panels, i % p.panels);
     }
-    bth_team_barrier(t->team);
+    wait_for_all(t);
     share_of(t->rows, t->member, t->n_members, &first, &end);
     for (int64_t r = first; r < end; r++) {
         top_row(&p, r);

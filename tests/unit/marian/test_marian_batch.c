@@ -118,7 +118,7 @@ static void device_kinds(const char *dir, bool fast, char **expected) {
         int threads;
         size_t kinds, companies[4];
     } devices[] = {
-        {"avx512, 2 threads", BTH_CPU_AVX512, 2, N_KINDS, {3, 8, 17, 33}},
+        {"avx512, 2 threads", BTH_CPU_AVX512, 2, N_KINDS, {3, 8, 33}},
         {"avx512, 1 thread", BTH_CPU_AVX512, 1, N_KINDS, {6}},
         {"avx2, 2 threads", BTH_CPU_AVX2, 2, N_KINDS, {16}},
         {"scalar, 2 threads", BTH_CPU_SCALAR, 2, 8, {5}},
@@ -129,6 +129,9 @@ static void device_kinds(const char *dir, bool fast, char **expected) {
         struct berth_error err;
         const struct bth_cpu_config config = {devices[i].threads, devices[i].cap};
         CHECK_OK(bth_cpu_open(&config, &device, &err), err);
+        if (devices[i].cap == BTH_CPU_AVX2 && devices[i].threads == 2) {
+            bth_cpu_together(device); /* a model this small would be one thread's */
+        }
         device->fast = fast;
         CHECK_OK(drive_load(&bth_marian_engine, dir, device, &m, &err), err);
         if (i == 0) {

@@ -110,6 +110,9 @@ static void device_kinds(const char *dir, char **expected) {
         struct berth_error err;
         const struct bth_cpu_config config = {devices[i].threads, devices[i].cap};
         CHECK_OK(bth_cpu_open(&config, &device, &err), err);
+        if (devices[i].cap == BTH_CPU_AVX2 && devices[i].threads == 2) {
+            bth_cpu_together(device); /* a model this small would be one thread's */
+        }
         CHECK_OK(drive_load(&bth_whisper_engine, dir, device, &m, &err), err);
         if (i == 0) {
             alone(m.model, expected);
