@@ -208,14 +208,27 @@ void marian_end(struct berth_session *session) {
 
 /* ---- next ------------------------------------------------------------------------------------ */
 
+static bool is_settled(const struct marian_sentence *s) {
+    return s->done || s->through;
+}
+
+void marian_skip_settled(struct marian_session *s) {
+    while (s->launched < s->tokenized && is_settled(&s->sentences[s->launched])) {
+        s->launched++;
+    }
+}
+
 size_t marian_launch_count(const struct marian_session *s, uint32_t *out_rows) {
+    enum { NEAR = 256 }; /* a text may have a million sentences that need no translation */
     const struct marian_model *m = marian_session_model(s);
+    const size_t left = s->tokenized - s->launched;
+    const size_t end = s->launched + (left < NEAR ? left : NEAR);
     uint32_t rows = 0;
     size_t n = 0;
-    for (size_t i = s->launched; i < s->tokenized && s->n_flights + (int)n < s->most_flights; i++) {
+    for (size_t i = s->launched; i < end && s->n_flights + (int)n < s->most_flights; i++) {
         const struct marian_sentence *next = &s->sentences[i];
         const uint32_t pages = (uint32_t)(next->n_tokens + MARIAN_PAGE - 1) / MARIAN_PAGE;
-        if (next->done || next->through) {
+        if (is_settled(next)) {
             continue;
         }
         if (n > 0 && rows + pages * MARIAN_PAGE > (uint32_t)m->encode_rows) {

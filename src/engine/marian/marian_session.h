@@ -141,6 +141,9 @@ int marian_draw(struct marian_session *s, size_t bytes);
 /* How many of the next sentences an ENCODE turn takes, and the rows that they count for: those of
  * whole pages. */
 size_t marian_launch_count(const struct marian_session *s, uint32_t *out_rows);
+/* After each turn: `launched` moves on to a sentence that is to be translated, so that the next
+ * turn needs no search for it. */
+void marian_skip_settled(struct marian_session *s);
 
 /* marian_text.c; host turns */
 /* The next piece of work: the plan of the text, then sentences to ids. */
@@ -148,7 +151,7 @@ int marian_tokenize(struct marian_session *s);
 bool marian_is_tokenized(const struct marian_session *s);
 /* Ids of finished sentences to text, in order. */
 int marian_detokenize(struct marian_session *s);
-/* How many sentences could be detokenised now. */
+/* How many sentences a turn could detokenise now. */
 size_t marian_detokenizable(const struct marian_session *s);
 
 /* marian_flight.c */

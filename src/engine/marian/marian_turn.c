@@ -469,6 +469,7 @@ int marian_settle(struct berth_batch *batch, struct berth_error *err) {
     }
     for (uint32_t i = 0; i < batch->n; i++) {
         struct marian_session *s = session_at(batch, i);
+        marian_skip_settled(s);
         if (s->rc == 0 && !s->ended && batch->stage == MARIAN_STAGE_DETOKENIZE) {
             settle_text(s);
         }
