@@ -124,15 +124,22 @@ static int open_flight(struct marian_flight *f, const struct marian_sentence *fr
     return rc;
 }
 
-/* What the cache has found before. */
+/* What the cache has found before; it is kept to the end, as what has just been found. */
 static int remember(struct marian_flight *f, struct marian_sentence *to, bool *out_known) {
     struct marian_session *s = f->session;
-    const int rc = marian_cache_find(marian_session_model(s)->cache, &f->key, &to->found);
-    if (rc < 0) {
-        return bth_error_nomem(&s->err);
+    struct marian_found found = {0};
+    int rc = marian_cache_find(marian_session_model(s)->cache, &f->key, &found);
+    if (rc <= 0) {
+        return rc < 0 ? bth_error_nomem(&s->err) : 0;
     }
-    *out_known = to->done = rc > 0;
-    s->finished += rc > 0;
+    rc = marian_draw(s, marian_found_bytes(&found, f->key.n_ids));
+    if (rc < 0) {
+        marian_found_finish(&found);
+        return rc;
+    }
+    to->found = found;
+    *out_known = to->done = true;
+    s->finished++;
     return 0;
 }
 

@@ -171,6 +171,23 @@ static void remembered(void) {
     const struct berth_translation *t = run(&twice);
     CHECK_STR(t->sentences[0].hypotheses[0].text, t->sentences[1].hypotheses[0].text);
     berth_item_free(twice.final);
+    /* what is known already is drawn as what has just been found */
+    enum { TIMES = 20000 };
+    char *text = calloc(TIMES, 4);
+    for (int i = 0; i < TIMES; i++) {
+        memcpy(text + 4 * i, "ten\n", i + 1 < TIMES ? 4 : 3);
+    }
+    struct drive_one often = ask(text, "cache=true beams=1");
+    const struct berth_sentence *s = run(&often)->sentences;
+    size_t bytes = 0;
+    for (int i = 0; i < TIMES; i++) {
+        bytes += s[i].n_tokens * sizeof(struct marian_token);
+        bytes += s[i].hypotheses[0].n_tokens * sizeof(struct marian_choice);
+    }
+    CHECK(s[TIMES - 1].cached && s[TIMES - 1].hypotheses[0].n_tokens > 1);
+    CHECK(often.high_bytes >= bytes + TIMES * sizeof(struct marian_sentence));
+    berth_item_free(often.final);
+    free(text);
 }
 
 static void loops(void) {
