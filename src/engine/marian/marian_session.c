@@ -131,11 +131,14 @@ static struct berth_need need_of(const struct marian_session *s) {
     struct marian_search_options o = s->search;
     const size_t longest = (size_t)m->source_most;
     const size_t beam_bytes = 3 * sizeof(struct marian_choice) + 2 * sizeof(int32_t);
+    const bool marks = s->options.alignment || s->options.html;
     const size_t one = marian_flight_slots(s, longest, o.max_length) * slot +
-                       (size_t)o.beams * (size_t)o.max_length * beam_bytes;
+                       (size_t)o.beams * (size_t)o.max_length * beam_bytes +
+                       (marks ? marian_marks_bytes(&o, longest) : 0);
     const int usual = o.max_length < USUAL ? o.max_length : USUAL;
     const size_t more = marian_flight_slots(s, USUAL, usual) * slot +
-                        (size_t)o.beams * (size_t)o.max_length * beam_bytes;
+                        (size_t)o.beams * (size_t)o.max_length * beam_bytes +
+                        (marks ? marian_marks_bytes(&o, USUAL) : 0);
     return (struct berth_need){
         .bytes_now = more, .bytes_max = one + (size_t)(s->most_flights - 1) * more + text_bytes(s)};
 }

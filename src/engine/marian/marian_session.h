@@ -89,8 +89,8 @@ struct marian_flight {
     uint64_t list_number;
     int list_row;
 
-    float *marks; /* [marks][n_tokens]: attention to the source, of each row of its steps */
-    size_t marks_capacity;
+    float *marks; /* [beams * max_length][n_tokens]: attention to the source, of each row of its
+                     steps; NULL: nobody asks */
     int n_rows; /* that take part in the turn */
 };
 
@@ -156,6 +156,8 @@ size_t marian_detokenizable(const struct marian_session *s);
 
 /* marian_flight.c */
 size_t marian_flight_slots(const struct marian_session *s, size_t n_tokens, int max_length);
+/* Of the attention that is kept of a sentence that is to be aligned. */
+size_t marian_marks_bytes(const struct marian_search_options *o, size_t n_tokens);
 /* *out NULL: the cache knew it. EBUDGET, ENOMEM. */
 int marian_flight_begin(struct marian_session *s, size_t sentence, struct marian_flight **out);
 void marian_flight_end(struct marian_flight *f);

@@ -123,6 +123,17 @@ static void details(void) {
     berth_item_free(one.final);
 }
 
+/* The attention that is kept while a sentence is in flight is drawn too. */
+static void alignment_is_drawn(void) {
+    struct drive_one with = ask("one two three", "beams=4 max_length=400 alignment=true");
+    const size_t n = run(&with)->sentences[0].n_tokens;
+    struct drive_one without = ask("one two three", "beams=4 max_length=400");
+    run(&without);
+    CHECK(with.high_bytes >= without.high_bytes + 4 * 400 * n * sizeof(float));
+    berth_item_free(with.final);
+    berth_item_free(without.final);
+}
+
 /* Tokenising, generating and detokenising apart say what translating says. */
 static void tasks(void) {
     const char *text = "one two three four";
@@ -309,6 +320,7 @@ int main(void) {
     spaces();
     numbers_pass();
     details();
+    alignment_is_drawn();
     tasks();
     markup();
     remembered();
