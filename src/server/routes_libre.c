@@ -98,7 +98,7 @@ static int take_alternatives(struct bth_translate *t, struct berth_error *err) {
     char *end = NULL;
     double n = text && *text ? strtod(text, &end) : json_number_value(v);
     if (v && !json_is_null(v) &&
-        ((text && *end) || (!text && !json_is_number(v)) || n != floor(n))) {
+        ((end && *end) || (!text && !json_is_number(v)) || n != floor(n))) {
         return bth_error(err, BERTH_EINVAL,
                          "Invalid request: alternatives parameter is not a number");
     }

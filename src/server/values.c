@@ -110,7 +110,8 @@ static int data(void *arg, const char *bytes, size_t n, struct berth_error *err)
 
 static int end(void *arg, struct berth_error *err) {
     struct parts *p = arg;
-    int rc = add(p->object, p->name, p->value.data, p->value.size, err);
+    char nothing[1] = "";
+    int rc = add(p->object, p->name, p->value.data ? p->value.data : nothing, p->value.size, err);
     bth_str_clear(&p->value);
     return rc;
 }

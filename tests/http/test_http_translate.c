@@ -46,6 +46,18 @@ static void test_bodies(void) {
          "Content-Disposition: form-data; name=\"source\"\r\n\r\nen\r\n--B\r\n"
          "Content-Disposition: form-data; name=\"target\"\r\n\r\npt\r\n--B--\r\n",
          200, "{\"translatedText\":\"a\\nb\"}\n");
+    /* fields that are left empty, as forms send them: the first one too */
+    says("/translate", form, "q=one&source=en&target=pt&alternatives=", 200,
+         "{\"translatedText\":\"one\"}\n");
+    says("/translate", json,
+         "{\"q\":\"one\",\"source\":\"en\",\"target\":\"pt\",\"alternatives\":\"\"}", 200,
+         "{\"translatedText\":\"one\"}\n");
+    says("/translate", "Content-Type: multipart/form-data; boundary=B\r\n",
+         "--B\r\nContent-Disposition: form-data; name=\"api_key\"\r\n\r\n\r\n--B\r\n"
+         "Content-Disposition: form-data; name=\"q\"\r\n\r\na\r\n--B\r\n"
+         "Content-Disposition: form-data; name=\"source\"\r\n\r\nen\r\n--B\r\n"
+         "Content-Disposition: form-data; name=\"target\"\r\n\r\npt\r\n--B--\r\n",
+         200, "{\"translatedText\":\"a\"}\n");
 }
 
 static void test_routes(void) {

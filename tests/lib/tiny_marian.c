@@ -10,11 +10,11 @@
 enum { MOST = 512 };
 
 static const struct tiny_marian shapes[] = {
-    {64, 4, 128, 128, 2, 2, 400, 400, false, true, true, true, 2.5f, 3.5f, 1},
-    {96, 3, 160, 256, 3, 1, 1500, 1500, true, true, true, false, 2.5f, 4.5f, 2},
-    {64, 2, 192, 96, 1, 3, 420, 420, false, false, true, true, 3.0f, 4.0f, 3},
-    {128, 8, 256, 256, 2, 2, 700, 700, true, true, false, true, 2.5f, 4.0f, 4},
-    {512, 8, 2048, 2048, 6, 6, 3000, 3000, false, true, true, true, 2.5f, 5.0f, 5},
+    {64, 4, 128, 128, 2, 2, 400, 400, false, true, true, true, 2.5f, 3.5f, 1, 0},
+    {96, 3, 160, 256, 3, 1, 1500, 1500, true, true, true, false, 2.5f, 4.5f, 2, 0},
+    {64, 2, 192, 96, 1, 3, 420, 420, false, false, true, true, 3.0f, 4.0f, 3, 0},
+    {128, 8, 256, 256, 2, 2, 700, 700, true, true, false, true, 2.5f, 4.0f, 4, 0},
+    {512, 8, 2048, 2048, 6, 6, 3000, 3000, false, true, true, true, 2.5f, 5.0f, 5, 0},
 };
 
 const struct tiny_marian *tiny_marian_shape(int i) {
@@ -119,6 +119,10 @@ static struct list *make_list(const struct tiny_marian *t) {
         add(l, t->decoder_vocab, t->d, 0, rows, "lm_head.weight");
     }
     add(l, 1, t->decoder_vocab, 0, 0.2f, "final_logits_bias");
+    if (t->positions) {
+        add(l, t->positions, t->d, 0, 1, "model.encoder.embed_positions.weight");
+        add(l, t->positions, t->d, 0, 1, "model.decoder.embed_positions.weight");
+    }
     for (int i = 0; i < t->encoder_layers; i++) {
         add_layer(l, false, i);
     }
@@ -197,12 +201,13 @@ static void write_config(const struct tiny_marian *t, const char *dir) {
             " \"encoder_ffn_dim\": %d, \"decoder_ffn_dim\": %d, \"encoder_layers\": %d,\n"
             " \"decoder_layers\": %d, \"vocab_size\": %d, \"decoder_vocab_size\": %d,\n"
             " \"activation_function\": \"%s\", \"scale_embedding\": true,\n"
-            " \"static_position_embeddings\": true, \"max_position_embeddings\": 512,\n"
+            " \"static_position_embeddings\": true, \"max_position_embeddings\": %d,\n"
             " \"share_encoder_decoder_embeddings\": %s, \"tie_word_embeddings\": %s,\n"
             " \"pad_token_id\": %d, \"decoder_start_token_id\": %d, \"eos_token_id\": 0,\n"
             " \"forced_eos_token_id\": 0, \"bos_token_id\": 0, \"is_encoder_decoder\": true}\n",
             t->d, t->heads, t->heads, t->encoder_ffn, t->decoder_ffn, t->encoder_layers,
             t->decoder_layers, t->vocab, t->decoder_vocab, t->relu ? "relu" : "swish",
+            t->positions ? t->positions : 512,
             t->tied_embeddings ? "true" : "false", t->tied_output ? "true" : "false", pad, pad);
     CHECK(fclose(f) == 0);
     f = create(dir, "generation_config.json");

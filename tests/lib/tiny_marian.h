@@ -20,6 +20,7 @@ struct tiny_marian {
     bool renormalize;
     float spread, eos_bias; /* of logits */
     uint64_t seed;
+    int positions; /* stored in the file; 0: none, 512 are made */
 };
 
 /* The shapes of tests/golden/marian; NULL beyond the last. */

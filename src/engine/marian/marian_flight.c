@@ -97,12 +97,17 @@ static int make_key(struct marian_flight *f, const struct marian_sentence *from)
     return 0;
 }
 
+size_t marian_marks_bytes(const struct marian_search_options *o, size_t n_tokens) {
+    return (size_t)o->beams * (size_t)o->max_length * n_tokens * sizeof(float);
+}
+
 static int open_flight(struct marian_flight *f, const struct marian_sentence *from) {
     struct marian_session *s = f->session;
     const struct marian_search_options o = f->key.search;
     f->width = recurrent(f) ? 1 : o.max_length;
     const size_t histories = (size_t)o.beams * (size_t)f->width;
-    const size_t bytes = marian_search_bytes(&o) + 2 * histories * sizeof(*f->history);
+    const size_t marks = f->key.aligned ? marian_marks_bytes(&o, from->n_tokens) : 0;
+    const size_t bytes = marian_search_bytes(&o) + 2 * histories * sizeof(*f->history) + marks;
     int rc = bth_reservation_draw(s->base.reservation, bytes, &s->err);
     if (rc < 0) {
         return rc;
@@ -110,7 +115,8 @@ static int open_flight(struct marian_flight *f, const struct marian_sentence *fr
     f->drawn = bytes;
     f->history = bth_calloc(histories, sizeof(*f->history));
     f->next_history = bth_calloc(histories, sizeof(*f->next_history));
-    if (!f->history || !f->next_history) {
+    f->marks = f->key.aligned ? bth_calloc(1, marks) : NULL;
+    if (!f->history || !f->next_history || (f->key.aligned && !f->marks)) {
         return bth_error_nomem(&s->err);
     }
     rc = marian_search_begin(&f->search, &o, &s->err);
@@ -124,9 +130,10 @@ static int open_flight(struct marian_flight *f, const struct marian_sentence *fr
     return rc;
 }
 
-/* What the cache has found before. */
+/* What the cache has found before; it is kept to the end, as what has just been found. */
 static int remember(struct marian_flight *f, struct marian_sentence *to, bool *out_known) {
     struct marian_session *s = f->session;
+<<<<<<< HEAD
     int rc = marian_cache_find(marian_session_model(s)->cache, &f->key, &to->found);
     if (rc <= 0) {
         return rc < 0 ? bth_error_nomem(&s->err) : 0;
@@ -137,6 +144,21 @@ static int remember(struct marian_flight *f, struct marian_sentence *to, bool *o
         return rc;
     }
     *out_known = to->done = true;
+=======
+    struct marian_found found = {0};
+    int rc = marian_cache_find(marian_session_model(s)->cache, &f->key, &found);
+    if (rc <= 0) {
+        return rc < 0 ? bth_error_nomem(&s->err) : 0;
+    }
+    rc = marian_draw(s, marian_found_bytes(&found, f->key.n_ids));
+    if (rc < 0) {
+        marian_found_finish(&found);
+        return rc;
+    }
+    to->found = found;
+    *out_known = to->done = true;
+    s->finished++;
+>>>>>>> critic-marian
     return 0;
 }
 

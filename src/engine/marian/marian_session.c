@@ -131,11 +131,14 @@ static struct berth_need need_of(const struct marian_session *s) {
     struct marian_search_options o = s->search;
     const size_t longest = (size_t)m->source_most;
     const size_t beam_bytes = 3 * sizeof(struct marian_choice) + 2 * sizeof(int32_t);
+    const bool marks = s->options.alignment || s->options.html;
     const size_t one = marian_flight_slots(s, longest, o.max_length) * slot +
-                       (size_t)o.beams * (size_t)o.max_length * beam_bytes;
+                       (size_t)o.beams * (size_t)o.max_length * beam_bytes +
+                       (marks ? marian_marks_bytes(&o, longest) : 0);
     const int usual = o.max_length < USUAL ? o.max_length : USUAL;
     const size_t more = marian_flight_slots(s, USUAL, usual) * slot +
-                        (size_t)o.beams * (size_t)o.max_length * beam_bytes;
+                        (size_t)o.beams * (size_t)o.max_length * beam_bytes +
+                        (marks ? marian_marks_bytes(&o, USUAL) : 0);
     return (struct berth_need){
         .bytes_now = more, .bytes_max = one + (size_t)(s->most_flights - 1) * more + text_bytes(s)};
 }
@@ -208,14 +211,27 @@ void marian_end(struct berth_session *session) {
 
 /* ---- next ------------------------------------------------------------------------------------ */
 
+static bool is_settled(const struct marian_sentence *s) {
+    return s->done || s->through;
+}
+
+void marian_skip_settled(struct marian_session *s) {
+    while (s->launched < s->tokenized && is_settled(&s->sentences[s->launched])) {
+        s->launched++;
+    }
+}
+
 size_t marian_launch_count(const struct marian_session *s, uint32_t *out_rows) {
+    enum { NEAR = 256 }; /* a text may have a million sentences that need no translation */
     const struct marian_model *m = marian_session_model(s);
+    const size_t left = s->tokenized - s->launched;
+    const size_t end = s->launched + (left < NEAR ? left : NEAR);
     uint32_t rows = 0;
     size_t n = 0;
-    for (size_t i = s->launched; i < s->tokenized && s->n_flights + (int)n < s->most_flights; i++) {
+    for (size_t i = s->launched; i < end && s->n_flights + (int)n < s->most_flights; i++) {
         const struct marian_sentence *next = &s->sentences[i];
         const uint32_t pages = (uint32_t)(next->n_tokens + MARIAN_PAGE - 1) / MARIAN_PAGE;
-        if (next->done || next->through) {
+        if (is_settled(next)) {
             continue;
         }
         if (n > 0 && rows + pages * MARIAN_PAGE > (uint32_t)m->encode_rows) {

@@ -89,9 +89,9 @@ struct marian_flight {
     uint64_t list_number;
     int list_row;
 
-    float *marks; /* [marks][n_tokens]: attention to the source, of each row of its steps */
-    size_t marks_capacity;
-    int n_rows; /* that take part in the turn */
+    float *marks; /* [beams * max_length][n_tokens]: attention to the source, of each row of its
+                     steps; NULL: nobody asks */
+    int n_rows;   /* that take part in the turn */
 };
 
 struct marian_session {
@@ -141,6 +141,9 @@ int marian_draw(struct marian_session *s, size_t bytes);
 /* How many of the next sentences an ENCODE turn takes, and the rows that they count for: those of
  * whole pages. */
 size_t marian_launch_count(const struct marian_session *s, uint32_t *out_rows);
+/* After each turn: `launched` moves on to a sentence that is to be translated, so that the next
+ * turn needs no search for it. */
+void marian_skip_settled(struct marian_session *s);
 
 /* marian_text.c; host turns */
 /* The next piece of work: the plan of the text, then sentences to ids. */
@@ -148,11 +151,13 @@ int marian_tokenize(struct marian_session *s);
 bool marian_is_tokenized(const struct marian_session *s);
 /* Ids of finished sentences to text, in order. */
 int marian_detokenize(struct marian_session *s);
-/* How many sentences could be detokenised now. */
+/* How many sentences a turn could detokenise now. */
 size_t marian_detokenizable(const struct marian_session *s);
 
 /* marian_flight.c */
 size_t marian_flight_slots(const struct marian_session *s, size_t n_tokens, int max_length);
+/* Of the attention that is kept of a sentence that is to be aligned. */
+size_t marian_marks_bytes(const struct marian_search_options *o, size_t n_tokens);
 /* *out NULL: the cache knew it. EBUDGET, ENOMEM. */
 int marian_flight_begin(struct marian_session *s, size_t sentence, struct marian_flight **out);
 void marian_flight_end(struct marian_flight *f);

@@ -276,16 +276,17 @@ static int detokenize_row(struct marian_session *s, struct marian_sentence *row)
 }
 
 size_t marian_detokenizable(const struct marian_session *s) {
-    size_t n = s->detokenized;
-    while (n < s->tokenized && (s->sentences[n].done || s->sentences[n].through)) {
+    const size_t left = s->tokenized - s->detokenized;
+    const struct marian_sentence *first = s->sentences + s->detokenized;
+    size_t n = 0;
+    while (n < left && n < TURN_SENTENCES && (first[n].done || first[n].through)) {
         n++;
     }
-    return n - s->detokenized;
+    return n;
 }
 
 int marian_detokenize(struct marian_session *s) {
-    size_t n = marian_detokenizable(s);
-    n = n < TURN_SENTENCES ? n : TURN_SENTENCES;
+    const size_t n = marian_detokenizable(s);
     for (size_t i = 0; i < n; i++) {
         struct marian_sentence *next = &s->sentences[s->detokenized];
         int rc = s->options.task == MARIAN_DETOKENIZE ? detokenize_row(s, next) : 0;

@@ -12,12 +12,9 @@
 
 static struct berth_device *device;
 
-static const struct berth_option options[] = {{"html", "true"},
-                                              {"alternatives", "1"},
-                                              {"token_scores", "true"},
-                                              {"alignment", "true"},
-                                              {"max_length", "9"},
-                                              {"repetition_guard", "true"}};
+static const struct berth_option options[] = {
+    {"html", "true"},      {"alternatives", "1"}, {"token_scores", "true"},
+    {"alignment", "true"}, {"max_length", "9"},   {"repetition_guard", "true"}};
 static const char text[] = "<p>one <b>two</b> three</p><p>four five</p>\n42 <i>six</i>";
 
 static struct drive_one request(void) {
@@ -171,6 +168,24 @@ static void model_options(const char *path) {
     }
 }
 
+/* More positions than an engine's sentence has ids: the first of them do. */
+static void many_positions(void) {
+    struct tiny_marian shape = *tiny_marian_shape(0);
+    struct drive_model m;
+    struct berth_error err;
+    char *dir = tiny_marian_dir();
+    shape.positions = 1500;
+    tiny_marian_hf(&shape, dir);
+    CHECK_OK(drive_load(&bth_marian_engine, dir, device, &m, &err), err);
+    struct drive_one one = request();
+    CHECK_INT(drive(m.model, &one, 1, 1, 1, NULL), 0);
+    CHECK_OK(one.rc, one.err);
+    berth_item_free(one.final);
+    drive_unload(&m);
+    estimated(dir);
+    tiny_marian_remove(dir);
+}
+
 int main(void) {
     const struct bth_cpu_config config = {.threads = 1, .cap = BTH_CPU_AVX512};
     struct berth_error err;
@@ -186,6 +201,7 @@ int main(void) {
     estimated(dir);
     model_options(dir);
     tiny_marian_remove(dir);
+    many_positions();
     damaged("head -c 100000 model.safetensors > m && mv m model.safetensors", BERTH_EFORMAT, "");
     damaged("sed -i 's/\"d_model\": 64/\"d_model\": 96/' config.json", BERTH_EFORMAT, "");
     damaged("sed -i 's/\"vocab_size\": 400/\"vocab_size\": 399/' config.json", BERTH_EFORMAT, "");

@@ -8,6 +8,7 @@
 #include "lib/tiny_marian.h"
 #include "marian/marian.h"
 #include "marian/marian_session.h"
+#include <time.h>
 
 static struct drive_model m;
 
@@ -66,9 +67,15 @@ static void check_spans(const char *text, const struct berth_translation *t) {
 }
 
 static void spaces(void) {
-    static const char *const texts[] = {
-        "", " ", "\n\n", "42", " 42\t\r\n17.5 %", "one", "  one\n\n\ttwo three \r\n12\n four\n",
-        "http://example.org/ one two", "\xc2\xa0one\xc2\xa0"};
+    static const char *const texts[] = {"",
+                                        " ",
+                                        "\n\n",
+                                        "42",
+                                        " 42\t\r\n17.5 %",
+                                        "one",
+                                        "  one\n\n\ttwo three \r\n12\n four\n",
+                                        "http://example.org/ one two",
+                                        "\xc2\xa0one\xc2\xa0"};
     for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
         struct drive_one one = ask(texts[i], "beams=2");
         const struct berth_translation *t = run(&one);
@@ -122,6 +129,17 @@ static void details(void) {
     berth_item_free(one.final);
 }
 
+/* The attention that is kept while a sentence is in flight is drawn too. */
+static void alignment_is_drawn(void) {
+    struct drive_one with = ask("one two three", "beams=4 max_length=400 alignment=true");
+    const size_t n = run(&with)->sentences[0].n_tokens;
+    struct drive_one without = ask("one two three", "beams=4 max_length=400");
+    run(&without);
+    CHECK(with.high_bytes >= without.high_bytes + 4 * 400 * n * sizeof(float));
+    berth_item_free(with.final);
+    berth_item_free(without.final);
+}
+
 /* Tokenising, generating and detokenising apart say what translating says. */
 static void tasks(void) {
     const char *text = "one two three four";
@@ -170,6 +188,23 @@ static void remembered(void) {
     const struct berth_translation *t = run(&twice);
     CHECK_STR(t->sentences[0].hypotheses[0].text, t->sentences[1].hypotheses[0].text);
     berth_item_free(twice.final);
+    /* what is known already is drawn as what has just been found */
+    enum { TIMES = 20000 };
+    char *text = calloc(TIMES, 4);
+    for (int i = 0; i < TIMES; i++) {
+        memcpy(text + 4 * i, "ten\n", i + 1 < TIMES ? 4 : 3);
+    }
+    struct drive_one often = ask(text, "cache=true beams=1");
+    const struct berth_sentence *s = run(&often)->sentences;
+    size_t bytes = 0;
+    for (int i = 0; i < TIMES; i++) {
+        bytes += s[i].n_tokens * sizeof(struct marian_token);
+        bytes += s[i].hypotheses[0].n_tokens * sizeof(struct marian_choice);
+    }
+    CHECK(s[TIMES - 1].cached && s[TIMES - 1].hypotheses[0].n_tokens > 1);
+    CHECK(often.high_bytes >= bytes + TIMES * sizeof(struct marian_sentence));
+    berth_item_free(often.final);
+    free(text);
 }
 
 static void loops(void) {
@@ -225,10 +260,10 @@ static void refusals(void) {
 static void languages(void) {
     static const struct {
         const char *path, *source, *target;
-    } cases[] = {{"/m/opus-mt-en-de", "en", "de"},       {"opus-mt-tc-big-en-pt/", "en", "pt"},
-                 {"/m/enpt-1693087644", "en", "pt"},     {"/m/enpt", "en", "pt"},
+    } cases[] = {{"/m/opus-mt-en-de", "en", "de"},           {"opus-mt-tc-big-en-pt/", "en", "pt"},
+                 {"/m/enpt-1693087644", "en", "pt"},         {"/m/enpt", "en", "pt"},
                  {"/m/opus-mt-en-zh_Hans", "en", "zh_Hans"}, {"/m/model", "", ""},
-                 {"/m/opus-mt-mul-en", "mul", "en"},     {"", "", ""}};
+                 {"/m/opus-mt-mul-en", "mul", "en"},         {"", "", ""}};
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         char source[32], target[32];
         marian_languages_of(cases[i].path, source, target);
@@ -260,6 +295,26 @@ static void long_texts(void) {
     free(text);
 }
 
+/* Very many sentences without a word, behind one that has some: turns that looked
+ * over all of them would take minutes. */
+static void many_without_words(void) {
+    enum { LINES = 600000 };
+    char *text = malloc(2 * LINES + 5);
+    memcpy(text, "one\n", 4);
+    for (int i = 0; i < LINES; i++) {
+        memcpy(text + 4 + 2 * i, "1\n", 2);
+    }
+    text[4 + 2 * LINES] = '\0';
+    struct drive_one one = ask(text, "beams=1 max_length=8");
+    const clock_t begin = clock();
+    const struct berth_translation *t = run(&one);
+    CHECK((clock() - begin) / CLOCKS_PER_SEC < 10);
+    CHECK_INT(t->n_sentences, LINES + 1);
+    CHECK_STR(t->text + t->sentences[1].target_begin, text + 4);
+    berth_item_free(one.final);
+    free(text);
+}
+
 int main(void) {
     const struct bth_cpu_config config = {.threads = 2, .cap = BTH_CPU_AVX512};
     struct berth_device *device;
@@ -271,6 +326,7 @@ int main(void) {
     spaces();
     numbers_pass();
     details();
+    alignment_is_drawn();
     tasks();
     markup();
     remembered();
@@ -278,6 +334,7 @@ int main(void) {
     refusals();
     languages();
     long_texts();
+    many_without_words();
     drive_unload(&m);
     device->ops->close(device);
     tiny_marian_remove(dir);
