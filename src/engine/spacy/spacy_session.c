@@ -251,6 +251,9 @@ void spacy_session_tokenize(struct spacy_session *s) {
     const char *text;
     size_t n;
     int rc = read_text(s, &text, &n);
+    if (rc == 0 && memchr(text, 0, n)) { /* results are C strings */
+        rc = bth_error(&s->err, BERTH_EINVAL, "the text has a NUL character");
+    }
     if (rc == 0) {
         rc = spacy_doc_init(&s->doc, m->vocab, text, n, &s->err);
     }

@@ -188,6 +188,10 @@ static void check_inputs(void) {
     r.input.size = 6;
     item = ask(&m, r, &rc);
     CHECK_INT(rc, BERTH_EINVAL);
+    r.input.data = "a\0b c";
+    r.input.size = 5;
+    item = ask(&m, r, &rc);
+    CHECK_INT(rc, BERTH_EINVAL);
     r.input.kind = BERTH_INPUT_PCM_F32;
     CHECK_INT(bth_spacy_engine.check(&r, NULL), BERTH_EINVAL);
     r.input = (struct berth_input){.kind = BERTH_INPUT_FILE, .path = "/nowhere/at/all"};
