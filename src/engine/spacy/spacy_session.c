@@ -91,6 +91,28 @@ static uint64_t needs_of(const struct spacy_model *m, uint64_t wanted) {
     return needs;
 }
 
+/* Without the network that it was trained on, a component finds an earlier one's vectors: they may
+ * be of another width. */
+static int check_widths(const struct spacy_model *m, uint64_t wanted, struct berth_error *err) {
+    int64_t width = 0;
+    for (int i = 0; i < m->n_pipes; i++) {
+        const struct spacy_pipe *p = &m->pipes[i];
+        const int64_t reads = p->net ? 0 : spacy_pipe_width(p);
+        if (!(wanted >> i & 1)) {
+            continue;
+        }
+        if (p->kind == SPACY_PIPE_TOK2VEC) {
+            width = spacy_tok2vec_width(p->net);
+        } else if (reads && width && reads != width) {
+            return bth_error(err, BERTH_EINVAL,
+                             "%.60s reads vectors of %lld columns: not those of the network that "
+                             "is left",
+                             p->name, (long long)reads);
+        }
+    }
+    return 0;
+}
+
 static int choose_pipes(struct spacy_session *s, struct berth_error *err) {
     const struct spacy_model *m = spacy_session_model(s);
     uint64_t only = 0, more = 0, without = 0;
@@ -109,7 +131,7 @@ static int choose_pipes(struct spacy_session *s, struct berth_error *err) {
     }
     s->wanted = only | more;
     s->wanted = (s->wanted | needs_of(m, s->wanted)) & ~without;
-    return 0;
+    return check_widths(m, s->wanted, err);
 }
 
 int spacy_begin(struct berth_model *model, const struct berth_request *request,

@@ -11,6 +11,7 @@
 #include "lib/spacy_docs.h"
 #include "lib/test.h"
 #include "spacy/spacy.h"
+#include <unistd.h>
 
 static const char *folder;
 static struct berth_device *device;
@@ -29,6 +30,10 @@ static void check_golden(const char *name) {
     CHECK_INT(c.bad, 0);
     CHECK(c.tensor < 3e-5); /* of values up to 10, printed with six digits */
     drive_unload(&model);
+}
+
+static void run(const char *command) {
+    CHECK_INT(system(command), 0);
 }
 
 /* ---- alone and in company --------------------------------------------------------------------*/
@@ -172,6 +177,30 @@ static void check_options(void) {
     check_refused(&m, "max_length", "3", BERTH_ETOOLARGE);
     check_refused(&m, "beam", "4", BERTH_EINVAL);
     drive_unload(&m);
+}
+
+/* Two shared networks of different widths: without the second its listener would find vectors of
+ * the first. */
+static void check_widths(void) {
+    char copy[64], command[2400];
+    struct drive_model m;
+    struct berth_error err;
+    snprintf(copy, sizeof(copy), "/tmp/test_spacy_engine.%ld", (long)getpid());
+    snprintf(
+        command, sizeof(command),
+        "cp -r '%s/tiny_en' %s && cd %s && cp -r senter other && "
+        "sed -i 's/^pipeline = .*/pipeline = [\"other\",\"tok2vec\",\"tagger\"]/' config.cfg && "
+        "printf '\n[components.other]\nfactory = \"tok2vec\"\n' >> config.cfg",
+        folder, copy, copy);
+    run(command);
+    CHECK_OK(drive_load(&bth_spacy_engine, copy, device, &m, &err), err);
+    check_components(&m, "components", "tagger", "tok2vec,tagger");
+    check_components(&m, "enable", "other", "other,tok2vec,tagger");
+    check_components(&m, "disable", "other,tok2vec", "tagger");
+    check_refused(&m, "disable", "tok2vec", BERTH_EINVAL);
+    drive_unload(&m);
+    snprintf(command, sizeof(command), "rm -r %s", copy);
+    run(command);
 }
 
 static void check_inputs(void) {
@@ -325,6 +354,7 @@ int main(void) {
     check_same_bytes("tiny_en");
     check_same_bytes("tiny_de");
     check_options();
+    check_widths();
     check_inputs();
     check_load_fails();
     check_memory();
