@@ -91,6 +91,8 @@ static void compare_tensor(struct spacy_docs_count *c, json_t *want, const struc
     for (size_t i = 0; i < doc->n_tokens * doc->tensor_width; i++) {
         sum += (double)doc->tensor[i];
     }
+    const double off = fabs(sum - json_number_value(json_object_get(want, "sum")));
+    CHECK(off <= 1e-5 * (double)(doc->n_tokens * doc->tensor_width));
     c->tensor = most > c->tensor ? most : c->tensor;
 }
 

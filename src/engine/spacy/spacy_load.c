@@ -48,12 +48,13 @@ static const struct factory {
 };
 
 static const struct factory *factory_of(const char *name) {
+    static const struct factory retokenizer = {"", SPACY_PIPE_RETOKENIZER, 0};
     for (size_t i = 0; name && i < BTH_COUNT(factories); i++) {
         if (strcmp(factories[i].name, name) == 0) {
             return &factories[i];
         }
     }
-    return NULL;
+    return name && spacy_retokenizer_is(name) ? &retokenizer : NULL;
 }
 
 int64_t spacy_pipe_width(const struct spacy_pipe *p) {
@@ -144,6 +145,8 @@ static int load_rules(const struct spacy_rule_source *source, const struct facto
     case SPACY_PIPE_ENTITY_RULER:
         return factory->detail ? spacy_span_ruler_load(source, &p->entity_ruler, err)
                                : spacy_entity_ruler_load(source, &p->entity_ruler, err);
+    case SPACY_PIPE_RETOKENIZER:
+        return spacy_retokenizer_load(source, &p->retokenizer, err);
     default:
         return spacy_sentencizer_load(source, &p->sentencizer, err);
     }
@@ -273,14 +276,29 @@ static int build_pipe(struct spacy_pipe *p, struct spacy_scratch *s, struct bert
     return rc;
 }
 
+/* Columns of the vectors that a session keeps of a token: those of all shared networks, once more
+ * where tokens are split, and those of one walk. */
+static int64_t kept_columns(const struct spacy_model *m) {
+    int64_t kept = 0, shared = 0, own = 0;
+    for (int i = 0; i < m->n_pipes; i++) {
+        const struct spacy_pipe *p = &m->pipes[i];
+        if (p->kind == SPACY_PIPE_TOK2VEC) {
+            shared = spacy_tok2vec_width(p->net);
+            kept += shared;
+        } else if (p->kind == SPACY_PIPE_RETOKENIZER) {
+            kept += shared;
+        } else if (p->net && p->transition) {
+            own = BTH_MAX(own, spacy_tok2vec_width(p->net));
+        }
+    }
+    return kept + own;
+}
+
 static void add_needs(struct spacy_model *m) {
-    int64_t width = 0;
     for (int i = 0; i < m->n_pipes; i++) {
         const struct spacy_pipe *p = &m->pipes[i];
         if (p->net) {
             spacy_tok2vec_need(p->net, &m->scratch);
-            const int64_t w = spacy_tok2vec_width(p->net);
-            width = w > width ? w : width;
         }
         if (p->tagger) {
             spacy_tagger_need(p->tagger, &m->scratch);
@@ -291,7 +309,7 @@ static void add_needs(struct spacy_model *m) {
     }
     const size_t parse = spacy_parse_bytes(1), ner = spacy_ner_bytes(1);
     m->token_bytes =
-        2 * (size_t)width * sizeof(float) + (parse > ner ? parse : ner) + sizeof(int32_t);
+        (size_t)kept_columns(m) * sizeof(float) + (parse > ner ? parse : ner) + sizeof(int32_t);
 }
 
 static int build(struct loading *w) {
@@ -332,6 +350,7 @@ static void destroy_pipe(struct spacy_pipe *p) {
     spacy_attribute_ruler_destroy(p->attribute_ruler);
     spacy_lemmatizer_destroy(p->lemmatizer);
     spacy_entity_ruler_destroy(p->entity_ruler);
+    spacy_retokenizer_destroy(p->retokenizer);
     spacy_sentencizer_destroy(p->sentencizer);
     bth_free(p->name);
 }

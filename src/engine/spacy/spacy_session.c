@@ -294,6 +294,16 @@ void spacy_session_tokenize(struct spacy_session *s) {
     spacy_session_pass(s, s->doc.n ? 0 : m->n_pipes); /* nothing runs on an empty text */
 }
 
+/* Split tokens have a tensor of their own. */
+static int retokenize(const struct spacy_pipe *p, struct spacy_session *s) {
+    const float *before = s->doc.tensor;
+    int rc = spacy_retokenizer_run(p->retokenizer, &s->doc, &s->err);
+    if (rc == 0 && s->doc.tensor && s->doc.tensor != before) {
+        rc = spacy_session_draw(s, s->doc.n * s->doc.tensor_width * sizeof(float));
+    }
+    return rc;
+}
+
 static int run_rules(const struct spacy_pipe *p, struct spacy_session *s) {
     switch (p->kind) {
     case SPACY_PIPE_ATTRIBUTE_RULER:
@@ -302,6 +312,8 @@ static int run_rules(const struct spacy_pipe *p, struct spacy_session *s) {
         return spacy_lemmatizer_run(p->lemmatizer, &s->doc, &s->err);
     case SPACY_PIPE_ENTITY_RULER:
         return spacy_entity_ruler_run(p->entity_ruler, &s->doc, &s->err);
+    case SPACY_PIPE_RETOKENIZER:
+        return retokenize(p, s);
     default:
         return spacy_sentencizer_run(p->sentencizer, &s->doc, &s->err);
     }

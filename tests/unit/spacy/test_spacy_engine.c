@@ -16,13 +16,13 @@
 static const char *folder;
 static struct berth_device *device;
 
-static void check_golden(const char *name) {
+/* The pipeline of a folder gives the documents <name>.docs.jsonl. */
+static void check_docs(const char *pipeline, const char *name) {
     struct spacy_docs_count c = {0};
     struct drive_model model;
     struct berth_error err;
     char path[1024];
-    snprintf(path, sizeof(path), "%s/%s", folder, name);
-    CHECK_OK(drive_load(&bth_spacy_engine, path, device, &model, &err), err);
+    CHECK_OK(drive_load(&bth_spacy_engine, pipeline, device, &model, &err), err);
     snprintf(path, sizeof(path), "%s/%s.docs.jsonl", folder, name);
     spacy_docs_compare(model.model, path, 0, &c);
     printf("%s: %zu documents, %zu tokens, %zu differences, tensors within %g\n", name, c.docs,
@@ -32,8 +32,27 @@ static void check_golden(const char *name) {
     drive_unload(&model);
 }
 
+static void check_golden(const char *name) {
+    char path[1024];
+    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    check_docs(path, name);
+}
+
 static void run(const char *command) {
     CHECK_INT(system(command), 0);
+}
+
+/* tiny_en with components that merge and split tokens, so that later ones find other tokens. */
+static void check_merging(void) {
+    char copy[64], command[2400];
+    snprintf(copy, sizeof(copy), "/tmp/test_spacy_engine.%ld", (long)getpid());
+    snprintf(command, sizeof(command),
+             "cp -r '%s/tiny_en' %s && cp '%s/tiny_merge.cfg' %s/config.cfg", folder, copy, folder,
+             copy);
+    run(command);
+    check_docs(copy, "tiny_merge");
+    snprintf(command, sizeof(command), "rm -r %s", copy);
+    run(command);
 }
 
 /* ---- alone and in company --------------------------------------------------------------------*/
@@ -351,6 +370,7 @@ int main(void) {
     CHECK_OK(bth_cpu_open(&config, &device, &err), err);
     check_golden("tiny_en");
     check_golden("tiny_de");
+    check_merging();
     check_same_bytes("tiny_en");
     check_same_bytes("tiny_de");
     check_options();
