@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "base/reservation.h"
 #include "spacy/spacy.h"
 #include "spacy/spacy_config.h"
 #include "spacy/spacy_ner.h"
@@ -231,6 +232,19 @@ static int read_config(struct spacy_package *package, json_t **out, struct berth
     return rc;
 }
 
+/* Word vectors lie on the heap, and count as weights all the same. */
+static int draw_vectors(struct loading *w) {
+    struct spacy_model *m = w->m;
+    const struct spacy_vectors *v = spacy_vocab_vectors(m->vocab);
+    const size_t bytes = v ? spacy_vectors_rows(v) * spacy_vectors_width(v) * sizeof(float) : 0;
+    int rc = bytes ? bth_reservation_draw(w->load->weights, bytes, w->err) : 0;
+    if (rc == 0) {
+        m->weights = w->load->weights;
+        m->vector_bytes = bytes;
+    }
+    return rc;
+}
+
 static int load_words(struct loading *w) {
     struct spacy_file file = {0};
     const char *kind = spacy_config_text(w->config, "nlp.tokenizer.@tokenizers", "");
@@ -239,6 +253,9 @@ static int load_words(struct loading *w) {
     }
     int rc = spacy_vocab_load(w->package, spacy_config_text(w->config, "nlp.lang", "xx"),
                               &w->m->vocab, w->err);
+    if (rc == 0) {
+        rc = draw_vectors(w);
+    }
     if (rc == 0) {
         rc = spacy_package_read(w->package, "tokenizer", &file, w->err);
     }
@@ -363,6 +380,9 @@ void spacy_unload(struct berth_model *model) {
     spacy_scratch_destroy(&m->scratch);
     spacy_tokenizer_destroy(m->tokenizer);
     spacy_vocab_destroy(m->vocab);
+    if (m->vector_bytes) {
+        bth_reservation_return(m->weights, m->vector_bytes);
+    }
     bth_free(m);
 }
 
@@ -444,6 +464,17 @@ static int add_estimate(struct spacy_package *package, const char *pipe, struct 
     return rc;
 }
 
+static int add_vectors(struct spacy_package *package, struct berth_estimate *e,
+                       struct berth_error *err) {
+    struct spacy_file file = {0};
+    int rc = spacy_package_has(package, "vocab/vectors")
+                 ? spacy_package_read(package, "vocab/vectors", &file, err)
+                 : 0;
+    e->weights_bytes += file.size;
+    spacy_file_close(&file);
+    return rc;
+}
+
 int spacy_estimate(const char *path, struct berth_device *device, struct berth_estimate *out,
                    struct berth_error *err) {
     struct spacy_package *package = NULL;
@@ -456,6 +487,9 @@ int spacy_estimate(const char *path, struct berth_device *device, struct berth_e
     int rc = spacy_package_open(path, &package, err);
     if (rc == 0) {
         rc = read_config(package, &config, err);
+    }
+    if (rc == 0) {
+        rc = add_vectors(package, &e, err);
     }
     const json_t *pipeline = spacy_config_at(config, "nlp.pipeline");
     for (size_t i = 0; rc == 0 && i < json_array_size(pipeline); i++) {

@@ -57,6 +57,8 @@ struct spacy_model {
     struct spacy_scratch scratch;
     /* What a token of a session takes at most, beside its document: vectors, states, slots. */
     size_t token_bytes;
+    struct berth_reservation *weights; /* `vector_bytes` of it are the word vectors' */
+    size_t vector_bytes;
 
     /* of a turn: device thread */
     struct spacy_piece pieces[SPACY_ROWS];

@@ -292,6 +292,37 @@ static void check_load_fails(void) {
     }
 }
 
+/* Word vectors are weights, whoever reads them. */
+static void check_vector_bytes(void) {
+    struct berth_reservation weights, workspace;
+    const struct berth_option none = {"exclude", "tok2vec,morphologizer,lemmatizer"};
+    struct berth_estimate estimate;
+    struct berth_model *model;
+    struct berth_error err;
+    char path[1024];
+    snprintf(path, sizeof(path), "%s/tiny_de", folder);
+    const struct berth_load l = {.path = path,
+                                 .device = device,
+                                 .weights = &weights,
+                                 .workspace = &workspace,
+                                 .options = &none,
+                                 .n_options = 1};
+    bth_reservation_init(&weights, BERTH_BYTES_WEIGHTS, SIZE_MAX / 2);
+    bth_reservation_init(&workspace, BERTH_BYTES_WORKSPACE, SIZE_MAX / 2);
+    CHECK_OK(bth_spacy_engine.load(&l, &model, &err), err);
+    CHECK(bth_reservation_used(&weights) > 50000);
+    bth_spacy_engine.unload(model);
+    CHECK_INT(bth_reservation_used(&weights), 0);
+    bth_reservation_init(&weights, BERTH_BYTES_WEIGHTS, 50000);
+    CHECK_INT(bth_spacy_engine.load(&l, &model, &err), BERTH_EBUDGET);
+    CHECK_INT(bth_reservation_used(&weights), 0);
+    CHECK_OK(bth_spacy_engine.estimate(path, device, &estimate, &err), err);
+    struct drive_model m;
+    load("tiny_de", device, &m);
+    CHECK(bth_reservation_used(&m.weights) <= estimate.weights_bytes);
+    drive_unload(&m);
+}
+
 /* The n-th allocation fails, for many n: everything comes back. */
 static void check_memory(void) {
     struct drive_model m;
@@ -377,6 +408,7 @@ int main(void) {
     check_widths();
     check_inputs();
     check_load_fails();
+    check_vector_bytes();
     check_memory();
     check_others();
     device->ops->close(device);
