@@ -133,7 +133,6 @@ static int open_flight(struct marian_flight *f, const struct marian_sentence *fr
 /* What the cache has found before; it is kept to the end, as what has just been found. */
 static int remember(struct marian_flight *f, struct marian_sentence *to, bool *out_known) {
     struct marian_session *s = f->session;
-<<<<<<< HEAD
     int rc = marian_cache_find(marian_session_model(s)->cache, &f->key, &to->found);
     if (rc <= 0) {
         return rc < 0 ? bth_error_nomem(&s->err) : 0;
@@ -144,21 +143,6 @@ static int remember(struct marian_flight *f, struct marian_sentence *to, bool *o
         return rc;
     }
     *out_known = to->done = true;
-=======
-    struct marian_found found = {0};
-    int rc = marian_cache_find(marian_session_model(s)->cache, &f->key, &found);
-    if (rc <= 0) {
-        return rc < 0 ? bth_error_nomem(&s->err) : 0;
-    }
-    rc = marian_draw(s, marian_found_bytes(&found, f->key.n_ids));
-    if (rc < 0) {
-        marian_found_finish(&found);
-        return rc;
-    }
-    to->found = found;
-    *out_known = to->done = true;
-    s->finished++;
->>>>>>> critic-marian
     return 0;
 }
 

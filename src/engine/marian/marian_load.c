@@ -228,45 +228,25 @@ static void make_positions(const struct marian_config *c, int64_t rows, float *o
     }
 }
 
-<<<<<<< HEAD
-static int load_positions(struct marian_loader *l) {
-=======
 /* The first `rows` of a stored table, which may have more. */
-static int read_positions(struct loader *l, const char *name, int64_t rows, float *values,
+static int read_positions(struct marian_loader *l, const char *name, int64_t rows, float *values,
                           struct berth_tensor *out) {
     const struct marian_config *c = &l->m->config;
     struct marian_tensor t;
-    int rc = find_matrix(l, name, c->max_positions, c->d, &t);
+    int rc = marian_find_matrix(l, name, c->max_positions, c->d, &t);
     if (rc < 0) {
         return rc;
     }
     marian_tensor_rows_to_f32(&t, 0, rows, values);
     marian_tensor_release(&t);
-    return put_vector(l, values, rows, c->d, out);
+    return marian_put_vector(l, values, rows, c->d, out);
 }
 
-static int load_positions(struct loader *l) {
->>>>>>> critic-marian
+static int load_positions(struct marian_loader *l) {
     struct marian_model *m = l->m;
     const struct marian_config *c = &m->config;
     const int64_t rows = m->target_most;
     float *values = bth_calloc((size_t)(rows * c->d), sizeof(*values));
-<<<<<<< HEAD
-    if (c->pos_kind == MARIAN_POS_STORED) {
-        bth_free(values);
-        int rc = marian_load_vector(l, "model.encoder.embed_positions.weight", rows, c->d, false,
-                                    &m->source_positions);
-        return rc < 0 ? rc
-                      : marian_load_vector(l, "model.decoder.embed_positions.weight", rows, c->d,
-                                           false, &m->target_positions);
-    }
-    if (!values) {
-        return bth_error_nomem(l->err);
-    }
-    make_positions(c, rows, values);
-    int rc = marian_put_vector(l, values, rows, c->d, &m->source_positions);
-    m->target_positions = m->source_positions;
-=======
     if (!values) {
         return bth_error_nomem(l->err);
     }
@@ -279,10 +259,9 @@ static int load_positions(struct loader *l) {
                                      &m->target_positions);
     } else {
         make_positions(c, rows, values);
-        rc = put_vector(l, values, rows, c->d, &m->source_positions);
+        rc = marian_put_vector(l, values, rows, c->d, &m->source_positions);
         m->target_positions = m->source_positions;
     }
->>>>>>> critic-marian
     bth_free(values);
     return rc;
 }

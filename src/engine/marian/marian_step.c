@@ -172,15 +172,6 @@ static int keep_marks(struct marian_model *m, struct marian_flight *f, uint32_t 
     const size_t n = s->sentences[f->sentence].n_tokens, rows = (size_t)f->search.rows;
     const size_t heads = (size_t)m->config.decoder_heads;
     const size_t pitch = (size_t)marian_source_pages(m) * MARIAN_PAGE;
-    if (rows + (size_t)f->n_rows > f->marks_capacity) {
-        const size_t more = 2 * (rows + (size_t)f->n_rows);
-        float *marks = bth_realloc_array(f->marks, more, n * sizeof(*marks));
-        if (!marks) {
-            return bth_error_nomem(&s->err);
-        }
-        f->marks = marks;
-        f->marks_capacity = more;
-    }
     float *scores = bth_alloc(heads * pitch * sizeof(*scores));
     int rc = scores ? 0 : bth_error_nomem(&s->err);
     for (int r = 0; rc == 0 && r < f->n_rows; r++) {
