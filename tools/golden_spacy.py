@@ -15,7 +15,7 @@ import sys
 
 
 def numbers(tensor):
-    if not len(tensor):
+    if tensor is None or not len(tensor):  # doc_cleaner forgets it
         return {}
     return {"row": [float(f"{v:.8g}") for v in tensor[0].tolist()],
             "sum": float(tensor.astype("float64").sum()), "max": float(abs(tensor).max())}

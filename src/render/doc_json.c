@@ -129,13 +129,19 @@ struct writer {
     size_t byte, units; /* UTF-16 units before a byte of the text, as far as counted */
 };
 
+/* Units that begin with a byte: lead bytes begin one, from U+10000 on two. */
+static size_t units_of(const struct writer *w, size_t byte) {
+    unsigned char c = (unsigned char)w->doc->text[byte];
+    return (size_t)((c & 0xC0) != 0x80) + (c >= 0xF0);
+}
+
+/* Counts on from the last place, or back: spans need not be in order. */
 static size_t utf16(struct writer *w, size_t byte) {
-    if (byte < w->byte) {
-        w->byte = w->units = 0;
+    while (w->byte > byte) {
+        w->units -= units_of(w, --w->byte);
     }
-    for (; w->byte < byte; w->byte++) {
-        unsigned char c = (unsigned char)w->doc->text[w->byte];
-        w->units += ((c & 0xC0) != 0x80) + (c >= 0xF0); /* lead bytes; two units from U+10000 */
+    while (w->byte < byte) {
+        w->units += units_of(w, w->byte++);
     }
     return w->units;
 }

@@ -102,6 +102,10 @@ static void compare_tensor(struct spacy_docs_count *c, json_t *want, const struc
 
 static void compare(struct spacy_docs_count *c, json_t *want, const struct drive_one *one) {
     const char *text = json_string_value(json_object_get(want, "text"));
+    if (strlen(text) < json_string_length(json_object_get(want, "text"))) {
+        CHECK_INT(one->rc, BERTH_EINVAL); /* spaCy takes NUL characters */
+        return;
+    }
     if (one->rc < 0) {
         TEST_FAIL("%.60s...: %s", text, one->err.message);
     }

@@ -4,7 +4,11 @@
 #include <stdatomic.h>
 #include <string.h>
 
-enum { N_SEEN = 1 << 14 };
+enum {
+    N_SEEN = 1 << 14,
+    REACH = 64 /* slots from a hash on that its entry may lie in: texts made to meet in one place
+                  must not slow down all others */
+};
 
 struct spacy_cache {
     _Atomic(struct spacy_cache_entry *) *slots; /* [capacity], a power of two, at most half full */
@@ -50,7 +54,7 @@ static bool same(const struct spacy_cache_entry *e, const char *text, size_t n, 
 
 const struct spacy_cache_entry *spacy_cache_find(const struct spacy_cache *c, const char *text,
                                                  size_t n, uint64_t hash) {
-    for (size_t at = (size_t)hash;; at++) {
+    for (size_t at = (size_t)hash; at != (size_t)hash + REACH; at++) {
         /* acquire: pairs with the release in spacy_cache_add, which publishes the entry's content
          */
         const struct spacy_cache_entry *e =
@@ -59,6 +63,7 @@ const struct spacy_cache_entry *spacy_cache_find(const struct spacy_cache *c, co
             return e;
         }
     }
+    return NULL;
 }
 
 bool spacy_cache_wants(struct spacy_cache *c, size_t n, uint64_t hash) {
@@ -83,7 +88,8 @@ const struct spacy_cache_entry *spacy_cache_add(struct spacy_cache *c,
         bth_free(entry);
         return NULL;
     }
-    for (size_t at = (size_t)entry->hash;; at++) {
+    const size_t begin = (size_t)entry->hash;
+    for (size_t at = begin; at != begin + REACH; at++) {
         _Atomic(struct spacy_cache_entry *) *slot = &c->slots[at & (c->capacity - 1)];
         struct spacy_cache_entry *there = NULL;
         if (atomic_compare_exchange_strong_explicit(slot, &there, entry, memory_order_release,
@@ -96,6 +102,9 @@ const struct spacy_cache_entry *spacy_cache_add(struct spacy_cache *c,
             return there;
         }
     }
+    atomic_fetch_sub_explicit(&c->n, 1, memory_order_relaxed);
+    bth_free(entry);
+    return NULL;
 }
 
 size_t spacy_cache_count(const struct spacy_cache *c) {

@@ -3,7 +3,8 @@
  *
  * Entries are only ever added, are immutable and live as long as the cache; when it is full it
  * stays as it is. So that passing rubbish does not fill it, a text enters when it is met a second
- * time. Nothing may depend on what is in it but speed.
+ * time; and only near the place of its hash, so that looking is short whatever was put in. Nothing
+ * may depend on what is in it but speed.
  */
 #ifndef SPACY_CACHE_H
 #define SPACY_CACHE_H

@@ -15,7 +15,7 @@ struct spacy_loader {
     struct berth_device *device;
     struct berth_reservation *weights;
     const struct bth_thinc *file;
-    const char *name; /* "tagger" */
+    const char *name;        /* "tagger" */
     struct berth_error *err; /* never NULL: functions that give NULL leave the code there */
 };
 

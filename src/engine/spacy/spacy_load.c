@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "base/reservation.h"
 #include "spacy/spacy.h"
 #include "spacy/spacy_config.h"
 #include "spacy/spacy_ner.h"
@@ -48,12 +49,13 @@ static const struct factory {
 };
 
 static const struct factory *factory_of(const char *name) {
+    static const struct factory retokenizer = {"", SPACY_PIPE_RETOKENIZER, 0};
     for (size_t i = 0; name && i < BTH_COUNT(factories); i++) {
         if (strcmp(factories[i].name, name) == 0) {
             return &factories[i];
         }
     }
-    return NULL;
+    return name && spacy_retokenizer_is(name) ? &retokenizer : NULL;
 }
 
 int64_t spacy_pipe_width(const struct spacy_pipe *p) {
@@ -144,6 +146,8 @@ static int load_rules(const struct spacy_rule_source *source, const struct facto
     case SPACY_PIPE_ENTITY_RULER:
         return factory->detail ? spacy_span_ruler_load(source, &p->entity_ruler, err)
                                : spacy_entity_ruler_load(source, &p->entity_ruler, err);
+    case SPACY_PIPE_RETOKENIZER:
+        return spacy_retokenizer_load(source, &p->retokenizer, err);
     default:
         return spacy_sentencizer_load(source, &p->sentencizer, err);
     }
@@ -228,6 +232,19 @@ static int read_config(struct spacy_package *package, json_t **out, struct berth
     return rc;
 }
 
+/* Word vectors lie on the heap, and count as weights all the same. */
+static int draw_vectors(struct loading *w) {
+    struct spacy_model *m = w->m;
+    const struct spacy_vectors *v = spacy_vocab_vectors(m->vocab);
+    const size_t bytes = v ? spacy_vectors_rows(v) * spacy_vectors_width(v) * sizeof(float) : 0;
+    int rc = bytes ? bth_reservation_draw(w->load->weights, bytes, w->err) : 0;
+    if (rc == 0) {
+        m->weights = w->load->weights;
+        m->vector_bytes = bytes;
+    }
+    return rc;
+}
+
 static int load_words(struct loading *w) {
     struct spacy_file file = {0};
     const char *kind = spacy_config_text(w->config, "nlp.tokenizer.@tokenizers", "");
@@ -236,6 +253,9 @@ static int load_words(struct loading *w) {
     }
     int rc = spacy_vocab_load(w->package, spacy_config_text(w->config, "nlp.lang", "xx"),
                               &w->m->vocab, w->err);
+    if (rc == 0) {
+        rc = draw_vectors(w);
+    }
     if (rc == 0) {
         rc = spacy_package_read(w->package, "tokenizer", &file, w->err);
     }
@@ -273,15 +293,29 @@ static int build_pipe(struct spacy_pipe *p, struct spacy_scratch *s, struct bert
     return rc;
 }
 
+/* Columns of the vectors that a session keeps of a token: those of all shared networks, once more
+ * where tokens are split, and those of one walk. */
+static int64_t kept_columns(const struct spacy_model *m) {
+    int64_t kept = 0, shared = 0, own = 0;
+    for (int i = 0; i < m->n_pipes; i++) {
+        const struct spacy_pipe *p = &m->pipes[i];
+        if (p->kind == SPACY_PIPE_TOK2VEC) {
+            shared = spacy_tok2vec_width(p->net);
+            kept += shared;
+        } else if (p->kind == SPACY_PIPE_RETOKENIZER) {
+            kept += shared;
+        } else if (p->net && p->transition) {
+            own = BTH_MAX(own, spacy_tok2vec_width(p->net));
+        }
+    }
+    return kept + own;
+}
+
 static void add_needs(struct spacy_model *m) {
-    int64_t kept = 0, own = 0; /* columns: of the document's, and of a component that is at it */
     for (int i = 0; i < m->n_pipes; i++) {
         const struct spacy_pipe *p = &m->pipes[i];
         if (p->net) {
             spacy_tok2vec_need(p->net, &m->scratch);
-            const int64_t w = spacy_tok2vec_width(p->net);
-            kept += p->kind == SPACY_PIPE_TOK2VEC ? w : 0;
-            own = p->transition && w > own ? w : own;
         }
         if (p->tagger) {
             spacy_tagger_need(p->tagger, &m->scratch);
@@ -292,7 +326,7 @@ static void add_needs(struct spacy_model *m) {
     }
     const size_t parse = spacy_parse_bytes(1), ner = spacy_ner_bytes(1);
     m->token_bytes =
-        (size_t)(kept + own) * sizeof(float) + (parse > ner ? parse : ner) + sizeof(int32_t);
+        (size_t)kept_columns(m) * sizeof(float) + (parse > ner ? parse : ner) + sizeof(int32_t);
 }
 
 static int build(struct loading *w) {
@@ -333,6 +367,7 @@ static void destroy_pipe(struct spacy_pipe *p) {
     spacy_attribute_ruler_destroy(p->attribute_ruler);
     spacy_lemmatizer_destroy(p->lemmatizer);
     spacy_entity_ruler_destroy(p->entity_ruler);
+    spacy_retokenizer_destroy(p->retokenizer);
     spacy_sentencizer_destroy(p->sentencizer);
     bth_free(p->name);
 }
@@ -345,6 +380,9 @@ void spacy_unload(struct berth_model *model) {
     spacy_scratch_destroy(&m->scratch);
     spacy_tokenizer_destroy(m->tokenizer);
     spacy_vocab_destroy(m->vocab);
+    if (m->vector_bytes) {
+        bth_reservation_return(m->weights, m->vector_bytes);
+    }
     bth_free(m);
 }
 
@@ -426,6 +464,17 @@ static int add_estimate(struct spacy_package *package, const char *pipe, struct 
     return rc;
 }
 
+static int add_vectors(struct spacy_package *package, struct berth_estimate *e,
+                       struct berth_error *err) {
+    struct spacy_file file = {0};
+    int rc = spacy_package_has(package, "vocab/vectors")
+                 ? spacy_package_read(package, "vocab/vectors", &file, err)
+                 : 0;
+    e->weights_bytes += file.size;
+    spacy_file_close(&file);
+    return rc;
+}
+
 int spacy_estimate(const char *path, struct berth_device *device, struct berth_estimate *out,
                    struct berth_error *err) {
     struct spacy_package *package = NULL;
@@ -438,6 +487,9 @@ int spacy_estimate(const char *path, struct berth_device *device, struct berth_e
     int rc = spacy_package_open(path, &package, err);
     if (rc == 0) {
         rc = read_config(package, &config, err);
+    }
+    if (rc == 0) {
+        rc = add_vectors(package, &e, err);
     }
     const json_t *pipeline = spacy_config_at(config, "nlp.pipeline");
     for (size_t i = 0; rc == 0 && i < json_array_size(pipeline); i++) {

@@ -9,6 +9,8 @@ struct entry {
     const msgpack_object *value; /* NULL: a free slot */
 };
 
+enum { REACH = 4096 }; /* slots from its place on that an id may lie in */
+
 struct spacy_table {
     const char *name; /* [name_size] */
     size_t name_size;
@@ -67,6 +69,9 @@ static int build_table(struct spacy_table *t, const msgpack_object_kv *kv,
             return bth_error(err, BERTH_EFORMAT, "a lookup table has a key that is no id");
         }
         struct entry *slot = find_slot(t, id);
+        if ((((size_t)(slot - t->slots) - (size_t)id) & (t->capacity - 1)) > REACH) {
+            return bth_error(err, BERTH_EFORMAT, "a lookup table's ids are no hashes");
+        }
         t->n += slot->value == NULL;
         *slot = (struct entry){.id = id, .value = &map->ptr[i].val};
     }

@@ -10,6 +10,7 @@
 #include "spacy/spacy_attribute_ruler.h"
 #include "spacy/spacy_entity_ruler.h"
 #include "spacy/spacy_lemmatizer.h"
+#include "spacy/spacy_retokenizer.h"
 #include "spacy/spacy_sentencizer.h"
 #include "spacy/spacy_tagger.h"
 #include "spacy/spacy_tok2vec.h"
@@ -27,6 +28,7 @@ enum spacy_pipe_kind {
     SPACY_PIPE_ATTRIBUTE_RULER,
     SPACY_PIPE_LEMMATIZER,
     SPACY_PIPE_ENTITY_RULER,
+    SPACY_PIPE_RETOKENIZER,
     SPACY_PIPE_SENTENCIZER
 };
 
@@ -42,6 +44,7 @@ struct spacy_pipe {
     struct spacy_attribute_ruler *attribute_ruler;
     struct spacy_lemmatizer *lemmatizer;
     struct spacy_entity_ruler *entity_ruler;
+    struct spacy_retokenizer *retokenizer;
     struct spacy_sentencizer *sentencizer;
 };
 
@@ -54,6 +57,8 @@ struct spacy_model {
     struct spacy_scratch scratch;
     /* What a token of a session takes at most, beside its document: vectors, states, slots. */
     size_t token_bytes;
+    struct berth_reservation *weights; /* `vector_bytes` of it are the word vectors' */
+    size_t vector_bytes;
 
     /* of a turn: device thread */
     struct spacy_piece pieces[SPACY_ROWS];

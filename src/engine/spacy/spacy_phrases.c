@@ -8,6 +8,9 @@
 #include "spacy/spacy_token_spec.h"
 #include <stdlib.h>
 
+/* Steps of one document: long phrases that all but match everywhere are quadratic. */
+enum { SPARE_STEPS = 1000000, STEPS_PER_TOKEN = 1000 };
+
 struct phrase {
     uint64_t *ids; /* [n] */
     size_t n;
@@ -118,9 +121,12 @@ static int add_match(struct spacy_matches *m, struct spacy_match match, struct b
 }
 
 static int run_from(const struct spacy_phrases *p, const struct spacy_doc *doc, size_t begin,
-                    struct spacy_matches *out, struct berth_error *err) {
+                    uint64_t *steps, struct spacy_matches *out, struct berth_error *err) {
     size_t low = 0, high = p->n;
     for (size_t depth = 0; low < high && begin + depth < doc->n; depth++) {
+        if ((*steps)-- == 0) {
+            return bth_error(err, BERTH_ETOOLARGE, "phrases take too long on this text");
+        }
         uint64_t id = spacy_token_attribute(doc, begin + depth, p->attribute);
         high = bound(p, low, high, depth, id, true);
         low = bound(p, low, high, depth, id, false);
@@ -140,9 +146,10 @@ static int run_from(const struct spacy_phrases *p, const struct spacy_doc *doc, 
 
 int spacy_phrases_run(const struct spacy_phrases *p, const struct spacy_doc *doc,
                       struct spacy_matches *out, struct berth_error *err) {
+    uint64_t steps = SPARE_STEPS + (uint64_t)STEPS_PER_TOKEN * doc->n;
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < doc->n; i++) {
-        rc = run_from(p, doc, i, out, err);
+        rc = run_from(p, doc, i, &steps, out, err);
     }
     return rc;
 }

@@ -19,7 +19,8 @@ int spacy_phrases_add(struct spacy_phrases *p, uint32_t key, const struct spacy_
                       struct berth_error *err);
 /* After the last one, before the first search. */
 void spacy_phrases_seal(struct spacy_phrases *p);
-/* Appends all matches. ETOOLARGE: more than SPACY_MATCHER_STATES, ENOMEM. */
+/* Appends all matches. ETOOLARGE: more than SPACY_MATCHER_STATES, or a text that takes too long;
+ * ENOMEM. */
 int spacy_phrases_run(const struct spacy_phrases *p, const struct spacy_doc *doc,
                       struct spacy_matches *out, struct berth_error *err);
 

@@ -91,6 +91,28 @@ static uint64_t needs_of(const struct spacy_model *m, uint64_t wanted) {
     return needs;
 }
 
+/* Without the network that it was trained on, a component finds an earlier one's vectors: they may
+ * be of another width. */
+static int check_widths(const struct spacy_model *m, uint64_t wanted, struct berth_error *err) {
+    int64_t width = 0;
+    for (int i = 0; i < m->n_pipes; i++) {
+        const struct spacy_pipe *p = &m->pipes[i];
+        const int64_t reads = p->net ? 0 : spacy_pipe_width(p);
+        if (!(wanted >> i & 1)) {
+            continue;
+        }
+        if (p->kind == SPACY_PIPE_TOK2VEC) {
+            width = spacy_tok2vec_width(p->net);
+        } else if (reads && width && reads != width) {
+            return bth_error(err, BERTH_EINVAL,
+                             "%.60s reads vectors of %lld columns: not those of the network that "
+                             "is left",
+                             p->name, (long long)reads);
+        }
+    }
+    return 0;
+}
+
 static int choose_pipes(struct spacy_session *s, struct berth_error *err) {
     const struct spacy_model *m = spacy_session_model(s);
     uint64_t only = 0, more = 0, without = 0;
@@ -109,7 +131,7 @@ static int choose_pipes(struct spacy_session *s, struct berth_error *err) {
     }
     s->wanted = only | more;
     s->wanted = (s->wanted | needs_of(m, s->wanted)) & ~without;
-    return 0;
+    return check_widths(m, s->wanted, err);
 }
 
 int spacy_begin(struct berth_model *model, const struct berth_request *request,
@@ -251,6 +273,9 @@ void spacy_session_tokenize(struct spacy_session *s) {
     const char *text;
     size_t n;
     int rc = read_text(s, &text, &n);
+    if (rc == 0 && memchr(text, 0, n)) { /* results are C strings */
+        rc = bth_error(&s->err, BERTH_EINVAL, "the text has a NUL character");
+    }
     if (rc == 0) {
         rc = spacy_doc_init(&s->doc, m->vocab, text, n, &s->err);
     }
@@ -269,6 +294,16 @@ void spacy_session_tokenize(struct spacy_session *s) {
     spacy_session_pass(s, s->doc.n ? 0 : m->n_pipes); /* nothing runs on an empty text */
 }
 
+/* Split tokens have a tensor of their own. */
+static int retokenize(const struct spacy_pipe *p, struct spacy_session *s) {
+    const float *before = s->doc.tensor;
+    int rc = spacy_retokenizer_run(p->retokenizer, &s->doc, &s->err);
+    if (rc == 0 && s->doc.tensor && s->doc.tensor != before) {
+        rc = spacy_session_draw(s, s->doc.n * s->doc.tensor_width * sizeof(float));
+    }
+    return rc;
+}
+
 static int run_rules(const struct spacy_pipe *p, struct spacy_session *s) {
     switch (p->kind) {
     case SPACY_PIPE_ATTRIBUTE_RULER:
@@ -277,6 +312,8 @@ static int run_rules(const struct spacy_pipe *p, struct spacy_session *s) {
         return spacy_lemmatizer_run(p->lemmatizer, &s->doc, &s->err);
     case SPACY_PIPE_ENTITY_RULER:
         return spacy_entity_ruler_run(p->entity_ruler, &s->doc, &s->err);
+    case SPACY_PIPE_RETOKENIZER:
+        return retokenize(p, s);
     default:
         return spacy_sentencizer_run(p->sentencizer, &s->doc, &s->err);
     }

@@ -19,6 +19,11 @@ struct spacy_special {
     size_t n_nodes, nodes_capacity;
 };
 
+/* Found in one document, beyond one a token: rows may lie within each other as deep as they are
+ * long.
+ */
+enum { SPARE_SPANS = 1 << 20 };
+
 struct spans {
     struct spacy_special_span *data; /* [n] */
     size_t n, capacity;
@@ -96,35 +101,36 @@ int spacy_special_add(struct spacy_special *s, const uint64_t *orths, size_t n) 
     return 0;
 }
 
-static bool append(struct spans *spans, size_t begin, size_t end) {
+static int append(struct spans *spans, size_t begin, size_t end) {
     if (spans->n == spans->capacity) {
         size_t capacity = BTH_MAX((size_t)16, 2 * spans->capacity);
         struct spacy_special_span *p = bth_realloc_array(spans->data, capacity, sizeof(*p));
         if (!p) {
-            return false;
+            return BERTH_ENOMEM;
         }
         spans->data = p;
         spans->capacity = capacity;
     }
     spans->data[spans->n++] = (struct spacy_special_span){begin, end};
-    return true;
+    return 0;
 }
 
-static bool collect(const struct spacy_special *s, const struct spacy_token *tokens, size_t n,
-                    struct spans *out) {
+static int collect(const struct spacy_special *s, const struct spacy_token *tokens, size_t n,
+                   struct spans *out) {
+    int rc = 0;
     for (size_t i = 0; i < n && s->capacity; i++) {
         uint32_t node = 0;
-        for (size_t j = i; j < n; j++) {
+        for (size_t j = i; rc == 0 && j < n; j++) {
             node = find_edge(s, node, tokens[j].lex->orth)->to;
             if (node == 0) {
                 break;
             }
-            if (s->ends[node] && !append(out, i, j + 1)) {
-                return false;
+            if (s->ends[node]) {
+                rc = out->n < n + SPARE_SPANS ? append(out, i, j + 1) : BERTH_ETOOLARGE;
             }
         }
     }
-    return true;
+    return rc;
 }
 
 static int longest_first(const void *a, const void *b) {
@@ -145,14 +151,15 @@ int spacy_special_find(const struct spacy_special *s, const struct spacy_token *
                        struct spacy_special_span **out, size_t *out_n) {
     struct spans spans = {0};
     bool *taken = NULL;
-    int rc = BERTH_ENOMEM;
-    if (!collect(s, tokens, n, &spans)) {
+    size_t kept = 0;
+    int rc = collect(s, tokens, n, &spans);
+    if (rc < 0) {
         goto fail;
     }
-    size_t kept = 0;
     if (spans.n) {
         taken = bth_calloc(n, sizeof(*taken));
         if (!taken) {
+            rc = BERTH_ENOMEM;
             goto fail;
         }
         qsort(spans.data, spans.n, sizeof(*spans.data), longest_first);
@@ -169,7 +176,6 @@ int spacy_special_find(const struct spacy_special *s, const struct spacy_token *
     *out = spans.data;
     *out_n = kept;
     spans.data = NULL;
-    rc = 0;
 fail:
     bth_free(spans.data);
     bth_free(taken);

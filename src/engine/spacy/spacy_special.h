@@ -24,7 +24,8 @@ void spacy_special_destroy(struct spacy_special *s); /* NULL is allowed */
 int spacy_special_add(struct spacy_special *s, const uint64_t *orths, size_t n);
 
 /* The spans among tokens[0, n) that are to be looked at as one word, from left to right: of those
- * that meet, the longest; then the first. The caller bth_frees them. ENOMEM. */
+ * that meet, the longest; then the first. The caller bth_frees them. ENOMEM, ETOOLARGE: far too
+ * many match. */
 int spacy_special_find(const struct spacy_special *s, const struct spacy_token *tokens, size_t n,
                        struct spacy_special_span **out, size_t *out_n);
 

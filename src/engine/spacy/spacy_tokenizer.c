@@ -330,12 +330,13 @@ static int apply_special(const struct spacy_split *s, const struct spacy_doc *do
                          struct tokens *out) {
     struct spacy_special_span *spans = NULL;
     size_t n_spans;
-    if (spacy_special_find(s->t->special, out->data, out->n, &spans, &n_spans) < 0) {
-        return bth_error_nomem(s->err);
+    int rc = spacy_special_find(s->t->special, out->data, out->n, &spans, &n_spans);
+    if (rc < 0) {
+        return rc == BERTH_ENOMEM ? bth_error_nomem(s->err)
+                                  : bth_error(s->err, rc, "the text has too many exceptions");
     }
     struct tokens made = {0};
     size_t done = 0;
-    int rc = 0;
     for (size_t i = 0; i < n_spans && rc == 0; i++) {
         const struct spacy_token *first = &out->data[spans[i].begin];
         const struct spacy_token *last = &out->data[spans[i].end - 1];

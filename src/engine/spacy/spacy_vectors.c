@@ -6,7 +6,12 @@
 #include "format/npy.h"
 #include <string.h>
 
-enum { MAX_HASHES = 4, MAX_NGRAM = 64, MAX_MARK = 16 };
+enum {
+    MAX_HASHES = 4,
+    MAX_NGRAM = 64,
+    MAX_MARK = 16,
+    REACH = 4096 /* slots from its place on that an id may lie in: ids are hashes */
+};
 
 struct slot {
     uint64_t id;
@@ -116,7 +121,12 @@ static int build_rows(struct spacy_vectors *v, const msgpack_object *map, struct
             row < 0 || (uint64_t)row >= v->rows) {
             return bth_error(err, BERTH_EFORMAT, "vocab/key2row: entry %u names no row", i);
         }
-        *find_slot(v, kv->key.via.u64) = (struct slot){.id = kv->key.via.u64, .row = (int32_t)row};
+        const uint64_t id = kv->key.via.u64;
+        struct slot *slot = find_slot(v, id);
+        if ((((size_t)(slot - v->slots) - (size_t)id) & (v->capacity - 1)) > REACH) {
+            return bth_error(err, BERTH_EFORMAT, "vocab/key2row: its ids are no hashes");
+        }
+        *slot = (struct slot){.id = id, .row = (int32_t)row};
     }
     return 0;
 }

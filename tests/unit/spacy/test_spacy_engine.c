@@ -11,17 +11,18 @@
 #include "lib/spacy_docs.h"
 #include "lib/test.h"
 #include "spacy/spacy.h"
+#include <unistd.h>
 
 static const char *folder;
 static struct berth_device *device;
 
-static void check_golden(const char *name) {
+/* The pipeline of a folder gives the documents <name>.docs.jsonl. */
+static void check_docs(const char *pipeline, const char *name) {
     struct spacy_docs_count c = {0};
     struct drive_model model;
     struct berth_error err;
     char path[1024];
-    snprintf(path, sizeof(path), "%s/%s", folder, name);
-    CHECK_OK(drive_load(&bth_spacy_engine, path, device, &model, &err), err);
+    CHECK_OK(drive_load(&bth_spacy_engine, pipeline, device, &model, &err), err);
     snprintf(path, sizeof(path), "%s/%s.docs.jsonl", folder, name);
     spacy_docs_compare(model.model, path, 0, &c);
     printf("%s: %zu documents, %zu tokens, %zu differences, tensors within %g\n", name, c.docs,
@@ -29,6 +30,29 @@ static void check_golden(const char *name) {
     CHECK_INT(c.bad, 0);
     CHECK(c.tensor < 6e-5); /* values above 10 are there with six digits */
     drive_unload(&model);
+}
+
+static void check_golden(const char *name) {
+    char path[1024];
+    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    check_docs(path, name);
+}
+
+static void run(const char *command) {
+    CHECK_INT(system(command), 0);
+}
+
+/* tiny_en with components that merge and split tokens, so that later ones find other tokens. */
+static void check_merging(void) {
+    char copy[64], command[2400];
+    snprintf(copy, sizeof(copy), "/tmp/test_spacy_engine.%ld", (long)getpid());
+    snprintf(command, sizeof(command),
+             "cp -r '%s/tiny_en' %s && cp '%s/tiny_merge.cfg' %s/config.cfg", folder, copy, folder,
+             copy);
+    run(command);
+    check_docs(copy, "tiny_merge");
+    snprintf(command, sizeof(command), "rm -r %s", copy);
+    run(command);
 }
 
 /* ---- alone and in company --------------------------------------------------------------------*/
@@ -174,6 +198,30 @@ static void check_options(void) {
     drive_unload(&m);
 }
 
+/* Two shared networks of different widths: without the second its listener would find vectors of
+ * the first. */
+static void check_widths(void) {
+    char copy[64], command[2400];
+    struct drive_model m;
+    struct berth_error err;
+    snprintf(copy, sizeof(copy), "/tmp/test_spacy_engine.%ld", (long)getpid());
+    snprintf(
+        command, sizeof(command),
+        "cp -r '%s/tiny_en' %s && cd %s && cp -r senter other && "
+        "sed -i 's/^pipeline = .*/pipeline = [\"other\",\"tok2vec\",\"tagger\"]/' config.cfg && "
+        "printf '\n[components.other]\nfactory = \"tok2vec\"\n' >> config.cfg",
+        folder, copy, copy);
+    run(command);
+    CHECK_OK(drive_load(&bth_spacy_engine, copy, device, &m, &err), err);
+    check_components(&m, "components", "tagger", "tok2vec,tagger");
+    check_components(&m, "enable", "other", "other,tok2vec,tagger");
+    check_components(&m, "disable", "other,tok2vec", "tagger");
+    check_refused(&m, "disable", "tok2vec", BERTH_EINVAL);
+    drive_unload(&m);
+    snprintf(command, sizeof(command), "rm -r %s", copy);
+    run(command);
+}
+
 static void check_inputs(void) {
     struct drive_model m;
     int rc;
@@ -186,6 +234,10 @@ static void check_inputs(void) {
     berth_item_free(item);
     r.input.data = "bad \xff\xfe";
     r.input.size = 6;
+    item = ask(&m, r, &rc);
+    CHECK_INT(rc, BERTH_EINVAL);
+    r.input.data = "a\0b c";
+    r.input.size = 5;
     item = ask(&m, r, &rc);
     CHECK_INT(rc, BERTH_EINVAL);
     r.input.kind = BERTH_INPUT_PCM_F32;
@@ -238,6 +290,37 @@ static void check_load_fails(void) {
         CHECK_INT(bth_reservation_used(&weights), 0);
         CHECK_INT(bth_reservation_used(&workspace), 0);
     }
+}
+
+/* Word vectors are weights, whoever reads them. */
+static void check_vector_bytes(void) {
+    struct berth_reservation weights, workspace;
+    const struct berth_option none = {"exclude", "tok2vec,morphologizer,lemmatizer"};
+    struct berth_estimate estimate;
+    struct berth_model *model;
+    struct berth_error err;
+    char path[1024];
+    snprintf(path, sizeof(path), "%s/tiny_de", folder);
+    const struct berth_load l = {.path = path,
+                                 .device = device,
+                                 .weights = &weights,
+                                 .workspace = &workspace,
+                                 .options = &none,
+                                 .n_options = 1};
+    bth_reservation_init(&weights, BERTH_BYTES_WEIGHTS, SIZE_MAX / 2);
+    bth_reservation_init(&workspace, BERTH_BYTES_WORKSPACE, SIZE_MAX / 2);
+    CHECK_OK(bth_spacy_engine.load(&l, &model, &err), err);
+    CHECK(bth_reservation_used(&weights) > 50000);
+    bth_spacy_engine.unload(model);
+    CHECK_INT(bth_reservation_used(&weights), 0);
+    bth_reservation_init(&weights, BERTH_BYTES_WEIGHTS, 50000);
+    CHECK_INT(bth_spacy_engine.load(&l, &model, &err), BERTH_EBUDGET);
+    CHECK_INT(bth_reservation_used(&weights), 0);
+    CHECK_OK(bth_spacy_engine.estimate(path, device, &estimate, &err), err);
+    struct drive_model m;
+    load("tiny_de", device, &m);
+    CHECK(bth_reservation_used(&m.weights) <= estimate.weights_bytes);
+    drive_unload(&m);
 }
 
 /* The n-th allocation fails, for many n: everything comes back. */
@@ -318,11 +401,14 @@ int main(void) {
     CHECK_OK(bth_cpu_open(&config, &device, &err), err);
     check_golden("tiny_en");
     check_golden("tiny_de");
+    check_merging();
     check_same_bytes("tiny_en");
     check_same_bytes("tiny_de");
     check_options();
+    check_widths();
     check_inputs();
     check_load_fails();
+    check_vector_bytes();
     check_memory();
     check_others();
     device->ops->close(device);

@@ -8,9 +8,12 @@
 #include "spacy/spacy_lemmatizer.h"
 #include "spacy/spacy_morph.h"
 #include "spacy/spacy_noun_chunks.h"
+#include "spacy/spacy_phrases.h"
 #include "spacy/spacy_retokenizer.h"
 #include "spacy/spacy_sentencizer.h"
+#include "spacy/spacy_special.h"
 #include "spacy/spacy_token_matcher.h"
+#include "spacy/spacy_token_spec.h"
 
 static struct berth_error err;
 static struct spacy_vocab *vocab;
@@ -328,6 +331,48 @@ static void fail_allocations(int (*use)(const char *, size_t), const char *bytes
     }
 }
 
+/* What would take time or memory by the square of the text ends. */
+static void try_repetition(void) {
+    enum { LONG = 2000, TEXT = 30000 };
+    struct spacy_phrases *p = spacy_phrases_create(SPACY_ORTH);
+    struct spacy_special *s = spacy_special_create();
+    struct spacy_special_span *spans;
+    struct spacy_matches matches = {0};
+    struct spacy_doc doc;
+    static uint64_t orths[LONG];
+    size_t n;
+    CHECK(p && s);
+    CHECK_INT(make_doc(&doc, "a"), 0);
+    struct spacy_token *tokens = bth_calloc(TEXT, sizeof(*tokens));
+    CHECK(tokens);
+    for (size_t i = 0; i < TEXT; i++) {
+        tokens[i] = doc.tokens[0];
+    }
+    doc.tokens = tokens;
+    doc.n = LONG;
+    doc.tokens[LONG - 1].lex = spacy_vocab_lexeme(vocab, &doc.arena, "b", 1, NULL);
+    CHECK_INT(spacy_phrases_add(p, 0, &doc, &err), 0);
+    spacy_phrases_seal(p);
+    CHECK_INT(spacy_phrases_run(p, &doc, &matches, &err), 0);
+    CHECK_INT(matches.n, 1);
+    doc.tokens[LONG - 1].lex = tokens[0].lex;
+    doc.n = TEXT;
+    CHECK_INT(spacy_phrases_run(p, &doc, &matches, &err), BERTH_ETOOLARGE);
+    for (size_t i = 0; i < LONG; i++) { /* rows of 1, 2, 3 ... */
+        orths[i] = tokens[0].lex->orth;
+        CHECK_INT(spacy_special_add(s, orths, i + 1), 0);
+    }
+    CHECK_INT(spacy_special_find(s, tokens, 1000, &spans, &n), 0);
+    CHECK_INT(n, 1);
+    bth_free(spans);
+    CHECK_INT(spacy_special_find(s, tokens, TEXT, &spans, &n), BERTH_ETOOLARGE);
+    spacy_matches_finish(&matches);
+    spacy_phrases_destroy(p);
+    spacy_special_destroy(s);
+    spacy_doc_finish(&doc);
+    bth_free(tokens);
+}
+
 static void try_retokenizers(void) {
     static const char *const kinds[] = {"merge_entities", "merge_noun_chunks", "merge_subtokens",
                                         "token_splitter", "doc_cleaner"};
@@ -407,6 +452,7 @@ int main(void) {
     damage(use_ruler, lines, sizeof(lines) - 1);
     fail_allocations(use_chunks, "", 0, 1);
     try_retokenizers();
+    try_repetition();
     spacy_tokenizer_destroy(tokenizer);
     spacy_vocab_destroy(vocab);
     CHECK_INT(bth_alloc_live(), live);

@@ -1,6 +1,7 @@
 /* Ids of strings: spaCy's published values, reserved names, stores above each other. */
 #include "base/alloc.h"
 #include "lib/test.h"
+#include "spacy/spacy_cache.h"
 #include "spacy/spacy_strings.h"
 #include <berth/error.h>
 
@@ -66,7 +67,31 @@ static void test_memory(void) {
     bth_alloc_fail_at(0);
 }
 
+/* Texts made to meet in one place of a cache take little of it, and all that is there is found. */
+static void test_cache(void) {
+    struct spacy_cache *c = spacy_cache_create(1000);
+    size_t kept = 0;
+    CHECK(c);
+    for (uint64_t i = 0; i < 600; i++) {
+        struct spacy_cache_entry *e = bth_alloc(sizeof(*e) + 8);
+        CHECK(e);
+        memcpy(e + 1, &i, 8);
+        const uint64_t hash = i < 500 ? 7 | i << 32 : 1000 + 5 * i;
+        *e = (struct spacy_cache_entry){.text = (char *)(e + 1), .bytes = 8, .hash = hash};
+        if (spacy_cache_add(c, e)) {
+            kept++;
+            CHECK(spacy_cache_find(c, (const char *)&i, 8, hash));
+        } else {
+            CHECK(i < 500 && !spacy_cache_find(c, (const char *)&i, 8, hash));
+        }
+    }
+    CHECK(kept >= 110 && kept < 200);
+    CHECK_INT(spacy_cache_count(c), kept);
+    spacy_cache_destroy(c);
+}
+
 int main(void) {
+    test_cache();
     test_ids();
     test_stores();
     test_memory();

@@ -69,8 +69,32 @@ static void test_rows(void) {
     spacy_vectors_destroy(NULL);
 }
 
+/* Ids that all belong in one place: looking them up would take time by their square. */
+static void write_crowd(uint32_t n) {
+    unsigned char *file = bth_calloc(n, 10);
+    CHECK(file && n > 0xffff);
+    unsigned char *p = bth_realloc_array(file, n + 1, 10);
+    CHECK(p);
+    file = p;
+    *p++ = 0xdf;
+    for (int i = 24; i >= 0; i -= 8) {
+        *p++ = (unsigned char)(n >> i);
+    }
+    for (uint32_t k = 0; k < n; k++, p += 10) {
+        memset(p, 0, 10);
+        p[0] = 0xCF;
+        for (int i = 0; i < 4; i++) {
+            p[1 + i] = (unsigned char)(k >> (24 - 8 * i));
+        }
+    }
+    write_file("vocab/key2row", file, (size_t)(p - file));
+    bth_free(file);
+}
+
 static void test_refuses(void) {
     struct spacy_vectors *v = NULL;
+    write_crowd(300000);
+    CHECK_INT(load(&v), BERTH_EFORMAT);
     write_keys(4); /* a row that is not there */
     CHECK_INT(load(&v), BERTH_EFORMAT);
     write_file("vocab/key2row", "\xdf\xff\xff\xff\xff", 5);
