@@ -76,6 +76,7 @@ struct marian_flight {
     int32_t *ids; /* key.ids */
     struct marian_search search;
     size_t drawn; /* bytes of host memory, from the reservation */
+    bool encoded; /* its source is in its slots */
 
     int32_t *slots; /* [n_slots]: those of its source, then those of its target */
     int n_source, n_slots, slots_capacity;
