@@ -113,8 +113,10 @@ struct marian_session {
     size_t n_plain, skipped; /* bytes of a language prefix before it */
     int32_t language;        /* id that goes before every sentence; -1: none */
 
-    bool planned;
-    struct marian_sentence *sentences; /* [n_sentences] */
+    struct bth_sentences_cursor cursor; /* how far the text is split */
+    bool planned;                       /* all of it */
+    struct marian_sentence *sentences;  /* [n_sentences] */
+    size_t sentences_capacity;
     size_t n_sentences, tokenized, launched, detokenized, emitted;
     struct marian_flight *flights[MARIAN_MAX_FLIGHTS]; /* [n_flights] oldest first */
     int n_flights, most_flights;

@@ -315,6 +315,34 @@ static void many_without_words(void) {
     free(text);
 }
 
+/* Turns of the host look at a part of a text, so that a cancel is prompt and others get their turn;
+ * a text that cannot be cut is short. */
+static void host_turns(void) {
+    enum { SIZE = 2 << 20, PART = 16 << 10 };
+    static const char *const fill[] = {"x", "word ", "One two. ", "1\n"};
+    char *text = malloc(SIZE + 1);
+    for (size_t f = 0; f < sizeof(fill) / sizeof(*fill); f++) {
+        for (size_t i = 0; i < SIZE; i++) {
+            text[i] = fill[f][i % strlen(fill[f])];
+        }
+        text[SIZE] = '\0';
+        for (int64_t after = 1; after < 200; after += 66) {
+            struct drive_one one = ask(text, "beams=1");
+            one.cancel_after = after;
+            CHECK_INT(drive(m.model, &one, 1, 1, 1, NULL), 0);
+            CHECK_INT(one.rc, BERTH_ECANCELLED);
+            CHECK(one.turns == after && one.n_progress == 0);
+            /* a sentence of each two bytes at most */
+            CHECK(one.high_bytes <= (size_t)after * PART / 2 * sizeof(struct marian_sentence));
+        }
+    }
+    memset(text, 'x', SIZE);
+    text[100000] = '\0';
+    refused(text, "task=tokenize", BERTH_ETOOLARGE, "in one sentence");
+    refused(text, "split=false", BERTH_ETOOLARGE, "in one sentence");
+    free(text);
+}
+
 int main(void) {
     const struct bth_cpu_config config = {.threads = 2, .cap = BTH_CPU_AVX512};
     struct berth_device *device;
@@ -335,6 +363,7 @@ int main(void) {
     languages();
     long_texts();
     many_without_words();
+    host_turns();
     drive_unload(&m);
     device->ops->close(device);
     tiny_marian_remove(dir);
