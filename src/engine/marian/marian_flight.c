@@ -238,7 +238,7 @@ static int take_alignment(struct marian_flight *f, struct marian_found *to, size
         float *row = to->alignment + (size_t)i * n_tokens;
         if (h->choices[i].mark >= 0 && f->marks) {
             memcpy(row, f->marks + (size_t)h->choices[i].mark * n_tokens, n_tokens * sizeof(*row));
-        } else {
+        } else if (n_tokens > 0) {
             row[n_tokens - 1] = 1; /* a forced end comes from the end */
         }
     }

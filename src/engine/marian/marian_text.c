@@ -210,7 +210,9 @@ static int tokenize_one(struct marian_session *s, struct marian_sentence *to) {
     }
     int rc = marian_vocab_encode(m->vocab, s->plain + to->begin, to->end - to->begin, flags,
                                  &to->tokens, &to->n_tokens, &s->err);
-    if (rc == 0 && s->language >= 0) {
+    /* a vocabulary may normalise all of it away, and not every model has an end mark */
+    to->through = rc == 0 && to->n_tokens == 0;
+    if (rc == 0 && !to->through && s->language >= 0) {
         rc = put_language(s, to);
     }
     if (rc == 0) {

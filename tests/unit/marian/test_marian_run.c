@@ -8,7 +8,11 @@
 #include "lib/tiny_marian.h"
 #include "marian/marian.h"
 #include "marian/marian_session.h"
+#include "marian/marian_vocab_internal.h"
 #include <time.h>
+
+/* What vocabularies take for a blank, and the engine does not. */
+#define NOTHING "\xe2\x96\x81"
 
 static struct drive_model m;
 
@@ -315,6 +319,21 @@ static void many_without_words(void) {
     free(text);
 }
 
+/* Nothing is left of a text for a model without an end mark: it stays as it is. */
+static void no_ids(void) {
+    struct marian_vocab *v = ((struct marian_model *)m.model)->vocab;
+    const int32_t eos = v->source_eos;
+    static const char *const options[] = {"split=false", "split=false alignment=true",
+                                          "split=false task=tokenize"};
+    v->source_eos = -1;
+    for (size_t i = 0; i < sizeof(options) / sizeof(*options); i++) {
+        struct drive_one one = ask(NOTHING, options[i]);
+        CHECK_STR(run(&one)->text, i < 2 ? NOTHING : "[[]]");
+        berth_item_free(one.final);
+    }
+    v->source_eos = eos;
+}
+
 /* Turns of the host look at a part of a text, so that a cancel is prompt and others get their turn;
  * a text that cannot be cut is short. */
 static void host_turns(void) {
@@ -364,6 +383,7 @@ int main(void) {
     long_texts();
     many_without_words();
     host_turns();
+    no_ids();
     drive_unload(&m);
     device->ops->close(device);
     tiny_marian_remove(dir);
