@@ -118,7 +118,7 @@ static void plan_search(struct marian_session *s) {
  * a model translates into one of the like length. */
 static size_t text_bytes(const struct marian_session *s) {
     const size_t each = 128 + 24 * (size_t)s->options.alternatives +
-                        (s->options.alignment || s->options.html ? 128 : 0);
+                        (s->options.alignment ? 128 : 0) + (s->options.html ? 16 : 0);
     return s->n_text * each + (1 << 20);
 }
 
@@ -179,6 +179,7 @@ void marian_found_finish(struct marian_found *f) {
     }
     bth_free(f->hypotheses);
     bth_free(f->alignment);
+    bth_free(f->links);
     bth_free(f->ends);
     *f = (struct marian_found){0};
 }
@@ -188,6 +189,7 @@ size_t marian_found_bytes(const struct marian_found *f, size_t n_ids) {
     for (int i = 0; i < f->n; i++) {
         bytes += sizeof(*f->hypotheses) + (size_t)f->hypotheses[i].n * sizeof(struct marian_choice);
     }
+    bytes += f->links ? (size_t)f->hypotheses[0].n * sizeof(*f->links) : 0;
     return bytes + (f->alignment ? (size_t)f->hypotheses[0].n * n_ids * sizeof(float) : 0);
 }
 

@@ -44,7 +44,9 @@ struct marian_found {
     struct marian_hypothesis *hypotheses; /* [n] best first */
     int n;
     float *alignment; /* [hypotheses[0].n, n_tokens]; NULL: not asked for */
-    uint32_t *ends;   /* [hypotheses[0].n] where each id's text ends; NULL likewise */
+    uint32_t *links; /* [hypotheses[0].n] the source token that each id looks at most, not the last;
+                        for HTML, else NULL */
+    uint32_t *ends;  /* [hypotheses[0].n] where each id's text ends; NULL likewise */
     bool cached, repeats;
 };
 
@@ -63,7 +65,7 @@ struct marian_flight_key {
     size_t n_ids;
     struct marian_search_options search; /* with its own longest target */
     int kept;                            /* hypotheses */
-    bool aligned, guarded;
+    bool aligned, linked, guarded;
 };
 
 struct marian_session;

@@ -179,6 +179,35 @@ static void markup(void) {
     berth_item_free(one.final);
 }
 
+/* Of the attention of a long text in HTML only what its markup needs is kept. */
+static void much_markup(void) {
+    enum { LINES = 60, WORDS = 120 };
+    char *text = calloc(LINES, 8 * WORDS + 32);
+    for (int i = 0; i < LINES; i++) {
+        strcat(text, "<p>");
+        for (int j = 0; j < WORDS; j++) {
+            strcat(text, j % 9 ? "one " : "<b>t</b> ");
+        }
+        strcat(text, "</p>");
+    }
+    size_t high[2], alignment = 0;
+    for (int asked = 0; asked < 2; asked++) {
+        struct drive_one one = ask(text, asked ? "html=true beams=1 max_length=300 alignment=true"
+                                               : "html=true beams=1 max_length=300");
+        const struct berth_translation *t = run(&one);
+        CHECK(t->n_sentences >= LINES && strstr(t->text, "<b>"));
+        for (size_t i = 0; i < t->n_sentences; i++) {
+            CHECK_INT(t->sentences[i].alignment != NULL, asked);
+            alignment += t->sentences[i].n_tokens * t->sentences[i].hypotheses[0].n_tokens;
+        }
+        high[asked] = one.high_bytes;
+        berth_item_free(one.final);
+    }
+    /* where all is kept, flights wait for memory, so that not all of it shows */
+    CHECK(high[0] + alignment / 2 * sizeof(float) / 5 < high[1]);
+    free(text);
+}
+
 static void remembered(void) {
     for (int i = 0; i < 3; i++) {
         struct drive_one one = ask("five six seven", "cache=true");
@@ -376,6 +405,7 @@ int main(void) {
     alignment_is_drawn();
     tasks();
     markup();
+    much_markup();
     remembered();
     loops();
     refusals();
