@@ -20,6 +20,8 @@ _folder = tempfile.TemporaryDirectory(prefix="berth-python-")
 FOLDER = Path(_folder.name)
 REAL = os.environ.get("BERTH_SAMPLE", "")
 STUDENTS = os.environ.get("BERTH_STUDENTS", "")
+PIPELINE = os.environ.get("BERTH_SPACY_SM", "")
+TINY_PIPELINE = Path(__file__).parents[2] / "tests" / "data" / "spacy" / "tiny_en"
 SPEECH = Path("/usr/share/pocketsphinx/test/data")
 
 
@@ -49,6 +51,9 @@ def _configure() -> None:
         for pair in ("en-pt", "pt-en"):
             folder = student(pair)
             lines.append(f"  marian/{pair}: {{path: {folder}}}")
+    lines.append(f"  spacy/tiny: {{path: {TINY_PIPELINE}}}")
+    if PIPELINE:
+        lines.append(f"  spacy/real: {{path: {PIPELINE}}}")
     (FOLDER / "berth.yaml").write_text("\n".join(lines) + "\n")
     os.environ["BERTH_CONFIG"] = str(FOLDER / "berth.yaml")
     os.environ.pop("BERTH_WHISPER_MODEL", None)

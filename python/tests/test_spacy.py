@@ -194,10 +194,9 @@ def test_toy(manager):
 # ---- pipelines ----
 
 real = pytest.mark.skipif(not REAL, reason="BERTH_SPACY_SM names no pipeline")
-TINY = str(docs.FOLDER.parents[1] / "data/spacy/tiny_en")
 
 
-@pytest.fixture(params=[TINY, pytest.param(REAL, marks=real)], ids=["tiny", "real"])
+@pytest.fixture(params=["spacy/tiny", pytest.param("spacy/real", marks=real)], ids=["tiny", "real"])
 def folder(request):
     return request.param
 
@@ -211,7 +210,7 @@ def nlp(manager, folder, monkeypatch):
 
 @pytest.fixture
 def english(manager, monkeypatch):
-    monkeypatch.setenv("BERTH_SPACY_MODEL", REAL)
+    monkeypatch.setenv("BERTH_SPACY_MODEL", "spacy/real")
     with manager.get_spacy_model_safe() as found:
         yield found
 

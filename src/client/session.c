@@ -170,9 +170,15 @@ static int open_session(struct bth_client *c, struct berth_error *err) {
         s->started = true;
         s->turn++;
         client_unlock(c);
-        rc = start_stream(c, err);
+        struct berth_error why;
+        rc = start_stream(c, &why);
         client_lock(c);
-        s->started &= rc == 0;
+        if (rc < 0) { /* those who wait for it are told too */
+            s->started = false;
+            s->error = why;
+            bth_cond_broadcast(&c->changed);
+            bth_error_copy(err, &why);
+        }
     }
     while (rc == 0 && s->started && !s->open && bth_cond_wait(&c->changed, &c->lock, deadline)) {
     }

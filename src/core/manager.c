@@ -180,6 +180,8 @@ int bth_manager_configure(struct bth_manager *m, const struct berth_model_spec *
         *out = compare_locked(m, (uint32_t)known, spec);
         if (!dry && *out == BTH_NEWS_KEPT_OTHERWISE) {
             keep_locked(m, (uint32_t)known, spec);
+            bth_manager_step_locked(m, &(struct bth_event){.kind = BTH_EV_TICK});
+            bth_cond_broadcast(&m->work); /* loaders that had no time to watch */
         }
     }
     core_unlock(m);

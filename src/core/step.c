@@ -395,7 +395,7 @@ static void on_unload(struct bth_state *s, const struct bth_event *e, struct bth
 
 static void on_estimate(struct bth_state *s, const struct bth_event *e, struct bth_actions *out) {
     struct bth_model *m = &s->models[e->scope];
-    if (m->est_state == BTH_EST_NONE && s->now >= m->retry_at) {
+    if (!m->open && m->est_state == BTH_EST_NONE && s->now >= m->retry_at) {
         bth_ask_estimate(s, m, out);
     }
 }
@@ -573,6 +573,12 @@ int bth_state_add_model(struct bth_state *s, void *arg, uint32_t family, uint32_
 }
 
 void bth_state_keep(struct bth_state *s, uint32_t model, int64_t keep_alive, bool pinned) {
-    s->models[model].keep_alive = keep_alive;
-    s->models[model].pinned = pinned;
+    struct bth_model *m = &s->models[model];
+    struct bth_gen *g = bth_table_get(&s->gens, m->open);
+    m->keep_alive = keep_alive;
+    m->pinned = pinned;
+    if (g) {
+        bth_gen_rest(s, g);
+        s->stirred = true; /* it may be evicted now */
+    }
 }

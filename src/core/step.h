@@ -276,8 +276,8 @@ void bth_state_finish(struct bth_state *s);
 /* Makes a model known; 0 or ENOMEM. */
 int bth_state_add_model(struct bth_state *s, void *arg, uint32_t family, uint32_t *out);
 
-/* See struct bth_model. Of one that is loaded a keep-alive counts from its next use on, a pin at
- * once. */
+/* See struct bth_model. A keep-alive of one that is loaded and idle counts from now on. Whoever
+ * waits for the bytes of one that is no longer pinned is looked at with the next event. */
 void bth_state_keep(struct bth_state *s, uint32_t model, int64_t keep_alive, bool pinned);
 
 /* Replaces the contents of `out`. `now` may stand still and is never taken back. */

@@ -340,7 +340,9 @@ static void expire_idle(struct bth_state *s, struct bth_actions *out) {
     for (struct bth_gen *g = bth_table_next(&s->gens, NULL); g; g = bth_table_next(&s->gens, g)) {
         if (is_over(s, g)) {
             bth_gen_close(s, g, out);
-        } else if (g->inst == BTH_READY && g->leases + g->uses == 0 && s->now < g->idle_at) {
+        } else if (s->now >= g->idle_at) {
+            bth_gen_rest(s, g); /* whoever waits may leave without having used it */
+        } else if (g->inst == BTH_READY && g->leases + g->uses == 0) {
             s->idle_at = BTH_MIN(s->idle_at, g->idle_at);
         }
     }

@@ -153,7 +153,10 @@ static void events(struct bth_exchange *x) {
     w->kind = BTH_WORK_EVENTS;
     w->wait_ms = -1;
     w->to_the_end = !follow;
-    w->mark = since < 0 ? bth_manager_last_happening(m) : (uint64_t)since;
+    const uint64_t last = bth_manager_last_happening(m);
+    w->mark = since < 0                 ? last
+              : (uint64_t)since <= last ? (uint64_t)since
+                                        : 0; /* an earlier daemon's number: all of ours is new */
     bth_work_begin(x);
 }
 

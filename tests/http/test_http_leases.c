@@ -250,6 +250,9 @@ static void test_events(const struct test_daemon *d) {
     r = http_ask(d->socket, "GET", "/v1/events?follow=false&since=3", "", NULL);
     CHECK(strncmp(r.body, "id: 4\n", 6) == 0);
     http_free(&r);
+    r = http_ask(d->socket, "GET", "/v1/events?follow=false&since=1000000", "", NULL);
+    CHECK(strncmp(r.body, "id: 1\n", 6) == 0); /* of a daemon that was there before */
+    http_free(&r);
     CHECK_INT(http_status(d->socket, "GET", "/v1/events?since=x", "", NULL), 400);
     CHECK_INT(http_status(d->socket, "GET", "/v1/events?until=1", "", NULL), 400);
     r = http_ask(d->socket, "GET", "/metrics", "", NULL);

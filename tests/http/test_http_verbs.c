@@ -118,6 +118,13 @@ static void test_config(void) {
     expect(run("config", "reload", NULL), 1, "berth.yaml:2:");
     expect(run("config", "check", d.config, NULL), 1, "berth.yaml:2:");
     expect(run("load", "echo", NULL), 0, "");
+    write_config(", keep_alive: 1s}\n");
+    expect(run("config", "reload", NULL), 0, "changed            toy/echo");
+    for (int i = 0; i < 50 && strstr(said, "fits") == NULL; i++) { /* nobody asks for it again */
+        daemon_sleep_ms(100);
+        run("plan", "load", "echo", NULL);
+    }
+    CHECK(strstr(said, "toy/echo fits"));
     expect(run("config", NULL), 2, "give 'check' or 'reload'");
     expect(run("config", "reload", d.config, NULL), 2, "give 'check'");
 }

@@ -7,6 +7,7 @@
 
 #include "lib/files.h"
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/types.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -29,6 +30,7 @@ static inline void daemon_start(struct test_daemon *d) {
     d->pid = fork();
     CHECK(d->pid >= 0);
     if (d->pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves no daemon behind */
         execl(BTH_TEST_BERTHD, "berth", "serve", "--no-socket", "--listen", d->socket, "--config",
               d->config, "--threads", "1", "--address-file", ready, "--stop-timeout", "1",
               (char *)NULL);

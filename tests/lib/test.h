@@ -1,5 +1,6 @@
 /*
- * tests/lib/test.h - assertions for tests: each test is a program, a failure aborts from any thread.
+ * tests/lib/test.h - assertions for tests: each test is a program, a failure aborts from any
+ * thread.
  */
 #ifndef BTH_TEST_H
 #define BTH_TEST_H
@@ -9,6 +10,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* Builds that run ten times slower: tests that only repeat themselves on more of the same do less.
+ */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define TEST_SANITIZED true
+#else
+#define TEST_SANITIZED false
+#endif
+#ifdef __SANITIZE_THREAD__
+#define TEST_THREADS_ONLY true /* what has one thread shows nothing */
+#else
+#define TEST_THREADS_ONLY false
+#endif
 
 #define TEST_FAIL(...)                                                                             \
     do {                                                                                           \

@@ -91,6 +91,7 @@ struct world {
     uint64_t rng, hash, order, total_before[BTH_MAX_DEVICES], residual[BTH_MAX_DEVICES];
     int64_t now;
     uint64_t size[MAX_MODELS], spare[MAX_MODELS], session[MAX_MODELS];
+    bool barred[MAX_MODELS][BTH_MAX_DEVICES]; /* no load of the model there */
     struct client clients[MAX_CLIENTS];
     struct sweep sweeps[MAX_SWEEPS];
     size_t n_sweeps;
@@ -106,6 +107,7 @@ struct world {
     uint64_t exclusives; /* one in so many acquires */
     uint64_t cleanups;   /* one in so many events */
     uint64_t unloads;    /* one in so many events */
+    uint64_t keeps;      /* one in so many events */
     enum mutant mutant;
     bool spoilt;
     void (*spoil)(struct world *w, const struct bth_event *e); /* or NULL */
@@ -115,8 +117,8 @@ struct world {
     jmp_buf out;
 };
 
-static uint64_t seen_events[BTH_N_EVENTS], seen_reasons[BTH_N_REASONS], seen_evictions, seen_waits,
-    seen_inside, seen_exclusives, seen_sweeps, seen_blocked, seen_actions[16];
+static uint64_t seen_events[BTH_N_EVENTS], seen_reasons[BTH_N_REASONS], seen_evictions, seen_idle,
+    seen_waits, seen_inside, seen_exclusives, seen_sweeps, seen_blocked, seen_actions[16];
 
 static void broken(struct world *w, const char *fmt, ...) {
     va_list args;
@@ -378,7 +380,8 @@ static bool loads(const struct world *w, uint32_t model, uint32_t device) {
 static uint64_t idle_bytes(const struct world *w, uint32_t device) {
     uint64_t sum = 0;
     EACH_ROW(struct bth_gen, g, w->state.gens) {
-        if (g->device == device && g->inst == BTH_READY && g->leases + g->uses == 0) {
+        if (g->device == device && g->inst == BTH_READY && g->leases + g->uses == 0 &&
+            !w->state.models[g->model].pinned) {
             sum += bth_gen_bytes(g);
         }
     }
@@ -477,11 +480,32 @@ static void check_loaders(struct world *w) {
           "I9: a loader was told to do %d", (int)op.kind);
 }
 
-/* Whoever was READY, is being freed and was not asked to go made room that somebody needs. */
-static void check_eviction(struct world *w, uint32_t device) {
+/* Somebody will look when the time of an idle one is over. */
+static void check_keeping(struct world *w) {
+    EACH_ROW(struct bth_gen, g, w->state.gens) {
+        const struct bth_model *m = &w->state.models[g->model];
+        HOLDS(w, !w->barred[g->model][g->device], "loaded where it cannot be");
+        if (g->inst == BTH_READY && g->leases + g->uses == 0) {
+            const bool ever = m->pinned || m->keep_alive == BTH_FOREVER;
+            HOLDS(w, ever == (g->idle_at == BTH_FOREVER) && w->state.idle_at <= g->idle_at,
+                  "I9: an idle model is forgotten");
+        }
+    }
+}
+
+/* Whoever was READY, is being freed and was not asked to go made room that somebody needs, or its
+ * time was over. */
+static void check_leaving(struct world *w, const struct bth_gen *gone) {
+    const uint32_t device = gone->device;
     const struct bth_ledger *d = &w->state.devices[device];
     uint64_t coming = bth_ledger_room(d) + d->freeing;
     bool wanted = false;
+    HOLDS(w, !w->state.models[gone->model].pinned, "I10: a pinned one went");
+    if (!gone->evicted) {
+        HOLDS(w, w->now >= gone->idle_at, "I10: unloaded before its time");
+        seen_idle++;
+        return;
+    }
     for (uint32_t i = 0; i < w->state.n_models; i++) {
         wanted |= w->state.models[i].hungry && need_on(w, i, device) <= coming;
     }
@@ -653,6 +677,7 @@ static void happen(struct world *w, struct bth_event e) {
     check_available(w);
     check_loaders(w);
     check_conserving(w);
+    check_keeping(w);
     if (e.kind == BTH_EV_USE_BEGIN && w->actions.n == 0) {
         seen_waits++;
     }
@@ -661,7 +686,7 @@ static void happen(struct world *w, struct bth_event e) {
                  !find_action(w, BTH_ACT_USE_RUN);
     EACH_ROW(struct bth_gen, g, w->state.gens) {
         if (asked && g->inst == BTH_FREEING && ready[(size_t)(g->id & 0xFFFFFF) % MAX_INSTANCES]) {
-            check_eviction(w, g->device);
+            check_leaving(w, g);
         }
     }
 }

@@ -236,8 +236,10 @@ static void loader_begin(struct world *w) {
 static void finish_estimate(struct world *w, const struct bth_op *op, struct berth_error *error) {
     struct bth_estimate est[BTH_MAX_DEVICES];
     for (size_t i = 0; i < BTH_MAX_DEVICES; i++) {
-        est[i] =
-            (struct bth_estimate){w->size[op->model], w->spare[op->model], w->session[op->model]};
+        est[i] = w->barred[op->model][i]
+                     ? (struct bth_estimate){UINT64_MAX, UINT64_MAX, UINT64_MAX}
+                     : (struct bth_estimate){w->size[op->model], w->spare[op->model],
+                                             w->session[op->model]};
     }
     happen(w, (struct bth_event){.kind = BTH_EV_ESTIMATED,
                                  .op = op->id,
@@ -456,8 +458,23 @@ static void do_plan(struct world *w) {
     }
 }
 
+/* As manager.c does it: whoever waits is looked at once. */
+static void keep(struct world *w, uint32_t model, int64_t keep_alive, bool pinned) {
+    bth_state_keep(&w->state, model, keep_alive, pinned);
+    happen(w, (struct bth_event){.kind = BTH_EV_TICK});
+}
+
+static void do_keep(struct world *w) {
+    const int64_t for_ms = 1 + (int64_t)rnd(w, 400);
+    keep(w, (uint32_t)rnd(w, w->state.n_models),
+         one_in(w, 3) ? BTH_FOREVER : for_ms * BTH_NS_PER_MS, one_in(w, 4));
+}
+
 static void do_something(struct world *w) {
     uint64_t what = rnd(w, 100);
+    if (one_in(w, w->keeps)) {
+        do_keep(w);
+    }
     if (one_in(w, 30)) {
         do_plan(w);
     } else if (one_in(w, w->unloads)) {
@@ -504,11 +521,15 @@ static void build(struct world *w, uint64_t seed, enum mutant mutant) {
         w->size[i] = 1 + rnd(w, one_in(w, 8) ? 600 : 150);
         w->spare[i] = rnd(w, 20);
         w->session[i] = rnd(w, 30);
+        if (w->state.n_devices > 1 && one_in(w, 3)) {
+            w->barred[i][rnd(w, w->state.n_devices)] = true;
+        }
     }
     w->faults = !one_in(w, 4);
     w->exclusives = one_in(w, 3) ? 3 : one_in(w, 2) ? 8 : 1000000;
     w->cleanups = one_in(w, 4) ? 80 : 1000000;
     w->unloads = one_in(w, 3) ? 40 : 1000;
+    w->keeps = one_in(w, 2) ? 12 : 1000000;
     w->now = (int64_t)rnd(w, 1000) * BTH_NS_PER_S;
 }
 
@@ -584,6 +605,9 @@ static void check_empty(struct world *w) {
 /* The end: everybody is answered, what is left is cleaned up, or the world just closes. */
 static void finish(struct world *w) {
     w->faults = false;
+    for (uint32_t i = 0; i < w->state.n_models; i++) { /* a pin may keep others waiting for ever */
+        keep(w, i, w->state.models[i].keep_alive, false);
+    }
     if (one_in(w, 2)) {
         answer_all(w);
     }
@@ -657,11 +681,13 @@ static void print_coverage(void) {
            (unsigned long long)seen_exclusives, (unsigned long long)seen_inside,
            (unsigned long long)seen_sweeps, (unsigned long long)seen_blocked);
     CHECK(seen_exclusives >= 100 && seen_inside >= 100 && seen_sweeps >= 100);
-    printf("evictions %llu, uses that waited %llu, uses cancelled %llu, leases revoked %llu\n",
-           (unsigned long long)seen_evictions, (unsigned long long)seen_waits,
-           (unsigned long long)seen_actions[BTH_ACT_USE_CANCEL],
+    printf("evictions %llu, unloaded after their time %llu, uses that waited %llu, uses cancelled "
+           "%llu, leases revoked %llu\n",
+           (unsigned long long)seen_evictions, (unsigned long long)seen_idle,
+           (unsigned long long)seen_waits, (unsigned long long)seen_actions[BTH_ACT_USE_CANCEL],
            (unsigned long long)seen_actions[BTH_ACT_REVOKED]);
-    CHECK(seen_evictions >= 100 && seen_waits >= 100 && seen_actions[BTH_ACT_USE_CANCEL] >= 100);
+    CHECK(seen_evictions >= 100 && seen_idle >= 100 && seen_waits >= 100 &&
+          seen_actions[BTH_ACT_USE_CANCEL] >= 100);
 }
 
 int main(int argc, char **argv) {

@@ -33,7 +33,12 @@ def _find(server: str) -> tuple[bool, c.c_void_p]:
     if server == "none":
         return False, _open("none")
     if server == "spawn":
-        return True, _open(_spawn.address())
+        try:
+            return True, _open(_spawn.address())
+        except BerthError as e:
+            if e.code != "ELOST":
+                raise
+            return True, _open(_spawn.address())  # it went, idle, just as we came
     if server != "auto":
         return True, _open(server)
     for path in _usual_sockets():

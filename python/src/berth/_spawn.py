@@ -92,7 +92,10 @@ def _start(path: Path, log: Path) -> None:
     )
     end = time.monotonic() + _START_S
     while not _answers(path):
-        if os.waitpid(pid, os.WNOHANG)[0]:
+        ended = False
+        with contextlib.suppress(ChildProcessError):  # somebody else reaps this process's children
+            ended = os.waitpid(pid, os.WNOHANG)[0] != 0
+        if ended:
             said = log.read_text(errors="replace").strip().splitlines()
             raise BerthError(f"berthd did not start: {said[-1] if said else log}", "ELOST")
         if time.monotonic() > end:

@@ -1,7 +1,7 @@
 /*
  * Attention, exact f32: full (encoder) with tiles of 64 queries and 32 keys, and paged (decoder)
- * with one block per (head, row, 256 positions) and a second kernel that joins the parts in order.
- * What a row gives depends on its own keys alone.
+ * with one block per (head, row, 64 positions), the last of which joins the parts in order. What a
+ * row gives depends on its own keys alone.
  *
  * Heads have up to 64 columns; narrower ones are filled up with zeros, which change no sum.
  */

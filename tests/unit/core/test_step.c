@@ -310,8 +310,62 @@ static void test_keep_alive(void) {
     end();
 }
 
+/* A keep-alive that is set or ends counts from then on; one no longer pinned makes room. */
+static void test_kept_otherwise(void) {
+    begin(100, 3);
+    load_and_leave(0, 20);
+    bth_state_keep(&s, 0, 10 * BTH_NS_PER_S, false);
+    CHECK_INT(bth_state_next_deadline(&s), now + 10 * BTH_NS_PER_S);
+    bth_state_keep(&s, 0, BTH_FOREVER, true);
+    now += 20 * BTH_NS_PER_S;
+    step((struct bth_event){.kind = BTH_EV_TICK});
+    CHECK_INT(plan(0).kind, BTH_PLAN_READY);
+    acquire(1, BTH_FOREVER);
+    work(BTH_OP_ESTIMATE, 90);
+    CHECK_INT(bth_state_next_op(&s).kind, BTH_OP_NONE);
+    bth_state_keep(&s, 0, BTH_FOREVER, false);
+    step((struct bth_event){.kind = BTH_EV_TICK});
+    work(BTH_OP_FREE, 0);
+    work(BTH_OP_LOAD, 90);
+    CHECK(find(BTH_ACT_GRANT));
+    end();
+}
+
+/* One for whom an idle model was kept leaves: its time begins anew. */
+static void test_kept_for_nobody(void) {
+    begin(100, 1);
+    bth_state_keep(&s, 0, 10 * BTH_NS_PER_S, false);
+    load_and_leave(0, 20);
+    step((struct bth_event){
+        .kind = BTH_EV_ACQUIRE, .scope = 0, .exclusive = true, .owner = 1, .expires = BTH_FOREVER});
+    const uint64_t exclusive = id_of(BTH_ACT_GRANT);
+    acquire(0, BTH_FOREVER);
+    const uint64_t ticket = id_of(BTH_ACT_QUEUED);
+    now += 10 * BTH_NS_PER_S;
+    step((struct bth_event){.kind = BTH_EV_TICK});
+    CHECK_INT(plan(0).kind, BTH_PLAN_READY); /* it is waited for */
+    step((struct bth_event){.kind = BTH_EV_CANCEL, .id = ticket});
+    step((struct bth_event){.kind = BTH_EV_RELEASE, .id = exclusive});
+    now += 10 * BTH_NS_PER_S;
+    step((struct bth_event){.kind = BTH_EV_TICK});
+    CHECK(plan(0).kind != BTH_PLAN_READY);
+    end();
+}
+
+/* A plan of what is loaded asks for no size: a file that has gone must not turn away who waits. */
+static void test_plan_of_loaded(void) {
+    begin(100, 1);
+    load_and_leave(0, 20);
+    step((struct bth_event){.kind = BTH_EV_ESTIMATE, .scope = 0});
+    CHECK_INT(bth_state_next_op(&s).kind, BTH_OP_NONE);
+    end();
+}
+
 int main(void) {
     test_keep_alive();
+    test_kept_otherwise();
+    test_kept_for_nobody();
+    test_plan_of_loaded();
     test_plan();
     test_single_flight();
     test_back_off();

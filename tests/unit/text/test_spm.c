@@ -315,6 +315,10 @@ static void test_threads(void) {
 }
 
 int main(void) {
+    if (TEST_THREADS_ONLY) {
+        test_threads();
+        return 0;
+    }
     test_pieces();
     test_bytes();
     test_refusals();
