@@ -169,7 +169,9 @@ int marian_begin(struct berth_model *model, const struct berth_request *request,
 }
 
 void marian_cancel(struct berth_session *session) {
-    ((struct marian_session *)session)->ended = true;
+    struct marian_session *s = (struct marian_session *)session;
+    s->ended = true;
+    s->rc = 0;
 }
 
 void marian_found_finish(struct marian_found *f) {
@@ -259,6 +261,9 @@ void marian_next(struct berth_session *session, struct berth_want *out) {
     const struct marian_model *m = marian_session_model(s);
     uint32_t rows;
     *out = (struct berth_want){.stage = BERTH_WANT_END, .rows = 1};
+    if (s->rc < 0) { /* the turn it failed in has failed too, and nobody was told: the next tells */
+        out->stage = MARIAN_STAGE_DETOKENIZE;
+    }
     if (s->ended) {
         return;
     }

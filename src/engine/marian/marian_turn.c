@@ -169,8 +169,9 @@ int marian_enqueue(struct berth_batch *batch, struct berth_error *err) {
     case MARIAN_STAGE_DETOKENIZE:
         for (uint32_t i = 0; i < batch->n; i++) {
             struct marian_session *s = marian_turn_session(batch, i);
-            int rc =
-                batch->stage == MARIAN_STAGE_TOKENIZE ? marian_tokenize(s) : marian_detokenize(s);
+            int rc = s->ended                                ? 0
+                     : batch->stage == MARIAN_STAGE_TOKENIZE ? marian_tokenize(s)
+                                                             : marian_detokenize(s);
             if (rc < 0) {
                 marian_fail(s, rc);
             }
