@@ -181,7 +181,7 @@ static void markup(void) {
 
 /* Of the attention of a long text in HTML only what its markup needs is kept. */
 static void much_markup(void) {
-    enum { LINES = 60, WORDS = 120 };
+    enum { LINES = 30, WORDS = 60 };
     char *text = calloc(LINES, 8 * WORDS + 32);
     for (int i = 0; i < LINES; i++) {
         strcat(text, "<p>");
@@ -192,8 +192,8 @@ static void much_markup(void) {
     }
     size_t high[2], alignment = 0;
     for (int asked = 0; asked < 2; asked++) {
-        struct drive_one one = ask(text, asked ? "html=true beams=1 max_length=300 alignment=true"
-                                               : "html=true beams=1 max_length=300");
+        struct drive_one one = ask(text, asked ? "html=true beams=1 max_length=150 alignment=true"
+                                               : "html=true beams=1 max_length=150");
         const struct berth_translation *t = run(&one);
         CHECK(t->n_sentences >= LINES && strstr(t->text, "<b>"));
         for (size_t i = 0; i < t->n_sentences; i++) {
@@ -366,7 +366,7 @@ static void no_ids(void) {
 /* Turns of the host look at a part of a text, so that a cancel is prompt and others get their turn;
  * a text that cannot be cut is short. */
 static void host_turns(void) {
-    enum { SIZE = 2 << 20, PART = 16 << 10 };
+    enum { SIZE = 1 << 20, PART = 16 << 10 };
     static const char *const fill[] = {"x", "word ", "One two. ", "1\n"};
     char *text = malloc(SIZE + 1);
     for (size_t f = 0; f < sizeof(fill) / sizeof(*fill); f++) {
@@ -374,7 +374,7 @@ static void host_turns(void) {
             text[i] = fill[f][i % strlen(fill[f])];
         }
         text[SIZE] = '\0';
-        for (int64_t after = 1; after < 200; after += 66) {
+        for (int64_t after = 1; after < 60; after += 19) {
             struct drive_one one = ask(text, "beams=1");
             one.cancel_after = after;
             CHECK_INT(drive(m.model, &one, 1, 1, 1, NULL), 0);
