@@ -66,13 +66,13 @@ const char *bth_translate_text(const struct bth_translate *t, size_t i, size_t *
 }
 
 bool bth_translate_detect(struct bth_translate *t) {
-    enum { ENOUGH = 1 << 16 };
+    enum { ENOUGH = 2 * BTH_LANGUAGE_HTML }; /* what this cuts within a character does not count */
     struct bth_language_guess guesses[BTH_MAX_GUESSES];
     struct bth_str all = {0};
     for (size_t i = 0; i < t->n && all.size < ENOUGH; i++) {
         size_t n;
         const char *text = bth_translate_text(t, i, &n);
-        bth_str_append(&all, text, n);
+        bth_str_append(&all, text, BTH_MIN(n, ENOUGH - all.size));
         bth_str_putc(&all, '\n');
     }
     int n = bth_language_detect(bth_str_text(&all), all.size, t->html, guesses, NULL);

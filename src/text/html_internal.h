@@ -2,7 +2,8 @@
  * Shared by the files of html_text.h.
  *
  * scan     bytes -> tokens (html_scan.c)
- * pair     tokens -> which belong together, where paragraphs end, the plain text (html_text.c)
+ * pair     tokens -> which belong together (html_pair.c)
+ * read     tokens -> where paragraphs end, the plain text (html_text.c)
  * weave    a translated paragraph -> its HTML (html_weave.c)
  */
 #ifndef BTH_HTML_INTERNAL_H
@@ -90,6 +91,9 @@ struct bth_html {
     uint64_t name_bits; /* of their codes, modulo 64 */
     bool raw_and, raw_greater;
 };
+
+/* Sets the partners of tags. ENOMEM. */
+int bth_html_pair(struct bth_html *h, struct berth_error *err);
 
 /* The HTML byte of a plain byte; of its end. */
 size_t bth_html_of_plain(const struct bth_html *h, size_t plain);

@@ -3,44 +3,6 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include <string.h>
-#include <strings.h>
-
-/* A closing tag looks this far for its partner among those that are open. */
-enum { MOST_OPEN = 256 };
-
-/* ---- which tags belong together --------------------------------------------------------------*/
-
-static bool same_name(const struct bth_html *h, const struct bth_html_token *a,
-                      const struct bth_html_token *b) {
-    return a->name_size == b->name_size &&
-           strncasecmp(h->html + a->name, h->html + b->name, a->name_size) == 0;
-}
-
-static int pair_tags(struct bth_html *h, struct berth_error *err) {
-    struct bth_html_token *all = h->tokens.all;
-    uint32_t *open = bth_alloc(h->tokens.n * sizeof(*open));
-    size_t n = 0;
-    if (!open) {
-        return bth_error_nomem(err);
-    }
-    for (size_t i = 0; i < h->tokens.n; i++) {
-        if (all[i].kind == BTH_HTML_OPEN) {
-            open[n++] = (uint32_t)i;
-        } else if (all[i].kind == BTH_HTML_CLOSE) {
-            size_t least = n > MOST_OPEN ? n - MOST_OPEN : 0, k = n;
-            while (k > least && !same_name(h, &all[open[k - 1]], &all[i])) {
-                k--;
-            }
-            if (k > least) { /* those within that are still open have no partner */
-                n = k - 1;
-                all[i].partner = open[n];
-                all[open[n]].partner = (uint32_t)i;
-            }
-        }
-    }
-    bth_free(open);
-    return 0;
-}
 
 /* Elements that are not translated become points. One that is never closed ends where the next
  * paragraph begins. */
@@ -395,7 +357,7 @@ int bth_html_open(const char *html, size_t n, struct bth_html **out, struct bert
     h->html = html;
     h->n = n;
     int rc = bth_html_scan(html, n, &h->tokens, err);
-    rc = rc < 0 ? rc : pair_tags(h, err);
+    rc = rc < 0 ? rc : bth_html_pair(h, err);
     if (rc == 0) {
         fold_skipped(h);
         find_hard(h);

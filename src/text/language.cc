@@ -9,11 +9,9 @@
 
 namespace {
 
-/* cld2 counts in int, and more text than this makes it no surer. */
-constexpr size_t most = 1 << 18;
-
-/* The whole characters of the first `most` bytes. */
-size_t head(const char *text, size_t n) {
+/* The whole characters of the first bytes that count. */
+size_t head(const char *text, size_t n, bool html) {
+    const size_t most = html ? BTH_LANGUAGE_HTML : BTH_LANGUAGE_TEXT;
     if (n <= most) {
         return n;
     }
@@ -76,7 +74,7 @@ extern "C" int bth_language_detect(const char *text, size_t n, bool html,
                                    bth_language_guess out[BTH_MAX_GUESSES],
                                    struct berth_error *err) {
     try {
-        return guess(text, head(text, n), html, out);
+        return guess(text, head(text, n, html), html, out);
     } catch (const std::exception &) { /* it allocates, and nothing else can fail */
         if (err) {
             err->code = BERTH_ENOMEM;

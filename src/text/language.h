@@ -23,6 +23,10 @@ struct bth_language_guess {
 
 enum { BTH_MAX_GUESSES = 3 };
 
+/* Bytes at the beginning of a text that count: more make cld2 no surer, and it is asked where
+ * nobody may wait long. Of HTML, of which markup is a part, more. */
+enum { BTH_LANGUAGE_TEXT = 4 << 10, BTH_LANGUAGE_HTML = 16 << 10 };
+
 /* Fills out[BTH_MAX_GUESSES], most likely first, and returns how many there are; 0: no idea (no
  * letters, too little, bytes that are not UTF-8). `html`: markup does not count. ENOMEM. */
 int bth_language_detect(const char *text, size_t n, bool html,

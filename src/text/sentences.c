@@ -16,8 +16,7 @@ enum { BYTES_A_UNIT = 8, LEAST_WINDOW = 64 };
 struct splitter {
     const char *text;
     const struct bth_sentences_options *options;
-    struct bth_sentences out;
-    size_t capacity;
+    struct bth_sentences *out;
     struct berth_error *err;
 };
 
@@ -161,16 +160,17 @@ static bool has_words(const char *text, size_t begin, size_t end) {
 /* ---- pieces ----------------------------------------------------------------------------------*/
 
 static int push(struct splitter *s, size_t begin, size_t end) {
-    if (s->out.n == s->capacity) {
-        size_t more = s->capacity ? s->capacity * 2 : 8;
-        struct bth_piece *p = bth_realloc_array(s->out.pieces, more, sizeof(*p));
+    struct bth_sentences *out = s->out;
+    if (out->n == out->capacity) {
+        size_t more = out->capacity ? out->capacity * 2 : 8;
+        struct bth_piece *p = bth_realloc_array(out->pieces, more, sizeof(*p));
         if (!p) {
             return bth_error_nomem(s->err);
         }
-        s->out.pieces = p;
-        s->capacity = more;
+        out->pieces = p;
+        out->capacity = more;
     }
-    s->out.pieces[s->out.n++] = (struct bth_piece){begin, end, has_words(s->text, begin, end)};
+    out->pieces[out->n++] = (struct bth_piece){begin, end, has_words(s->text, begin, end)};
     return 0;
 }
 
@@ -259,28 +259,6 @@ static int64_t fitting(const struct splitter *s, size_t begin, size_t end) {
     }
 }
 
-/* A sentence with white space around it, in pieces that fit. */
-static int emit(struct splitter *s, size_t begin, size_t end) {
-    end = trim(s->text, begin, end);
-    begin = skip_space(s->text, begin, end);
-    while (begin < end) {
-        size_t n = end - begin;
-        if (s->options->most > 0) {
-            int64_t fits = fitting(s, begin, end);
-            if (fits < 0) {
-                return (int)fits;
-            }
-            n = (size_t)fits;
-        }
-        int rc = push(s, begin, trim(s->text, begin, begin + n));
-        if (rc < 0) {
-            return rc;
-        }
-        begin = skip_space(s->text, begin + n, end);
-    }
-    return 0;
-}
-
 /* ---- sentences in a line ---------------------------------------------------------------------*/
 
 /* The word that ends before `stop`, with the stops inside it ("e.g"). */
@@ -363,44 +341,118 @@ static size_t end_at(const struct splitter *s, size_t begin, size_t p, size_t en
     return !single || stop_ends(s, begin, word_before(s->text, begin, p), p, c) ? q : 0;
 }
 
-static int split_line(struct splitter *s, size_t begin, size_t end) {
-    begin = skip_space(s->text, begin, end);
-    for (size_t p = begin, next; p < end && !s->options->lines; p = next) {
-        uint32_t c = at(s->text, p, end, &next);
-        if (!is_stop(c) && !is_hard_stop(c)) {
-            continue;
+/* ---- the walk --------------------------------------------------------------------------------*/
+
+enum { AT_LINE, IN_LINE, IN_SENTENCE };
+
+/* Looks for the end of the line; what has been looked at is taken off *work. */
+static void find_line(const struct splitter *s, size_t n, struct bth_sentences_cursor *c,
+                      size_t *work) {
+    size_t next = c->at;
+    while (c->at<n && * work> 0) {
+        if (is_line_end(at(s->text, c->at, n, &next))) {
+            break;
         }
-        size_t cut = end_at(s, begin, p, end, &next);
-        if (cut > 0) {
-            int rc = emit(s, begin, cut);
-            if (rc < 0) {
-                return rc;
-            }
-            begin = skip_space(s->text, cut, end);
-            next = begin > cut ? begin : cut;
-        }
+        *work -= *work < next - c->at ? *work : next - c->at;
+        c->at = next;
     }
-    return emit(s, begin, end);
+    if (c->at < n && next == c->at) {
+        return; /* no more work for now */
+    }
+    c->line_end = c->at;
+    c->next_line = next;
+    c->at = c->begin = skip_space(s->text, c->begin, c->line_end);
+    c->state = IN_LINE;
+}
+
+/* Looks for the end of a sentence. */
+static void find_end(const struct splitter *s, struct bth_sentences_cursor *c, size_t *work) {
+    const size_t end = c->line_end;
+    size_t cut = 0, next;
+    c->at = s->options->lines ? end : c->at;
+    while (c->at < end && cut == 0 && *work > 0) {
+        const uint32_t code = at(s->text, c->at, end, &next);
+        if (is_stop(code) || is_hard_stop(code)) {
+            cut = end_at(s, c->begin, c->at, end, &next);
+        }
+        *work -= *work < next - c->at ? *work : next - c->at;
+        c->at = next;
+    }
+    if (cut == 0 && c->at < end) {
+        return;
+    }
+    c->behind = cut > 0 ? cut : end;
+    c->end = trim(s->text, c->begin, c->behind);
+    c->begin = skip_space(s->text, c->begin, c->end);
+    c->state = IN_SENTENCE;
+}
+
+/* The sentence that has been found, in pieces that fit. */
+static int emit(struct splitter *s, size_t n, struct bth_sentences_cursor *c, size_t *work) {
+    while (c->begin<c->end && * work> 0) {
+        const size_t begin = c->begin;
+        size_t size = c->end - begin;
+        if (s->options->most > 0) {
+            int64_t fits = fitting(s, begin, c->end);
+            if (fits < 0) {
+                return (int)fits;
+            }
+            size = (size_t)fits;
+        }
+        int rc = push(s, begin, trim(s->text, begin, begin + size));
+        if (rc < 0) {
+            return rc;
+        }
+        *work -= *work < size ? *work : size;
+        c->begin = skip_space(s->text, begin + size, c->end);
+    }
+    if (c->begin < c->end) {
+        return 0;
+    }
+    c->at = c->begin = skip_space(s->text, c->behind, c->line_end);
+    c->state = IN_LINE;
+    if (c->behind == c->line_end) {
+        c->done = c->line_end == n;
+        c->at = c->begin = c->next_line;
+        c->state = AT_LINE;
+    }
+    return 0;
+}
+
+int bth_sentences_next(const char *text, size_t n, const struct bth_sentences_options *options,
+                       struct bth_sentences_cursor *cursor, size_t work, struct bth_sentences *out,
+                       struct berth_error *err) {
+    static const struct bth_sentences_options defaults;
+    struct splitter s = {
+        .text = text, .options = options ? options : &defaults, .out = out, .err = err};
+    int rc = 0;
+    work = work > 0 ? work : 1;
+    while (rc == 0 && !cursor->done && work > 0) {
+        if (cursor->state == AT_LINE) {
+            find_line(&s, n, cursor, &work);
+        } else if (cursor->state == IN_LINE) {
+            find_end(&s, cursor, &work);
+        } else {
+            rc = emit(&s, n, cursor, &work);
+        }
+        work -= work > 0; /* an empty line is work too */
+    }
+    return rc;
 }
 
 int bth_sentences_split(const char *text, size_t n, const struct bth_sentences_options *options,
                         struct bth_sentences *out, struct berth_error *err) {
-    static const struct bth_sentences_options defaults;
-    struct splitter s = {.text = text, .options = options ? options : &defaults, .err = err};
-    size_t line = 0;
+    struct bth_sentences_cursor cursor = {0};
+    struct bth_sentences all = {0};
     int rc = 0;
-    for (size_t p = 0, next; p < n && rc == 0; p = next) {
-        if (is_line_end(at(text, p, n, &next))) {
-            rc = split_line(&s, line, p);
-            line = next;
-        }
+    while (rc == 0 && !cursor.done) {
+        rc = bth_sentences_next(text, n, options, &cursor, SIZE_MAX, &all, err);
     }
-    rc = rc < 0 ? rc : split_line(&s, line, n);
     if (rc < 0) {
-        bth_sentences_finish(&s.out);
+        bth_sentences_finish(&all);
         return rc;
     }
-    *out = s.out;
+    *out = all;
     return 0;
 }
 

@@ -26,7 +26,7 @@ struct bth_piece {
 
 struct bth_sentences {
     struct bth_piece *pieces; /* [n] */
-    size_t n;
+    size_t n, capacity;
 };
 
 struct bth_sentences_options {
@@ -43,6 +43,24 @@ struct bth_sentences_options {
  * says. */
 int bth_sentences_split(const char *text, size_t n, const struct bth_sentences_options *options,
                         struct bth_sentences *out, struct berth_error *err);
+
+/* Where a text that is split bit by bit has been left. Zeroed: its beginning. */
+struct bth_sentences_cursor {
+    bool done;
+    size_t at;                  /* how far it has been looked at */
+    size_t begin, end;          /* of what is left of the sentence */
+    size_t behind;              /* the sentence, with the white space at its end */
+    size_t line_end, next_line; /* of the line that it is in */
+    int state;
+};
+
+/* As bth_sentences_split, for about `work` bytes and never without getting on; pieces are appended
+ * to *out, which is zeroed at first. A byte is looked at three times (for the end of its line, of
+ * its sentence, and as a part of its piece), and each time counts. Text and options are the same
+ * from call to call. On failure *out is still to be finished. */
+int bth_sentences_next(const char *text, size_t n, const struct bth_sentences_options *options,
+                       struct bth_sentences_cursor *cursor, size_t work, struct bth_sentences *out,
+                       struct berth_error *err);
 void bth_sentences_finish(struct bth_sentences *s);
 
 #endif

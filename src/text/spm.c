@@ -55,6 +55,7 @@ int bth_spm_parse(const unsigned char *data, size_t size, struct bth_spm **out,
         rc = sort_spellings(s, err);
     }
     if (rc == 0) {
+        bth_spm_unigram_prepare(s);
         rc = load(s, err);
     }
     if (rc < 0) {

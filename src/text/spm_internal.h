@@ -57,11 +57,16 @@ struct bth_spm_spelling {
 struct bth_spm {
     struct bth_spm_model model;         /* pieces; its proto is gone after load */
     struct bth_spm_spelling *spellings; /* [model.n] sorted */
+    float unknown, most; /* scores of an unknown character, and the best of a piece */
     struct bth_spm_library *library;
 };
 
 int bth_spm_parse(const unsigned char *data, size_t size, struct bth_spm **out,
                   struct berth_error *err);
+
+/* spm_unigram.c: sets `unknown` and `most`, which an encode of a word must not look for among a
+ * hundred thousand pieces. */
+void bth_spm_unigram_prepare(struct bth_spm *s);
 
 /* spm_unigram.c: the library's pieces by another search. The library (0.1.97) compares
  * sums in f64 with sums that it has rounded to f32, so that among equals another segmentation wins

@@ -23,7 +23,6 @@ struct search {
     struct bth_str norm;
     uint32_t *ends;       /* [before->n] where each of its pieces ends in norm */
     struct place *places; /* [norm.size + 1] */
-    float unknown, most;  /* scores */
     struct bth_spm_text out;
     size_t capacity;
 };
@@ -57,17 +56,17 @@ static int join(struct search *w) {
     return w->norm.failed ? BERTH_ENOMEM : w->norm.size > MAX_NORM ? BERTH_ETOOLARGE : 0;
 }
 
-static void scores(struct search *w) {
+void bth_spm_unigram_prepare(struct bth_spm *s) {
     float least = FLT_MAX, most = -FLT_MAX;
-    for (size_t i = 0; i < w->s->model.n; i++) {
-        const struct bth_spm_entry *e = &w->s->model.pieces[i];
+    for (size_t i = 0; i < s->model.n; i++) {
+        const struct bth_spm_entry *e = &s->model.pieces[i];
         if (e->kind == BTH_SPM_NORMAL) {
             least = e->score < least ? e->score : least;
             most = e->score > most ? e->score : most;
         }
     }
-    w->unknown = least - 10;
-    w->most = most;
+    s->unknown = least - 10;
+    s->most = most;
 }
 
 static size_t char_size(const char *p, size_t left) {
@@ -118,13 +117,13 @@ static void pieces_from(struct search *w, size_t at) {
         }
         const struct bth_spm_entry *e = &w->s->model.pieces[all[low].id];
         if (e->kind == BTH_SPM_NORMAL || e->kind == BTH_SPM_USER) {
-            float user = (float)((double)((float)e->size * w->most) - 0.1);
+            float user = (float)((double)((float)e->size * w->s->most) - 0.1);
             offer(w, at, e->size, all[low].id, e->kind == BTH_SPM_USER ? user : e->score);
             single = single || e->size == one;
         }
     }
     if (!single) {
-        offer(w, at, one, w->s->model.unk, w->unknown);
+        offer(w, at, one, w->s->model.unk, w->s->unknown);
     }
 }
 
@@ -251,7 +250,6 @@ static int write_pieces(struct search *w) {
 
 int bth_spm_unigram(const struct bth_spm *s, struct bth_spm_text *t) {
     struct search w = {.s = s, .before = t};
-    scores(&w);
     int rc = join(&w);
     rc = rc < 0 ? rc : find_ways(&w);
     rc = rc < 0 ? rc : write_pieces(&w);

@@ -177,6 +177,10 @@ int drive(struct berth_model *model, struct drive_one *all, size_t n, size_t com
         }
         if (choose(model, runners, n, company, &state, &b, chosen) > 0) {
             rc = turn(model, &b, chosen, stats);
+            if (rc == BERTH_ENOMEM && stats && stats->retries > 0) {
+                stats->retries--;
+                rc = 0;
+            }
             if (rc < 0) {
                 break;
             }

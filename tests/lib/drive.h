@@ -28,6 +28,7 @@ struct drive_one {
 
 struct drive_stats {
     size_t turns[DRIVE_STAGES], sessions[DRIVE_STAGES], most[DRIVE_STAGES];
+    int retries; /* in: so many turns that fail for want of memory are tried again */
 };
 
 /* Runs all to their end; at most `company` sessions a turn; `seed` chooses who. Checks that every

@@ -42,7 +42,8 @@ static size_t bucket_of(const struct marian_flight_key *key) {
 static bool same_key(const struct marian_flight_key *a, const struct marian_flight_key *b) {
     const struct marian_search_options *x = &a->search, *y = &b->search;
     return a->n_ids == b->n_ids && a->kept == b->kept && a->aligned == b->aligned &&
-           a->guarded == b->guarded && x->beams == y->beams && x->max_length == y->max_length &&
+           a->linked == b->linked && a->guarded == b->guarded && x->beams == y->beams &&
+           x->max_length == y->max_length &&
            memcmp(&x->length_penalty, &y->length_penalty, sizeof(x->length_penalty)) == 0 &&
            x->early_stopping == y->early_stopping && x->forced_eos == y->forced_eos &&
            memcmp(a->ids, b->ids, a->n_ids * sizeof(*a->ids)) == 0;
@@ -74,7 +75,7 @@ void marian_cache_destroy(struct marian_cache *c) {
     bth_free(c);
 }
 
-/* Choices and alignment; texts are made anew. */
+/* Choices, alignment and links; texts are made anew. */
 static bool copy_found(const struct marian_found *from, size_t n_ids, struct marian_found *to) {
     *to = (struct marian_found){.repeats = from->repeats};
     to->hypotheses = bth_calloc((size_t)(from->n ? from->n : 1), sizeof(*to->hypotheses));
@@ -90,6 +91,10 @@ static bool copy_found(const struct marian_found *from, size_t n_ids, struct mar
         to->alignment = bth_memdup(from->alignment, (size_t)from->hypotheses[0].n * n_ids *
                                                         sizeof(*from->alignment));
         ok = to->alignment != NULL;
+    }
+    if (ok && from->links) {
+        to->links = bth_memdup(from->links, (size_t)from->hypotheses[0].n * sizeof(*from->links));
+        ok = to->links != NULL;
     }
     if (!ok) {
         marian_found_finish(to);

@@ -88,7 +88,8 @@ static int make_key(struct marian_flight *f, const struct marian_sentence *from)
                                         .n_ids = from->n_tokens,
                                         .search = s->search,
                                         .kept = 1 + s->options.alternatives,
-                                        .aligned = s->options.alignment || s->html,
+                                        .aligned = s->options.alignment,
+                                        .linked = s->html != NULL,
                                         .guarded = s->options.repetition_guard};
     f->key.search.max_length = longest(s, from->n_tokens);
     if (s->limit_by_factor) {
@@ -106,7 +107,8 @@ static int open_flight(struct marian_flight *f, const struct marian_sentence *fr
     const struct marian_search_options o = f->key.search;
     f->width = recurrent(f) ? 1 : o.max_length;
     const size_t histories = (size_t)o.beams * (size_t)f->width;
-    const size_t marks = f->key.aligned ? marian_marks_bytes(&o, from->n_tokens) : 0;
+    const bool marked = f->key.aligned || f->key.linked;
+    const size_t marks = marked ? marian_marks_bytes(&o, from->n_tokens) : 0;
     const size_t bytes = marian_search_bytes(&o) + 2 * histories * sizeof(*f->history) + marks;
     int rc = bth_reservation_draw(s->base.reservation, bytes, &s->err);
     if (rc < 0) {
@@ -115,8 +117,8 @@ static int open_flight(struct marian_flight *f, const struct marian_sentence *fr
     f->drawn = bytes;
     f->history = bth_calloc(histories, sizeof(*f->history));
     f->next_history = bth_calloc(histories, sizeof(*f->next_history));
-    f->marks = f->key.aligned ? bth_calloc(1, marks) : NULL;
-    if (!f->history || !f->next_history || (f->key.aligned && !f->marks)) {
+    f->marks = marked ? bth_calloc(1, marks) : NULL;
+    if (!f->history || !f->next_history || (marked && !f->marks)) {
         return bth_error_nomem(&s->err);
     }
     rc = marian_search_begin(&f->search, &o, &s->err);
@@ -236,11 +238,30 @@ static int take_alignment(struct marian_flight *f, struct marian_found *to, size
     }
     for (int i = 0; i < h->n; i++) {
         float *row = to->alignment + (size_t)i * n_tokens;
-        if (h->choices[i].mark >= 0 && f->marks) {
+        if (h->choices[i].mark >= 0) {
             memcpy(row, f->marks + (size_t)h->choices[i].mark * n_tokens, n_tokens * sizeof(*row));
-        } else {
+        } else if (n_tokens > 0) {
             row[n_tokens - 1] = 1; /* a forced end comes from the end */
         }
+    }
+    return 0;
+}
+
+/* A forced end looks at the first. */
+static int take_links(struct marian_flight *f, struct marian_found *to, size_t n_tokens) {
+    const struct marian_hypothesis *h = &to->hypotheses[0];
+    to->links = bth_calloc((size_t)h->n + 1, sizeof(*to->links));
+    if (!to->links) {
+        return bth_error_nomem(&f->session->err);
+    }
+    for (int i = 0; i < h->n; i++) {
+        const int mark = h->choices[i].mark;
+        const float *row = f->marks + (size_t)(mark < 0 ? 0 : mark) * n_tokens;
+        size_t best = 0;
+        for (size_t j = 1; mark >= 0 && j + 1 < n_tokens; j++) { /* not the end mark */
+            best = row[j] > row[best] ? j : best;
+        }
+        to->links[i] = (uint32_t)best;
     }
     return 0;
 }
@@ -271,12 +292,13 @@ int marian_flight_land(struct marian_flight *f, size_t *out_bytes) {
             found.repeats = found.repeats || (loop && i == 0);
         }
     }
-    if (n > 0 && (s->options.alignment || s->html)) {
-        int rc = take_alignment(f, &found, sentence->n_tokens);
-        if (rc < 0) {
-            marian_found_finish(&found);
-            return rc;
-        }
+    int rc = n > 0 && f->key.aligned ? take_alignment(f, &found, sentence->n_tokens) : 0;
+    if (rc == 0 && n > 0 && f->key.linked) {
+        rc = take_links(f, &found, sentence->n_tokens);
+    }
+    if (rc < 0) {
+        marian_found_finish(&found);
+        return rc;
     }
     if (s->options.cache) {
         marian_cache_keep(marian_session_model(s)->cache, &f->key, &found);

@@ -163,7 +163,7 @@ static int link_sentence(const struct marian_sentence *from, struct bth_html_sen
                          struct bth_html_link **out) {
     const struct marian_found *f = &from->found;
     *out = NULL;
-    if (f->n == 0 || !f->alignment || !f->ends) {
+    if (f->n == 0 || !f->links || !f->ends) {
         return 0;
     }
     const int n = f->hypotheses[0].n;
@@ -173,16 +173,11 @@ static int link_sentence(const struct marian_sentence *from, struct bth_html_sen
     }
     uint32_t begin = 0;
     for (int i = 0; i < n; i++) {
-        const float *row = f->alignment + (size_t)i * from->n_tokens;
-        size_t best = 0;
-        for (size_t j = 1; j + 1 < from->n_tokens; j++) { /* not the end mark */
-            best = row[j] > row[best] ? j : best;
-        }
         if (f->ends[i] > begin && span->target_begin + f->ends[i] <= span->target_end) {
             links[span->n_links++] =
                 (struct bth_html_link){.target_begin = span->target_begin + begin,
                                        .target_end = span->target_begin + f->ends[i],
-                                       .source = from->begin + from->tokens[best].begin};
+                                       .source = from->begin + from->tokens[f->links[i]].begin};
             begin = f->ends[i];
         }
     }

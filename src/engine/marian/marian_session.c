@@ -118,7 +118,7 @@ static void plan_search(struct marian_session *s) {
  * a model translates into one of the like length. */
 static size_t text_bytes(const struct marian_session *s) {
     const size_t each = 128 + 24 * (size_t)s->options.alternatives +
-                        (s->options.alignment || s->options.html ? 128 : 0);
+                        (s->options.alignment ? 128 : 0) + (s->options.html ? 16 : 0);
     return s->n_text * each + (1 << 20);
 }
 
@@ -169,7 +169,9 @@ int marian_begin(struct berth_model *model, const struct berth_request *request,
 }
 
 void marian_cancel(struct berth_session *session) {
-    ((struct marian_session *)session)->ended = true;
+    struct marian_session *s = (struct marian_session *)session;
+    s->ended = true;
+    s->rc = 0;
 }
 
 void marian_found_finish(struct marian_found *f) {
@@ -179,6 +181,7 @@ void marian_found_finish(struct marian_found *f) {
     }
     bth_free(f->hypotheses);
     bth_free(f->alignment);
+    bth_free(f->links);
     bth_free(f->ends);
     *f = (struct marian_found){0};
 }
@@ -188,6 +191,7 @@ size_t marian_found_bytes(const struct marian_found *f, size_t n_ids) {
     for (int i = 0; i < f->n; i++) {
         bytes += sizeof(*f->hypotheses) + (size_t)f->hypotheses[i].n * sizeof(struct marian_choice);
     }
+    bytes += f->links ? (size_t)f->hypotheses[0].n * sizeof(*f->links) : 0;
     return bytes + (f->alignment ? (size_t)f->hypotheses[0].n * n_ids * sizeof(float) : 0);
 }
 
@@ -257,6 +261,9 @@ void marian_next(struct berth_session *session, struct berth_want *out) {
     const struct marian_model *m = marian_session_model(s);
     uint32_t rows;
     *out = (struct berth_want){.stage = BERTH_WANT_END, .rows = 1};
+    if (s->rc < 0) { /* the turn it failed in has failed too, and nobody was told: the next tells */
+        out->stage = MARIAN_STAGE_DETOKENIZE;
+    }
     if (s->ended) {
         return;
     }

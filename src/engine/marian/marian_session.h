@@ -44,7 +44,9 @@ struct marian_found {
     struct marian_hypothesis *hypotheses; /* [n] best first */
     int n;
     float *alignment; /* [hypotheses[0].n, n_tokens]; NULL: not asked for */
-    uint32_t *ends;   /* [hypotheses[0].n] where each id's text ends; NULL likewise */
+    uint32_t *links; /* [hypotheses[0].n] the source token that each id looks at most, not the last;
+                        for HTML, else NULL */
+    uint32_t *ends;  /* [hypotheses[0].n] where each id's text ends; NULL likewise */
     bool cached, repeats;
 };
 
@@ -63,7 +65,7 @@ struct marian_flight_key {
     size_t n_ids;
     struct marian_search_options search; /* with its own longest target */
     int kept;                            /* hypotheses */
-    bool aligned, guarded;
+    bool aligned, linked, guarded;
 };
 
 struct marian_session;
@@ -76,6 +78,7 @@ struct marian_flight {
     int32_t *ids; /* key.ids */
     struct marian_search search;
     size_t drawn; /* bytes of host memory, from the reservation */
+    bool encoded; /* its source is in its slots */
 
     int32_t *slots; /* [n_slots]: those of its source, then those of its target */
     int n_source, n_slots, slots_capacity;
@@ -112,8 +115,10 @@ struct marian_session {
     size_t n_plain, skipped; /* bytes of a language prefix before it */
     int32_t language;        /* id that goes before every sentence; -1: none */
 
-    bool planned;
-    struct marian_sentence *sentences; /* [n_sentences] */
+    struct bth_sentences_cursor cursor; /* how far the text is split */
+    bool planned;                       /* all of it */
+    struct marian_sentence *sentences;  /* [n_sentences] */
+    size_t sentences_capacity;
     size_t n_sentences, tokenized, launched, detokenized, emitted;
     struct marian_flight *flights[MARIAN_MAX_FLIGHTS]; /* [n_flights] oldest first */
     int n_flights, most_flights;

@@ -96,10 +96,14 @@ static int place_list(struct marian_model *m, struct marian_flight *f, uint32_t 
     if (!f->list || m->list_owner[first_row] == f->list_number) {
         return 0;
     }
-    m->list_owner[first_row] = f->list_number;
+    m->list_owner[first_row] = 0; /* nobody's, should the write fail half way */
     int rc = m->base.device->ops->write(m->lists, first_row * columns * 4, f->list,
                                         f->n_list * sizeof(*f->list));
-    return rc < 0 ? bth_error(err, rc, "%s: writing a shortlist failed", m->base.device->name) : 0;
+    if (rc < 0) {
+        return bth_error(err, rc, "%s: writing a shortlist failed", m->base.device->name);
+    }
+    m->list_owner[first_row] = f->list_number;
+    return 0;
 }
 
 static int add_flights(struct marian_model *m, struct marian_session *s, uint32_t *rows,

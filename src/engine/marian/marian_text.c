@@ -10,8 +10,9 @@
 #include <string.h>
 
 enum {
-    TURN_BYTES = 16 << 10, /* of text that a turn tokenises */
-    TURN_SENTENCES = 64    /* that a turn detokenises */
+    TURN_BYTES = 16 << 10, /* of text that a turn looks at or tokenises */
+    TURN_SENTENCES = 64,   /* that a turn detokenises */
+    WHOLE_BYTES = 64 << 10 /* of a text that is one sentence: it is tokenised at once */
 };
 
 /* ---- the plan -------------------------------------------------------------------------------- */
@@ -46,6 +47,25 @@ static int64_t measure(void *arg, const char *text, size_t n, struct berth_error
     return count > 0 ? (int64_t)count : 1;
 }
 
+/* Room for n more. */
+static int more_sentences(struct marian_session *s, size_t n) {
+    if (n > MARIAN_MAX_SENTENCES - s->n_sentences) {
+        return bth_error(&s->err, BERTH_ETOOLARGE, "more than %d sentences: send the text in parts",
+                         (int)MARIAN_MAX_SENTENCES);
+    }
+    if (s->n_sentences + n > s->sentences_capacity) {
+        const size_t more = BTH_MAX(2 * s->sentences_capacity, s->n_sentences + n);
+        struct marian_sentence *p = bth_realloc_array(s->sentences, more, sizeof(*p));
+        if (!p) {
+            return bth_error_nomem(&s->err);
+        }
+        s->sentences = p;
+        s->sentences_capacity = more;
+    }
+    return marian_draw(s, n * sizeof(*s->sentences));
+}
+
+/* The next sentences of the text. */
 static int split(struct marian_session *s) {
     const struct marian_model *m = marian_session_model(s);
     const struct bth_sentences_options o = {.language = m->source[0] ? m->source : NULL,
@@ -53,18 +73,15 @@ static int split(struct marian_session *s) {
                                             .arg = s,
                                             .most = m->source_most - 3}; /* prefix, bos, eos */
     struct bth_sentences pieces = {0};
-    int rc = bth_sentences_split(s->plain, s->n_plain, &o, &pieces, &s->err);
-    if (rc == 0 && pieces.n > MARIAN_MAX_SENTENCES) {
-        rc = bth_error(&s->err, BERTH_ETOOLARGE, "%zu sentences: at most %d are taken", pieces.n,
-                       (int)MARIAN_MAX_SENTENCES);
-    }
-    rc = rc < 0 ? rc : add_sentences(s, pieces.n);
+    int rc = bth_sentences_next(s->plain, s->n_plain, &o, &s->cursor, TURN_BYTES, &pieces, &s->err);
+    rc = rc < 0 ? rc : more_sentences(s, pieces.n);
     for (size_t i = 0; rc == 0 && i < pieces.n; i++) {
         const struct bth_piece *p = &pieces.pieces[i];
-        s->sentences[i] =
+        s->sentences[s->n_sentences++] =
             (struct marian_sentence){.begin = p->begin, .end = p->end, .through = !p->words};
     }
     bth_sentences_finish(&pieces);
+    s->planned = s->cursor.done;
     return rc;
 }
 
@@ -80,6 +97,13 @@ static int take_whole(struct marian_session *s) {
     }
     while (end > begin && is_blank(s->plain[end - 1])) {
         end--;
+    }
+    s->planned = true;
+    if (end - begin > WHOLE_BYTES) {
+        return bth_error(&s->err, BERTH_ETOOLARGE,
+                         "%zu bytes in one sentence, at most %d: let the text be split, or send it "
+                         "in parts",
+                         end - begin, (int)WHOLE_BYTES);
     }
     int rc = add_sentences(s, begin < end || s->options.task == MARIAN_TOKENIZE);
     if (rc == 0 && s->n_sentences) {
@@ -139,18 +163,19 @@ static int parse_rows(struct marian_session *s) {
         rc = add_row(s, json_array_get(rows, i), &s->sentences[i]);
     }
     json_decref(rows);
+    s->planned = true;
     s->tokenized = s->n_sentences;
     return rc;
 }
 
 /* ---- text to ids ----------------------------------------------------------------------------- */
 
+/* Goes on with the plan; s->planned when there is no more of it. */
 static int plan(struct marian_session *s) {
-    s->planned = true;
     if (s->options.task == MARIAN_GENERATE || s->options.task == MARIAN_DETOKENIZE) {
         return parse_rows(s);
     }
-    if (s->options.html) {
+    if (s->options.html && !s->html) {
         int rc = bth_html_open(s->text, s->n_text, &s->html, &s->err);
         if (rc < 0) {
             return rc;
@@ -185,7 +210,9 @@ static int tokenize_one(struct marian_session *s, struct marian_sentence *to) {
     }
     int rc = marian_vocab_encode(m->vocab, s->plain + to->begin, to->end - to->begin, flags,
                                  &to->tokens, &to->n_tokens, &s->err);
-    if (rc == 0 && s->language >= 0) {
+    /* a vocabulary may normalise all of it away, and not every model has an end mark */
+    to->through = rc == 0 && to->n_tokens == 0;
+    if (rc == 0 && !to->through && s->language >= 0) {
         rc = put_language(s, to);
     }
     if (rc == 0) {
@@ -206,7 +233,7 @@ bool marian_is_tokenized(const struct marian_session *s) {
 int marian_tokenize(struct marian_session *s) {
     int rc = s->planned ? 0 : plan(s);
     size_t bytes = 0;
-    while (rc == 0 && s->tokenized < s->n_sentences && bytes < TURN_BYTES) {
+    while (rc == 0 && s->planned && s->tokenized < s->n_sentences && bytes < TURN_BYTES) {
         struct marian_sentence *next = &s->sentences[s->tokenized];
         bytes += next->end - next->begin + 16;
         rc = tokenize_one(s, next);

@@ -106,21 +106,41 @@ int marian_turn_land(struct marian_session *s, int i) {
     return rc;
 }
 
+static int encode(const struct encoding *e, struct berth_error *err) {
+    struct marian_model *m = e->m;
+    int bucket = 0;
+    while (e->rows > (16U << bucket) && bucket + 1 < MARIAN_ENCODE_BUCKETS &&
+           m->encode[bucket + 1]) {
+        bucket++;
+    }
+    int rc = marian_turn_send(m, e->rows, (size_t)marian_source_pages(m), err);
+    return rc < 0 ? rc : marian_turn_run(m, m->encode[bucket], e->rows, err);
+}
+
+/* The turn has run, or has failed: then its sentences, which nothing was written for, take off
+ * again when it is tried again. */
+static void have_encoded(struct marian_session *s, bool well) {
+    for (int i = s->n_flights; i > 0 && !s->flights[i - 1]->encoded; i--) {
+        struct marian_flight *f = s->flights[i - 1];
+        f->encoded = well;
+        if (!well) {
+            s->launched = f->sentence < s->launched ? f->sentence : s->launched;
+            s->n_flights--;
+            marian_flight_end(f);
+        }
+    }
+}
+
 static int enqueue_encode(struct marian_model *m, struct berth_batch *b, struct berth_error *err) {
     struct encoding e = {.m = m};
     for (uint32_t i = 0; i < b->n; i++) {
         launch(&e, marian_turn_session(b, i));
     }
-    if (e.rows == 0) {
-        return 0;
+    const int rc = e.rows > 0 ? encode(&e, err) : 0;
+    for (uint32_t i = 0; i < b->n; i++) {
+        have_encoded(marian_turn_session(b, i), rc == 0);
     }
-    int bucket = 0;
-    while (e.rows > (16U << bucket) && bucket + 1 < MARIAN_ENCODE_BUCKETS &&
-           m->encode[bucket + 1]) {
-        bucket++;
-    }
-    int rc = marian_turn_send(m, e.rows, (size_t)marian_source_pages(m), err);
-    return rc < 0 ? rc : marian_turn_run(m, m->encode[bucket], e.rows, err);
+    return rc;
 }
 
 /* A search may be over before it has begun: the longest target is the forced end alone. */
@@ -149,8 +169,9 @@ int marian_enqueue(struct berth_batch *batch, struct berth_error *err) {
     case MARIAN_STAGE_DETOKENIZE:
         for (uint32_t i = 0; i < batch->n; i++) {
             struct marian_session *s = marian_turn_session(batch, i);
-            int rc =
-                batch->stage == MARIAN_STAGE_TOKENIZE ? marian_tokenize(s) : marian_detokenize(s);
+            int rc = s->ended                                ? 0
+                     : batch->stage == MARIAN_STAGE_TOKENIZE ? marian_tokenize(s)
+                                                             : marian_detokenize(s);
             if (rc < 0) {
                 marian_fail(s, rc);
             }

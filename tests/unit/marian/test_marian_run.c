@@ -8,7 +8,11 @@
 #include "lib/tiny_marian.h"
 #include "marian/marian.h"
 #include "marian/marian_session.h"
+#include "marian/marian_vocab_internal.h"
 #include <time.h>
+
+/* What vocabularies take for a blank, and the engine does not. */
+#define NOTHING "\xe2\x96\x81"
 
 static struct drive_model m;
 
@@ -175,6 +179,35 @@ static void markup(void) {
     berth_item_free(one.final);
 }
 
+/* Of the attention of a long text in HTML only what its markup needs is kept. */
+static void much_markup(void) {
+    enum { LINES = 30, WORDS = 60 };
+    char *text = calloc(LINES, 8 * WORDS + 32);
+    for (int i = 0; i < LINES; i++) {
+        strcat(text, "<p>");
+        for (int j = 0; j < WORDS; j++) {
+            strcat(text, j % 9 ? "one " : "<b>t</b> ");
+        }
+        strcat(text, "</p>");
+    }
+    size_t high[2], alignment = 0;
+    for (int asked = 0; asked < 2; asked++) {
+        struct drive_one one = ask(text, asked ? "html=true beams=1 max_length=150 alignment=true"
+                                               : "html=true beams=1 max_length=150");
+        const struct berth_translation *t = run(&one);
+        CHECK(t->n_sentences >= LINES && strstr(t->text, "<b>"));
+        for (size_t i = 0; i < t->n_sentences; i++) {
+            CHECK_INT(t->sentences[i].alignment != NULL, asked);
+            alignment += t->sentences[i].n_tokens * t->sentences[i].hypotheses[0].n_tokens;
+        }
+        high[asked] = one.high_bytes;
+        berth_item_free(one.final);
+    }
+    /* where all is kept, flights wait for memory, so that not all of it shows */
+    CHECK(high[0] + alignment / 2 * sizeof(float) / 5 < high[1]);
+    free(text);
+}
+
 static void remembered(void) {
     for (int i = 0; i < 3; i++) {
         struct drive_one one = ask("five six seven", "cache=true");
@@ -315,6 +348,49 @@ static void many_without_words(void) {
     free(text);
 }
 
+/* Nothing is left of a text for a model without an end mark: it stays as it is. */
+static void no_ids(void) {
+    struct marian_vocab *v = ((struct marian_model *)m.model)->vocab;
+    const int32_t eos = v->source_eos;
+    static const char *const options[] = {"split=false", "split=false alignment=true",
+                                          "split=false task=tokenize"};
+    v->source_eos = -1;
+    for (size_t i = 0; i < sizeof(options) / sizeof(*options); i++) {
+        struct drive_one one = ask(NOTHING, options[i]);
+        CHECK_STR(run(&one)->text, i < 2 ? NOTHING : "[[]]");
+        berth_item_free(one.final);
+    }
+    v->source_eos = eos;
+}
+
+/* Turns of the host look at a part of a text, so that a cancel is prompt and others get their turn;
+ * a text that cannot be cut is short. */
+static void host_turns(void) {
+    enum { SIZE = 1 << 20, PART = 16 << 10 };
+    static const char *const fill[] = {"x", "word ", "One two. ", "1\n"};
+    char *text = malloc(SIZE + 1);
+    for (size_t f = 0; f < sizeof(fill) / sizeof(*fill); f++) {
+        for (size_t i = 0; i < SIZE; i++) {
+            text[i] = fill[f][i % strlen(fill[f])];
+        }
+        text[SIZE] = '\0';
+        for (int64_t after = 1; after < 60; after += 19) {
+            struct drive_one one = ask(text, "beams=1");
+            one.cancel_after = after;
+            CHECK_INT(drive(m.model, &one, 1, 1, 1, NULL), 0);
+            CHECK_INT(one.rc, BERTH_ECANCELLED);
+            CHECK(one.turns == after && one.n_progress == 0);
+            /* a sentence of each two bytes at most */
+            CHECK(one.high_bytes <= (size_t)after * PART / 2 * sizeof(struct marian_sentence));
+        }
+    }
+    memset(text, 'x', SIZE);
+    text[100000] = '\0';
+    refused(text, "task=tokenize", BERTH_ETOOLARGE, "in one sentence");
+    refused(text, "split=false", BERTH_ETOOLARGE, "in one sentence");
+    free(text);
+}
+
 int main(void) {
     const struct bth_cpu_config config = {.threads = 2, .cap = BTH_CPU_AVX512};
     struct berth_device *device;
@@ -329,12 +405,15 @@ int main(void) {
     alignment_is_drawn();
     tasks();
     markup();
+    much_markup();
     remembered();
     loops();
     refusals();
     languages();
     long_texts();
     many_without_words();
+    host_turns();
+    no_ids();
     drive_unload(&m);
     device->ops->close(device);
     tiny_marian_remove(dir);

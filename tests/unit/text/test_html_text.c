@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "lib/html.h"
 #include "lib/test.h"
+#include <time.h>
 
 static void plain_is(const char *html, const char *want) {
     struct bth_html *h;
@@ -166,6 +167,26 @@ static void bombs(void) {
     }
 }
 
+/* Seconds for closing tags that belong to none of those that are open. */
+static double unmatched(int n_open) {
+    enum { CLOSED = 300000 };
+    struct bth_str s = {0};
+    struct bth_html *h;
+    struct berth_error err;
+    for (int i = 0; i < n_open; i++) {
+        bth_str_printf(&s, "<x%03d>", i);
+    }
+    for (int i = 0; i < CLOSED; i++) {
+        bth_str_printf(&s, "</x%03d>", 500 + i % 400);
+    }
+    const clock_t begin = clock();
+    CHECK_OK(bth_html_open(bth_str_text(&s), s.size, &h, &err), err);
+    const double seconds = (double)(clock() - begin) / CLOCKS_PER_SEC;
+    bth_html_free(h);
+    bth_str_finish(&s);
+    return seconds;
+}
+
 static void random_markup(void) {
     static const char *const parts[] = {"<b>",
                                         "</b>",
@@ -241,6 +262,8 @@ int main(void) {
     unchanged();
     spans();
     bombs();
+    /* not with how many are open */
+    CHECK(unmatched(300) < 4 * unmatched(0) + 0.02);
     random_markup();
     failures();
     return 0;

@@ -12,6 +12,29 @@ static void is(const char *text, const char *code) {
     CHECK(g[0].confidence > 40 && g[0].confidence <= 100);
 }
 
+/* The beginning decides, wherever in a character it ends: what is behind it costs nothing. */
+static void beginning(void) {
+    static const char german[] = "Wo ist der n\xC3\xA4"
+                                 "chste Bahnhof? Ich wei\xC3\x9F es leider nicht. ";
+    static const char english[] = "Where is the nearest station? I do not know it. ";
+    static char text[256 << 10];
+    struct bth_language_guess g[BTH_MAX_GUESSES];
+    struct berth_error err;
+    for (size_t html = 0; html < 2; html++) {
+        const size_t first = html ? BTH_LANGUAGE_HTML : BTH_LANGUAGE_TEXT;
+        for (size_t shift = 0; shift < sizeof(german) - 1; shift++) {
+            for (size_t i = 0; i < sizeof(text); i++) {
+                text[i] = i < first + 64 ? german[(i + shift) % (sizeof(german) - 1)]
+                                         : english[i % (sizeof(english) - 1)];
+            }
+            text[0] = text[1] = ' '; /* where a character may be cut */
+            text[2] = (text[2] & 0xC0) == 0x80 ? ' ' : text[2];
+            CHECK_INT(bth_language_detect(text, sizeof(text), html, g, &err), 1);
+            CHECK_STR(g[0].code, "de");
+        }
+    }
+}
+
 int main(void) {
     struct bth_language_guess g[BTH_MAX_GUESSES];
     struct berth_error err;
@@ -42,5 +65,6 @@ int main(void) {
     }
     CHECK(bth_language_detect(big, sizeof(big), false, g, &err) >= 1);
     CHECK_STR(g[0].code, "en");
+    beginning();
     return 0;
 }

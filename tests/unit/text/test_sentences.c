@@ -152,6 +152,62 @@ static void graphemes(void) {
     bth_sentences_finish(&s);
 }
 
+/* Bit by bit the same pieces come as at once. */
+static void check_bits(const char *text, size_t n, const struct bth_sentences_options *o,
+                       size_t work) {
+    struct bth_sentences whole, bits = {0};
+    struct bth_sentences_cursor c = {0};
+    struct berth_error err;
+    CHECK_OK(bth_sentences_split(text, n, o, &whole, &err), err);
+    while (!c.done) {
+        CHECK_OK(bth_sentences_next(text, n, o, &c, work, &bits, &err), err);
+    }
+    CHECK_INT(bits.n, whole.n);
+    for (size_t i = 0; i < whole.n; i++) {
+        CHECK(bits.pieces[i].begin == whole.pieces[i].begin);
+        CHECK(bits.pieces[i].end == whole.pieces[i].end);
+        CHECK(bits.pieces[i].words == whole.pieces[i].words);
+    }
+    bth_sentences_finish(&whole);
+    bth_sentences_finish(&bits);
+}
+
+static int64_t count_bytes(void *arg, const char *text, size_t n, struct berth_error *err) {
+    (void)text, (void)err;
+    *(size_t *)arg += n;
+    return (int64_t)n;
+}
+
+/* A call does little, whatever the text is like. */
+static void bounded(void) {
+    enum { SIZE = 1 << 20, WORK = 4096, MOST = 100 };
+    static const char *const fill[] = {"x",      "word ",        "One two. ", "1\n",
+                                       "a. b! ", "\xE3\x80\x82", " "};
+    char *text = malloc(SIZE);
+    for (size_t f = 0; f < BTH_COUNT(fill); f++) {
+        const size_t n = SIZE / strlen(fill[f]) * strlen(fill[f]);
+        for (size_t i = 0; i < n; i += strlen(fill[f])) {
+            memcpy(text + i, fill[f], strlen(fill[f]));
+        }
+        size_t measured = 0, calls = 0;
+        const struct bth_sentences_options o = {
+            .measure = count_bytes, .arg = &measured, .most = MOST};
+        struct bth_sentences bits = {0};
+        struct bth_sentences_cursor c = {0};
+        struct berth_error err;
+        for (; !c.done; calls++) {
+            const size_t pieces = bits.n;
+            measured = 0;
+            CHECK_OK(bth_sentences_next(text, n, &o, &c, WORK, &bits, &err), err);
+            CHECK(bits.n - pieces <= WORK);
+            CHECK(measured <= (size_t)20 * WORK); /* stretches of up to 8 times the most */
+        }
+        CHECK(calls >= n / WORK);
+        bth_sentences_finish(&bits);
+    }
+    free(text);
+}
+
 static void random_bytes(void) {
     unsigned long long seed = 11;
     static const char *const parts[] = {"A",  "b",    ".", " ",    "\n", "Dr. ",         "\xC3\xA9",
@@ -179,6 +235,8 @@ static void random_bytes(void) {
             at = i < s.n ? s.pieces[i].end : n;
         }
         bth_sentences_finish(&s);
+        o.lines = round % 5 == 0;
+        check_bits(text, n, &o, 1 + round % 9);
     }
 }
 
@@ -217,6 +275,7 @@ int main(void) {
     cuts();
     graphemes();
     random_bytes();
+    bounded();
     failures();
     return 0;
 }

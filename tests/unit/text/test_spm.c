@@ -102,6 +102,8 @@ static void test_pieces(void) {
     CHECK_INT(bth_spm_find(m, "abc", 3), -1);
     CHECK_STR(bth_spm_piece(m, 4), "ab");
     CHECK(!bth_spm_piece(m, 7) && !bth_spm_piece(m, -1));
+    CHECK_NEAR(m->unknown, -14, 0); /* known from the start: an encode looks at its text alone */
+    CHECK_NEAR(m->most, -2, 0);
     check_encode(m, "ab", "\xe2\x96\x81[0,0) ab[0,2)");
     check_encode(m, "  ab  b ", "\xe2\x96\x81[2,2) ab[2,4) \xe2\x96\x81[4,6) b[6,7)");
     check_encode(m, "xyz", "\xe2\x96\x81[0,0) xyz[0,3)"); /* unknown neighbours are one */
