@@ -393,6 +393,82 @@ static void check_others(void) {
     drive_unload(&m);
 }
 
+/* ---- a device whose chosen write fails ---- */
+
+enum { FIRST, ANY }; /* the first write after other calls; any write */
+
+static struct berth_backend_ops faulty;
+static const struct berth_backend_ops *real;
+static int64_t writes, fail_at;
+static int which;
+static bool writing;
+
+static int faulty_write(struct berth_buffer *b, size_t offset, const void *from, size_t bytes) {
+    const bool counts = which == ANY || (!writing && offset > 0);
+    writing = true;
+    writes += counts;
+    return counts && writes == fail_at ? BERTH_EDEVICE : real->write(b, offset, from, bytes);
+}
+
+static int faulty_read(struct berth_buffer *b, size_t offset, void *to, size_t bytes) {
+    writing = false;
+    return real->read(b, offset, to, bytes);
+}
+
+static int faulty_run(struct berth_program *p, const uint32_t live[BERTH_MAX_LIVE],
+                      struct berth_error *err) {
+    writing = false;
+    return real->program_run(p, live, err);
+}
+
+/* Whichever write fails, somebody is told, and the next document gives the same as ever. FIRST
+ * are those of the tokens that a long document's state looks back to: the next one goes well. */
+static void check_faults(const char *text) {
+    static const struct berth_option without = {"exclude", "tok2vec"};
+    struct drive_model m;
+    char *want = NULL;
+    load("tiny_en", device, &m);
+    real = device->ops;
+    faulty = *real;
+    faulty.write = faulty_write;
+    faulty.read = faulty_read;
+    faulty.program_run = faulty_run;
+    device->ops = &faulty;
+    bool over = false;
+    for (int64_t at = 0; !over; at += which == ANY ? 1 + at / 20 : 1) {
+        struct drive_one one = {.request = request_of(text, &without, which == FIRST),
+                                .cancel_after = -1};
+        writes = 0;
+        fail_at = at;
+        int rc = drive(m.model, &one, 1, 1, 5, NULL);
+        over = at > writes;
+        if (at == 0 || over) {
+            CHECK_OK(one.rc, one.err);
+            char *have = spacy_docs_print(one.final);
+            drive_same("after a device's failures", have, want ? want : have);
+            free(want);
+            want = have;
+        } else if (rc != BERTH_EDEVICE && one.rc != BERTH_EDEVICE) {
+            TEST_FAIL("write %lld failed, and nobody was told", (long long)at);
+        }
+        berth_item_free(one.final);
+    }
+    CHECK(writes > 0);
+    device->ops = real;
+    free(want);
+    drive_unload(&m);
+}
+
+static void check_all_faults(void) {
+    char *text = make_text(0), *brief = make_text(5);
+    which = FIRST;
+    check_faults(text);
+    which = ANY;
+    check_faults(brief);
+    free(text);
+    free(brief);
+}
+
 int main(void) {
     const struct bth_cpu_config config = {.threads = 2, .cap = BTH_CPU_AVX512};
     struct berth_error err;
@@ -411,6 +487,7 @@ int main(void) {
     check_vector_bytes();
     check_memory();
     check_others();
+    check_all_faults();
     device->ops->close(device);
     return 0;
 }
