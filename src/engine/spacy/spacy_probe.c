@@ -1,6 +1,7 @@
 /* What a path holds and what loading it would take, without loading it. */
 #include "spacy/spacy_model.h"
 
+#include "base/alloc.h"
 #include "base/error.h"
 #include "spacy/spacy_config.h"
 #include <stdio.h>
@@ -24,6 +25,13 @@ int spacy_probe(const char *path, struct berth_model_info *out, struct berth_err
     return 0;
 }
 
+/* A sum that overflows is more than any reservation holds. */
+static void add(size_t *sum, size_t n) {
+    if (!bth_add(*sum, n, sum)) {
+        *sum = SIZE_MAX;
+    }
+}
+
 /* Adds what a component's model takes: weights about as much as its file, and the caches of its
  * network. */
 static int add_estimate(struct spacy_package *package, const char *pipe, struct berth_estimate *e,
@@ -40,8 +48,9 @@ static int add_estimate(struct spacy_package *package, const char *pipe, struct 
         rc = bth_thinc_parse(file.data, file.size, &thinc, err);
     }
     if (rc == 0) {
-        e->weights_bytes += file.size + file.size / 8 + (1 << 16);
-        e->workspace_bytes += spacy_tok2vec_estimate(thinc);
+        add(&e->weights_bytes, file.size);
+        add(&e->weights_bytes, file.size / 8 + (1 << 16));
+        add(&e->workspace_bytes, spacy_tok2vec_estimate(thinc));
     } else if (rc != BERTH_ENOMEM) {
         rc = 0; /* it may be excluded; if not, loading says what is wrong */
     }
@@ -56,7 +65,7 @@ static int add_vectors(struct spacy_package *package, struct berth_estimate *e,
     int rc = spacy_package_has(package, "vocab/vectors")
                  ? spacy_package_read(package, "vocab/vectors", &file, err)
                  : 0;
-    e->weights_bytes += file.size;
+    add(&e->weights_bytes, file.size);
     spacy_file_close(&file);
     return rc;
 }

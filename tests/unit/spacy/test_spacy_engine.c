@@ -11,6 +11,7 @@
 #include "lib/spacy_docs.h"
 #include "lib/test.h"
 #include "spacy/spacy.h"
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const char *folder;
@@ -323,6 +324,46 @@ static void check_vector_bytes(void) {
     drive_unload(&m);
 }
 
+static void write_file(const char *folder_name, const char *name, const void *bytes, size_t n) {
+    char path[1200];
+    snprintf(path, sizeof(path), "%s/%s", folder_name, name);
+    FILE *f = fopen(path, "wb");
+    CHECK(f && fwrite(bytes, 1, n, f) == n && fclose(f) == 0);
+}
+
+/* A network that claims to take more than there is counts as that, not as what is left of it. */
+static void check_claims(void) {
+#define NODE(index)                                                                                \
+    "\x84\xa5"                                                                                     \
+    "index" index "\xa4"                                                                           \
+    "name\xa6"                                                                                     \
+    "maxout\xa4"                                                                                   \
+    "dims\x80\xa4"                                                                                 \
+    "refs\x80"
+#define HUGE_DIM "\xcf\x20\x00\x00\x00\x00\x00\x00\x00"
+#define PARAMS                                                                                     \
+    "\x81\xa1W\x85\xc4\x02nd\xc3\xc4\x04type\xa3<f4\xc4\x04kind\xc4\x00\xc4\x05"                   \
+    "shape\x93\x00" HUGE_DIM HUGE_DIM "\xc4\x04"                                                   \
+    "data\xc4\x00"
+    static const char file[] = "\x84\xa5nodes\x92" NODE("\x00")
+        NODE("\x01") "\xa5"
+                     "attrs\x92\x80\x80\xa6params\x92" PARAMS PARAMS "\xa5shims\x92\x90\x90";
+    static const char config[] = "[nlp]\nlang = \"en\"\npipeline = [\"net\"]\n";
+    struct berth_estimate estimate;
+    struct berth_error err;
+    char root[256], net[300], command[300];
+    snprintf(root, sizeof(root), "%s", "/tmp/berth_spacy_XXXXXX");
+    CHECK(mkdtemp(root));
+    snprintf(net, sizeof(net), "%s/net", root);
+    CHECK(mkdir(net, 0700) == 0);
+    write_file(root, "config.cfg", config, strlen(config));
+    write_file(net, "model", file, sizeof(file) - 1);
+    CHECK_OK(bth_spacy_engine.estimate(root, device, &estimate, &err), err);
+    CHECK(estimate.workspace_bytes == SIZE_MAX);
+    snprintf(command, sizeof(command), "rm -r %s", root);
+    run(command);
+}
+
 /* The n-th allocation fails, for many n: everything comes back. */
 static void check_memory(void) {
     struct drive_model m;
@@ -485,6 +526,7 @@ int main(void) {
     check_inputs();
     check_load_fails();
     check_vector_bytes();
+    check_claims();
     check_memory();
     check_others();
     check_all_faults();
