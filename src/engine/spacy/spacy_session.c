@@ -134,6 +134,19 @@ static int choose_pipes(struct spacy_session *s, struct berth_error *err) {
     return check_widths(m, s->wanted, err);
 }
 
+/* The most tokens that an input can have: none is empty. A file is not read yet: its bytes. */
+static size_t most_tokens(const struct berth_input *in, size_t bytes) {
+    if (in->kind == BERTH_INPUT_FILE) {
+        return bytes;
+    }
+    const unsigned char *p = in->data;
+    size_t n = 0;
+    for (size_t i = 0; i < bytes; i++) {
+        n += (p[i] & 0xC0) != 0x80;
+    }
+    return n;
+}
+
 int spacy_begin(struct berth_model *model, const struct berth_request *request,
                 struct berth_session **out, struct berth_need *need, struct berth_error *err) {
     struct spacy_session *s = bth_calloc(1, sizeof(*s));
@@ -150,8 +163,8 @@ int spacy_begin(struct berth_model *model, const struct berth_request *request,
     if (rc == 0) {
         rc = choose_pipes(s, err);
     }
-    /* a token is a byte at least */
-    if (rc == 0 && !bth_mul(n, spacy_session_model(s)->token_bytes, &bytes)) {
+    if (rc == 0 &&
+        !bth_mul(most_tokens(&request->input, n), spacy_session_model(s)->token_bytes, &bytes)) {
         rc = too_large(&s->options, err);
     }
     if (rc < 0) {

@@ -364,6 +364,29 @@ static void check_claims(void) {
     run(command);
 }
 
+/* A token is a character at least, not a byte, and the worst text stays within what it asked for.
+ */
+static void check_needs(void) {
+    static const char *const pairs[2] = {". . . . ",
+                                         "\xE3\x80\x82\xE3\x80\x82\xE3\x80\x82\xE3\x80\x82"
+                                         "\xE3\x80\x82\xE3\x80\x82\xE3\x80\x82\xE3\x80\x82"};
+    struct drive_model m;
+    struct drive_one two[2] = {0};
+    load("tiny_en", device, &m);
+    for (int i = 0; i < 2; i++) {
+        two[i].request = request_of(pairs[i], NULL, 0);
+        two[i].cancel_after = -1;
+    }
+    CHECK_INT(drive(m.model, two, 2, 2, 1, NULL), 0);
+    for (int i = 0; i < 2; i++) {
+        CHECK_OK(two[i].rc, two[i].err);
+        CHECK(two[i].high_bytes <= two[i].need_bytes);
+        berth_item_free(two[i].final);
+    }
+    CHECK_INT(two[0].need_bytes, two[1].need_bytes);
+    drive_unload(&m);
+}
+
 /* The n-th allocation fails, for many n: everything comes back. */
 static void check_memory(void) {
     struct drive_model m;
@@ -527,6 +550,7 @@ int main(void) {
     check_load_fails();
     check_vector_bytes();
     check_claims();
+    check_needs();
     check_memory();
     check_others();
     check_all_faults();
