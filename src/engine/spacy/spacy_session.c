@@ -281,6 +281,20 @@ static int read_text(struct spacy_session *s, const char **out, size_t *out_n) {
     return rc == BERTH_ETOOLARGE ? too_large(&s->options, &s->err) : rc;
 }
 
+/* Said of one document here, before its words are put together in a turn of many. */
+static int check_words(struct spacy_session *s) {
+    const struct spacy_vectors *v = spacy_vocab_vectors(spacy_session_model(s)->vocab);
+    for (size_t i = 0; i < s->doc.n; i++) {
+        const uint32_t length = s->doc.tokens[i].lex->length;
+        if (!spacy_vectors_fits(v, length)) {
+            return bth_error(&s->err, BERTH_ETOOLARGE,
+                             "a word of %u characters is too long for this model's vectors",
+                             length);
+        }
+    }
+    return 0;
+}
+
 void spacy_session_tokenize(struct spacy_session *s) {
     const struct spacy_model *m = spacy_session_model(s);
     const char *text;
@@ -299,6 +313,9 @@ void spacy_session_tokenize(struct spacy_session *s) {
     if (rc == 0 && last && last->idx + last->lex->length + last->space > s->options.max_length) {
         rc = too_large(&s->options, &s->err);
     }
+    if (rc == 0) {
+        rc = check_words(s);
+    }
     if (rc < 0) {
         spacy_fail(s, rc);
         return;
@@ -311,6 +328,7 @@ void spacy_session_tokenize(struct spacy_session *s) {
 static int retokenize(const struct spacy_pipe *p, struct spacy_session *s) {
     const float *before = s->doc.tensor;
     int rc = spacy_retokenizer_run(p->retokenizer, &s->doc, &s->err);
+    rc = rc < 0 ? rc : check_words(s);
     if (rc == 0 && s->doc.tensor && s->doc.tensor != before) {
         rc = spacy_session_draw(s, s->doc.n * s->doc.tensor_width * sizeof(float));
     }
