@@ -278,20 +278,24 @@ static void add_ngram(struct sum *s, const char *text, size_t n) {
     }
 }
 
-/* The whole padded word, then every substring of minn to maxn code points. */
+/* The whole padded word, then every substring of minn to maxn code points: of 0, the empty one at
+ * each of its places, as spaCy has it. */
 static void add_ngrams(struct sum *s, const char *padded, size_t size) {
     add_ngram(s, padded, size);
     for (int64_t length = s->v->minn; length <= s->v->maxn; length++) {
         size_t begin = 0, end = 0;
-        for (int64_t have = 0; length > 0 && end < size; have++) {
+        for (int64_t have = 0; end < size; have++) {
             uint32_t c;
             end += bth_utf8_decode(padded + end, size - end, &c);
             if (have >= length) {
                 begin += bth_utf8_decode(padded + begin, size - begin, &c);
             }
             if (have + 1 >= length) {
-                add_ngram(s, padded + begin, end - begin);
+                add_ngram(s, padded + begin, length == 0 ? 0 : end - begin);
             }
+        }
+        if (length == 0) { /* behind the last one */
+            add_ngram(s, padded, 0);
         }
     }
 }
