@@ -12,9 +12,10 @@ enum {
     MAX_PATTERN = 16 << 20,
     MAX_PARTS = 1024,
     MAX_WIDTH = 64,
-    TOO_LARGE = 120,       /* PCRE2's, without a name */
-    FIRST_STEPS = 1000,    /* at one place of a text; what the price of its bytes covers */
-    MOST_STEPS = 10000000, /* at one place of a text */
+    TOO_LARGE = 120,    /* PCRE2's, without a name */
+    FIRST_STEPS = 1000, /* at one place of a text; what the price of its bytes covers */
+    MORE_STEPS = 4,     /* times as many at the next try */
+    MOST_STEPS = FIRST_STEPS << 14,
     /* What patterns may look at for one document: long runs without a space are quadratic. */
     FREE_BYTES = 256 << 20,
     BYTES_PER_BYTE = 128,
@@ -376,7 +377,7 @@ static int run(const struct part *part, struct spacy_matcher *m, const char *s, 
                size_t from, struct berth_error *err) {
     const size_t places = part->anchored ? 1 : n - from + 1;
     int rc = spend(m, n - from, err);
-    for (uint32_t steps = FIRST_STEPS; rc == 0; steps *= 10) {
+    for (uint32_t steps = FIRST_STEPS; rc == 0; steps *= MORE_STEPS) {
         int found = match_once(part, m, s, n, from, steps);
         if (found >= 0 || found == PCRE2_ERROR_NOMATCH) {
             return found >= 0;
@@ -388,8 +389,8 @@ static int run(const struct part *part, struct spacy_matcher *m, const char *s, 
             return bth_error(err, BERTH_ETOOLARGE, "a pattern takes too long on the text (code %d)",
                              found);
         }
-        size_t price = 0;
-        rc = spend(m, bth_mul(places, 10 * steps / STEPS_PER_BYTE, &price) ? price : SIZE_MAX, err);
+        size_t price = steps * MORE_STEPS / STEPS_PER_BYTE;
+        rc = spend(m, bth_mul(places, price, &price) ? price : SIZE_MAX, err);
     }
     return rc;
 }
