@@ -6,7 +6,10 @@
 #include "spacy/spacy_vectors.h"
 #include <string.h>
 
-enum { LONG_SHAPE = 100, MAX_RUN = 4, URL_BUDGET = 1 << 20 };
+enum { LONG_SHAPE = 100, MAX_RUN = 4 };
+
+/* A pattern that takes longer on a word says that it is no address. */
+enum { URL_BUDGET = 1 << 14, URL_BUDGET_PER_BYTE = 8 };
 enum { ATTR_ORTH = 65, ATTR_LOWER, ATTR_NORM, ATTR_SHAPE, ATTR_PREFIX, ATTR_SUFFIX };
 
 /* What all characters of a text have in common, and its case. */
@@ -156,7 +159,8 @@ static bool like_url(const struct spacy_pattern *pattern, const char *s, size_t 
     if ((size > 0 && dot[size - 1] == '/') || known_domain(dot, size)) {
         return true;
     }
-    struct spacy_matcher *m = pattern ? spacy_matcher_create(URL_BUDGET) : NULL;
+    struct spacy_matcher *m =
+        pattern ? spacy_matcher_create(URL_BUDGET + URL_BUDGET_PER_BYTE * n) : NULL;
     size_t begin, end;
     bool is = m && spacy_pattern_search(pattern, m, s, n, &begin, &end, NULL) == 1;
     spacy_matcher_destroy(m);

@@ -222,16 +222,6 @@ static int load_pipes(struct loading *w) {
 
 /* ---- the whole -------------------------------------------------------------------------------*/
 
-static int read_config(struct spacy_package *package, json_t **out, struct berth_error *err) {
-    struct spacy_file file = {0};
-    int rc = spacy_package_read(package, "config.cfg", &file, err);
-    if (rc == 0) {
-        rc = spacy_config_parse((const char *)file.data, file.size, out, err);
-    }
-    spacy_file_close(&file);
-    return rc;
-}
-
 /* Word vectors lie on the heap, and count as weights all the same. */
 static int draw_vectors(struct loading *w) {
     struct spacy_model *m = w->m;
@@ -348,7 +338,7 @@ static int build(struct loading *w) {
 static int load_all(struct loading *w) {
     int rc = spacy_package_open(w->load->path, &w->package, w->err);
     if (rc == 0) {
-        rc = read_config(w->package, &w->config, w->err);
+        rc = spacy_package_config(w->package, &w->config, w->err);
     }
     if (rc == 0) {
         rc = load_words(w);
@@ -415,91 +405,4 @@ int spacy_load(const struct berth_load *load, struct berth_model **out, struct b
     }
     *out = &w.m->base;
     return 0;
-}
-
-/* ---- what a path holds -----------------------------------------------------------------------*/
-
-int spacy_probe(const char *path, struct berth_model_info *out, struct berth_error *err) {
-    struct spacy_package *package = NULL;
-    if (!spacy_package_is(path)) {
-        return bth_error(err, BERTH_ENOTFOUND, "%s is no spaCy pipeline", path);
-    }
-    int rc = spacy_package_open(path, &package, err);
-    if (rc < 0) {
-        return rc;
-    }
-    const json_t *meta = spacy_package_meta(package);
-    struct berth_model_info info = {.family = "spacy", .format = "spacy"};
-    snprintf(info.description, sizeof(info.description), "%.16s_%.60s %.20s",
-             spacy_config_text(meta, "lang", "xx"), spacy_config_text(meta, "name", "pipeline"),
-             spacy_config_text(meta, "version", ""));
-    spacy_package_close(package);
-    *out = info;
-    return 0;
-}
-
-/* Adds what a component's model takes: weights about as much as its file, and the caches of its
- * network. */
-static int add_estimate(struct spacy_package *package, const char *pipe, struct berth_estimate *e,
-                        struct berth_error *err) {
-    char name[256];
-    struct spacy_file file = {0};
-    struct bth_thinc *thinc = NULL;
-    snprintf(name, sizeof(name), "%.200s/model", pipe);
-    if (!spacy_package_has(package, name)) {
-        return 0;
-    }
-    int rc = spacy_package_read(package, name, &file, err);
-    if (rc == 0) {
-        rc = bth_thinc_parse(file.data, file.size, &thinc, err);
-    }
-    if (rc == 0) {
-        e->weights_bytes += file.size + file.size / 8 + (1 << 16);
-        e->workspace_bytes += spacy_tok2vec_estimate(thinc);
-    } else if (rc != BERTH_ENOMEM) {
-        rc = 0; /* it may be excluded; if not, loading says what is wrong */
-    }
-    bth_thinc_close(thinc);
-    spacy_file_close(&file);
-    return rc;
-}
-
-static int add_vectors(struct spacy_package *package, struct berth_estimate *e,
-                       struct berth_error *err) {
-    struct spacy_file file = {0};
-    int rc = spacy_package_has(package, "vocab/vectors")
-                 ? spacy_package_read(package, "vocab/vectors", &file, err)
-                 : 0;
-    e->weights_bytes += file.size;
-    spacy_file_close(&file);
-    return rc;
-}
-
-int spacy_estimate(const char *path, struct berth_device *device, struct berth_estimate *out,
-                   struct berth_error *err) {
-    struct spacy_package *package = NULL;
-    json_t *config = NULL;
-    struct berth_estimate e = {.workspace_bytes = 12 << 20, .session_bytes = 1 << 20};
-    if (!device->ops->runs(device, BERTH_OP_EMBED_SUM)) {
-        return bth_error(err, BERTH_EUNSUPPORTED, "%s cannot run spaCy's networks yet, a CPU can",
-                         device->name);
-    }
-    int rc = spacy_package_open(path, &package, err);
-    if (rc == 0) {
-        rc = read_config(package, &config, err);
-    }
-    if (rc == 0) {
-        rc = add_vectors(package, &e, err);
-    }
-    const json_t *pipeline = spacy_config_at(config, "nlp.pipeline");
-    for (size_t i = 0; rc == 0 && i < json_array_size(pipeline); i++) {
-        const char *pipe = json_string_value(json_array_get(pipeline, i));
-        rc = pipe ? add_estimate(package, pipe, &e, err) : 0;
-    }
-    json_decref(config);
-    spacy_package_close(package);
-    if (rc == 0) {
-        *out = e;
-    }
-    return rc;
 }

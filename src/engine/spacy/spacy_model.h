@@ -71,6 +71,7 @@ int64_t spacy_pipe_width(const struct spacy_pipe *p);
 /* spacy_load.c. Loads what is not excluded by {"exclude", "name,name"}; as the contract's load. */
 int spacy_load(const struct berth_load *load, struct berth_model **out, struct berth_error *err);
 void spacy_unload(struct berth_model *model);
+/* spacy_probe.c. As the contract's. */
 int spacy_probe(const char *path, struct berth_model_info *out, struct berth_error *err);
 int spacy_estimate(const char *path, struct berth_device *device, struct berth_estimate *out,
                    struct berth_error *err);

@@ -2,6 +2,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "spacy/spacy_config.h"
 #include <string.h>
 #include <zip.h>
 
@@ -307,4 +308,14 @@ bool spacy_package_is(const char *path) {
     bool is = spacy_package_open(path, &p, NULL) == 0;
     spacy_package_close(p);
     return is;
+}
+
+int spacy_package_config(struct spacy_package *p, json_t **out, struct berth_error *err) {
+    struct spacy_file file = {0};
+    int rc = spacy_package_read(p, "config.cfg", &file, err);
+    if (rc == 0) {
+        rc = spacy_config_parse((const char *)file.data, file.size, out, err);
+    }
+    spacy_file_close(&file);
+    return rc;
 }

@@ -42,6 +42,9 @@ bool spacy_package_has(const struct spacy_package *p, const char *name);
 int spacy_package_read_json(struct spacy_package *p, const char *name, json_t **out,
                             struct berth_error *err);
 
+/* config.cfg as a JSON tree (the caller's reference). As spacy_package_read. */
+int spacy_package_config(struct spacy_package *p, json_t **out, struct berth_error *err);
+
 /* meta.json; NULL if there is none. The package's. */
 const json_t *spacy_package_meta(const struct spacy_package *p);
 

@@ -12,7 +12,17 @@ enum {
     MAX_PATTERN = 16 << 20,
     MAX_PARTS = 1024,
     MAX_WIDTH = 64,
-    TOO_LARGE = 120 /* PCRE2's, without a name */
+    TOO_LARGE = 120,    /* PCRE2's, without a name */
+    FIRST_STEPS = 1000, /* at one place of a text; what the price of its bytes covers */
+    MORE_STEPS = 4,     /* times as many at the next try */
+    MOST_STEPS = FIRST_STEPS << 14,
+    /* What patterns may look at for one document: long runs without a space are quadratic. */
+    FREE_BYTES = 256 << 20,
+    BYTES_PER_BYTE = 128,
+    STEPS_PER_BYTE = 4,     /* what a byte of the budget is worth */
+    STACK_FIRST = 64 << 10, /* bytes of the JIT's */
+    STACK_MOST = 64 << 20,  /* bytes: an alternative at each of a million characters fits */
+    HEAP_MOST = 256 << 20   /* bytes of the interpreter's, which takes several times as much */
 };
 
 /* str.isspace; PCRE2's \s differs. */
@@ -23,6 +33,7 @@ enum {
 
 struct part {
     pcre2_code *code;
+    bool anchored;
     size_t tail; /* it matches in the last so many bytes only; 0: anywhere */
 };
 
@@ -34,6 +45,8 @@ struct spacy_pattern {
 
 struct spacy_matcher {
     pcre2_match_data *match;
+    pcre2_match_context *limits;
+    pcre2_jit_stack *stack; /* once a match has needed more than the thread's */
     size_t budget, spent;
 };
 
@@ -191,7 +204,10 @@ static int compile_part(struct spacy_pattern *p, const char *s, size_t n, size_t
     if (code) {
         /* without a JIT for this machine PCRE2 interprets */
         (void)pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);
-        p->parts[p->n++] = (struct part){.code = code, .tail = tail};
+        uint32_t options = 0; /* as it was understood: ^ in front is anchored as well */
+        (void)pcre2_pattern_info(code, PCRE2_INFO_ALLOPTIONS, &options);
+        p->parts[p->n++] =
+            (struct part){.code = code, .tail = tail, .anchored = options & PCRE2_ANCHORED};
         return 0;
     }
     const char *bar = why == TOO_LARGE ? middle_bar(s, n) : NULL;
@@ -292,45 +308,91 @@ void spacy_pattern_free(struct spacy_pattern *p) {
 
 /* ---- matching -------------------------------------------------------------------------------*/
 
+size_t spacy_matcher_budget(size_t bytes) {
+    size_t more;
+    return bth_mul(bytes, BYTES_PER_BYTE, &more) && bth_add(more, FREE_BYTES, &more) ? more
+                                                                                     : SIZE_MAX;
+}
+
 struct spacy_matcher *spacy_matcher_create(size_t budget) {
     struct spacy_matcher *m = bth_calloc(1, sizeof(*m));
     if (m) {
         m->budget = budget;
         m->match = pcre2_match_data_create(1, NULL);
+        m->limits = pcre2_match_context_create(NULL);
     }
-    if (m && !m->match) {
-        bth_free(m);
-        m = NULL;
+    if (m && (!m->match || !m->limits)) {
+        spacy_matcher_destroy(m);
+        return NULL;
+    }
+    if (m) { /* the interpreter's, where there is no JIT */
+        pcre2_set_heap_limit(m->limits, HEAP_MOST >> 10);
     }
     return m;
 }
 
 void spacy_matcher_destroy(struct spacy_matcher *m) {
     if (m) {
+        pcre2_jit_stack_free(m->stack);
+        pcre2_match_context_free(m->limits);
         pcre2_match_data_free(m->match);
         bth_free(m);
     }
 }
 
-/* 1 and the range, 0, or an error of PCRE2. */
-static int run(const pcre2_code *code, struct spacy_matcher *m, const char *s, size_t n,
-               size_t from) {
-    int rc = pcre2_match(code, (PCRE2_SPTR)s, n, from, PCRE2_NO_UTF_CHECK, m->match, NULL);
-    if (rc == PCRE2_ERROR_JIT_STACKLIMIT) { /* the interpreter keeps its state on the heap */
-        rc = pcre2_match(code, (PCRE2_SPTR)s, n, from, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, m->match,
-                         NULL);
-    }
-    return rc >= 0 ? 1 : rc == PCRE2_ERROR_NOMATCH ? 0 : rc;
-}
-
 static int spend(struct spacy_matcher *m, size_t n, struct berth_error *err) {
-    m->spent += n;
+    if (!bth_add(m->spent, n, &m->spent)) {
+        m->spent = SIZE_MAX;
+    }
     if (m->budget && m->spent > m->budget) {
         return bth_error(err, BERTH_ETOOLARGE,
-                         "the text takes too long to be split into tokens: it has too long a piece "
-                         "without a space");
+                         "the text takes too long to be split into tokens or searched: it has too "
+                         "long a piece without a space, or a pattern of the model is too slow");
     }
     return 0;
+}
+
+/* PCRE2's result, with a stack of its own where the thread's is too small. The interpreter, which
+ * would do without, takes several times the memory. */
+static int match_once(const struct part *part, struct spacy_matcher *m, const char *s, size_t n,
+                      size_t from, uint32_t steps) {
+    pcre2_set_match_limit(m->limits, steps);
+    int rc =
+        pcre2_match(part->code, (PCRE2_SPTR)s, n, from, PCRE2_NO_UTF_CHECK, m->match, m->limits);
+    if (rc == PCRE2_ERROR_JIT_STACKLIMIT && !m->stack) {
+        m->stack = pcre2_jit_stack_create(STACK_FIRST, STACK_MOST, NULL);
+        if (!m->stack) {
+            return PCRE2_ERROR_NOMEMORY;
+        }
+        pcre2_jit_stack_assign(m->limits, NULL, m->stack);
+        rc = pcre2_match(part->code, (PCRE2_SPTR)s, n, from, PCRE2_NO_UTF_CHECK, m->match,
+                         m->limits);
+    }
+    return rc;
+}
+
+/* 1 and the range, 0, or an error. PCRE2 does not tell how many steps a match took, and counts them
+ * anew at each place: so a match gets few at first, and more for what all places could take. */
+static int run(const struct part *part, struct spacy_matcher *m, const char *s, size_t n,
+               size_t from, struct berth_error *err) {
+    const size_t places = part->anchored ? 1 : n - from + 1;
+    int rc = spend(m, n - from, err);
+    for (uint32_t steps = FIRST_STEPS; rc == 0; steps *= MORE_STEPS) {
+        int found = match_once(part, m, s, n, from, steps);
+        if (found >= 0 || found == PCRE2_ERROR_NOMATCH) {
+            return found >= 0;
+        }
+        if (found == PCRE2_ERROR_NOMEMORY) {
+            return bth_error_nomem(err);
+        }
+        if (found != PCRE2_ERROR_MATCHLIMIT || steps == MOST_STEPS) {
+            return bth_error(err, BERTH_ETOOLARGE, "a pattern takes too long on the text (code %d)",
+                             found);
+        }
+        size_t price = steps * MORE_STEPS / STEPS_PER_BYTE;
+        rc = spend(m, bth_mul(places, price, &price) ? price : SIZE_MAX, err);
+    }
+    return rc;
 }
 
 /* Where a search may begin that begins at byte `at`. A $ may also stand before a last line feed. */
@@ -352,16 +414,9 @@ int spacy_pattern_next(const struct spacy_pattern *p, struct spacy_matcher *m, c
     size_t begin = 0, end = 0;
     for (size_t i = 0; p && i < p->n && *at <= n; i++) {
         const size_t from = first_place(&p->parts[i], s, n, *at);
-        int rc = spend(m, n - from, err);
+        int rc = run(&p->parts[i], m, s, n, from, err);
         if (rc < 0) {
             return rc;
-        }
-        rc = run(p->parts[i].code, m, s, n, from);
-        if (rc < 0) {
-            return rc == PCRE2_ERROR_NOMEMORY
-                       ? bth_error_nomem(err)
-                       : bth_error(err, BERTH_ETOOLARGE,
-                                   "a pattern takes too long on the text (code %d)", rc);
         }
         const PCRE2_SIZE *span = pcre2_get_ovector_pointer(m->match);
         if (rc == 1 && (!found || span[0] < begin)) {

@@ -213,7 +213,8 @@ static void put_numbers(struct writer *w, const struct spacy_session *s, struct 
         float *rows = bth_arena_alloc(w->arena, (doc->n * width + 1) * sizeof(*rows));
         for (size_t i = 0; rows && i < doc->n; i++) {
             const struct spacy_lexeme *lex = doc->tokens[i].lex;
-            spacy_vectors_word(vectors, lex->orth, lex->text, lex->bytes, rows + i * width);
+            w->failed |=
+                spacy_vectors_word(vectors, lex->orth, lex->text, lex->bytes, rows + i * width) < 0;
         }
         out->vectors = rows;
         out->vector_width = width;

@@ -134,6 +134,19 @@ static int choose_pipes(struct spacy_session *s, struct berth_error *err) {
     return check_widths(m, s->wanted, err);
 }
 
+/* The most tokens that an input can have: none is empty. A file is not read yet: its bytes. */
+static size_t most_tokens(const struct berth_input *in, size_t bytes) {
+    if (in->kind == BERTH_INPUT_FILE) {
+        return bytes;
+    }
+    const unsigned char *p = in->data;
+    size_t n = 0;
+    for (size_t i = 0; i < bytes; i++) {
+        n += (p[i] & 0xC0) != 0x80;
+    }
+    return n;
+}
+
 int spacy_begin(struct berth_model *model, const struct berth_request *request,
                 struct berth_session **out, struct berth_need *need, struct berth_error *err) {
     struct spacy_session *s = bth_calloc(1, sizeof(*s));
@@ -150,8 +163,8 @@ int spacy_begin(struct berth_model *model, const struct berth_request *request,
     if (rc == 0) {
         rc = choose_pipes(s, err);
     }
-    /* a token is a byte at least */
-    if (rc == 0 && !bth_mul(n, spacy_session_model(s)->token_bytes, &bytes)) {
+    if (rc == 0 &&
+        !bth_mul(most_tokens(&request->input, n), spacy_session_model(s)->token_bytes, &bytes)) {
         rc = too_large(&s->options, err);
     }
     if (rc < 0) {
@@ -268,6 +281,20 @@ static int read_text(struct spacy_session *s, const char **out, size_t *out_n) {
     return rc == BERTH_ETOOLARGE ? too_large(&s->options, &s->err) : rc;
 }
 
+/* Said of one document here, before its words are put together in a turn of many. */
+static int check_words(struct spacy_session *s) {
+    const struct spacy_vectors *v = spacy_vocab_vectors(spacy_session_model(s)->vocab);
+    for (size_t i = 0; i < s->doc.n; i++) {
+        const uint32_t length = s->doc.tokens[i].lex->length;
+        if (!spacy_vectors_fits(v, length)) {
+            return bth_error(&s->err, BERTH_ETOOLARGE,
+                             "a word of %u characters is too long for this model's vectors",
+                             length);
+        }
+    }
+    return 0;
+}
+
 void spacy_session_tokenize(struct spacy_session *s) {
     const struct spacy_model *m = spacy_session_model(s);
     const char *text;
@@ -286,6 +313,9 @@ void spacy_session_tokenize(struct spacy_session *s) {
     if (rc == 0 && last && last->idx + last->lex->length + last->space > s->options.max_length) {
         rc = too_large(&s->options, &s->err);
     }
+    if (rc == 0) {
+        rc = check_words(s);
+    }
     if (rc < 0) {
         spacy_fail(s, rc);
         return;
@@ -298,6 +328,7 @@ void spacy_session_tokenize(struct spacy_session *s) {
 static int retokenize(const struct spacy_pipe *p, struct spacy_session *s) {
     const float *before = s->doc.tensor;
     int rc = spacy_retokenizer_run(p->retokenizer, &s->doc, &s->err);
+    rc = rc < 0 ? rc : check_words(s);
     if (rc == 0 && s->doc.tensor && s->doc.tensor != before) {
         rc = spacy_session_draw(s, s->doc.n * s->doc.tensor_width * sizeof(float));
     }

@@ -310,8 +310,8 @@ static int32_t slot_of(struct spacy_tok2vec *t, const struct spacy_token *token,
     return t->n_slots++;
 }
 
-/* What the mixer reads of a token, as row `row` of its turn. */
-static void add_fresh(struct spacy_tok2vec *t, const struct spacy_token *token, int row) {
+/* What the mixer reads of a token, as row `row` of its turn. ENOMEM. */
+static int add_fresh(struct spacy_tok2vec *t, const struct spacy_token *token, int row) {
     int32_t *ids = t->scratch->host_ids + (ptrdiff_t)row * t->n_tables * SPACY_TERMS;
     for (int i = 0; i < t->n_tables; i++) {
         const struct spacy_embed_table *e = &t->tables[i];
@@ -329,9 +329,10 @@ static void add_fresh(struct spacy_tok2vec *t, const struct spacy_token *token, 
             memcpy(to, spacy_vectors_data(t->vectors) + (rows - 1) * (size_t)t->vector_map.k,
                    (size_t)t->vector_map.k * sizeof(*to));
         } else {
-            spacy_vectors_word(t->vectors, lex->orth, lex->text, lex->bytes, to);
+            return spacy_vectors_word(t->vectors, lex->orth, lex->text, lex->bytes, to);
         }
     }
+    return 0;
 }
 
 /* The rows of a turn as they are put together. */
@@ -340,13 +341,15 @@ struct layout {
     uint32_t n;
     bool padded; /* the last rows are padding that the next document may share */
     int fresh;
+    int rc; /* why a row could not be put together */
 };
 
 static void add_token(struct spacy_tok2vec *t, struct layout *w, const struct spacy_token *token) {
     bool fresh;
     w->rows[w->n++] = slot_of(t, token, &fresh);
     if (fresh) {
-        add_fresh(t, token, w->fresh++);
+        int rc = add_fresh(t, token, w->fresh++);
+        w->rc = w->rc < 0 ? w->rc : rc;
     }
 }
 
@@ -415,7 +418,10 @@ int spacy_tok2vec_run(struct spacy_tok2vec *t, struct spacy_piece *pieces, size_
     for (size_t i = 0; i < n; i++) {
         add_piece(t, &w, &pieces[i]);
     }
-    int rc = w.fresh ? mix_fresh(t, first, w.fresh, err) : 0;
+    int rc = w.rc < 0 ? bth_error_nomem(err) : 0;
+    if (rc == 0 && w.fresh) {
+        rc = mix_fresh(t, first, w.fresh, err);
+    }
     if (rc == 0) {
         rc = put_in(s, s->rows, s->host_rows, w.n * sizeof(*s->host_rows), err);
     }

@@ -497,7 +497,7 @@ int spacy_token_matcher_run(const struct spacy_token_matcher *m, const struct sp
     r.steps = SPARE_STEPS + (uint64_t)doc->n * m->n_patterns;
     int rc = 0;
     r.asked = bth_calloc(BTH_MAX(m->n_specs, 1), sizeof(*r.asked));
-    r.scratch = m->searches ? spacy_matcher_create(0) : NULL;
+    r.scratch = m->searches ? spacy_matcher_create(spacy_matcher_budget(doc->bytes)) : NULL;
     if (!r.asked || (m->searches && !r.scratch)) {
         rc = bth_error_nomem(err);
     }

@@ -8,10 +8,7 @@
 
 enum {
     CACHED_CHUNKS = 30000,
-    MAX_EXCEPTION = 1024, /* bytes */
-    /* What patterns may look at for one document: long runs without a space are quadratic. */
-    FREE_BYTES = 256 << 20,
-    BYTES_PER_BYTE = 128
+    MAX_EXCEPTION = 1024 /* bytes */
 };
 enum { KEY_ORTH = 65, KEY_NORM = 67 };
 
@@ -185,7 +182,11 @@ static int add_special(struct spacy_tokenizer *t, struct spacy_split *s,
 static int load_special(struct spacy_tokenizer *t, bool all, struct berth_error *err) {
     struct bth_arena arena = {0};
     struct spacy_split s;
-    int rc = spacy_split_init(&s, t, &arena, 0, err);
+    size_t bytes = 0;
+    for (size_t i = 0; i < t->capacity; i++) {
+        bytes += t->exceptions[i].bytes;
+    }
+    int rc = spacy_split_init(&s, t, &arena, spacy_matcher_budget(bytes), err);
     s.exceptions = false;
     for (size_t i = 0; i < t->capacity && rc == 0; i++) {
         const struct spacy_exception *e = &t->exceptions[i];
@@ -413,7 +414,7 @@ int spacy_tokenize(const struct spacy_tokenizer *t, struct spacy_doc *doc,
     if (rc < 0) {
         return rc;
     }
-    rc = spacy_split_init(&s, t, &doc->arena, FREE_BYTES + BYTES_PER_BYTE * doc->bytes, err);
+    rc = spacy_split_init(&s, t, &doc->arena, spacy_matcher_budget(doc->bytes), err);
     if (rc == 0) {
         rc = tokenize_chunks(&s, doc, &tokens);
     }

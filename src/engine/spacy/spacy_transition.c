@@ -240,7 +240,8 @@ static int device_failed(const struct parts *p, int rc) {
     return bth_error(p->err, rc, "%s: moving a turn's data failed", p->t->scratch->device->name);
 }
 
-/* Gives a token a slot and puts its vector in line; false: there is no room in this turn. */
+/* Gives a token a slot and puts its vector in line; false: there is no room in this turn, or *rc is
+ * why the device failed. */
 static bool add_part(struct parts *p, const struct spacy_walk *w, uint32_t token, int *rc) {
     const struct spacy_scratch *s = p->t->scratch;
     const size_t width = (size_t)p->t->project.k;
@@ -250,6 +251,9 @@ static bool add_part(struct parts *p, const struct spacy_walk *w, uint32_t token
     }
     *rc =
         spacy_scratch_put(s, (size_t)at, w->vectors ? w->vectors + token * width : NULL, 1, width);
+    if (*rc < 0) {
+        return false;
+    }
     p->used[p->n] = &w->slots[token];
     w->slots[token] = 1 + p->n++;
     return true;
@@ -268,7 +272,7 @@ static int make_parts(struct parts *p) {
     return rc < 0 ? device_failed(p, rc) : s->device->ops->program_run(p->t->parts, live, p->err);
 }
 
-/* The row of ids of a walk's state; false: a token's part has no room. */
+/* The row of ids of a walk's state; false: as add_part. */
 static bool add_state(struct parts *p, const struct spacy_walk *w, int32_t *ids, int *rc) {
     int32_t tokens[SPACY_MAX_FEATURES];
     w->machine->context(w->state, tokens);
@@ -292,7 +296,7 @@ static void swap(struct spacy_walk *a, struct spacy_walk *b) {
 static size_t keep_walking(struct spacy_walk *walks, size_t n, struct parts *p, int *rc) {
     const struct spacy_scratch *s = p->t->scratch;
     size_t kept = 0;
-    while (kept < n) {
+    while (*rc == 0 && kept < n) {
         const struct spacy_walk *w = &walks[kept];
         int32_t *ids = s->host_ids + kept * (size_t)p->t->features;
         const bool beyond = w->window < w->n && w->machine->ahead(w->state) + 1 >= w->window;

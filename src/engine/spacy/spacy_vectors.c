@@ -8,9 +8,10 @@
 
 enum {
     MAX_HASHES = 4,
-    MAX_NGRAM = 64,
+    MAX_NGRAM = 32,
     MAX_MARK = 16,
-    REACH = 4096 /* slots from its place on that an id may lie in: ids are hashes */
+    MOST_WORK = 1 << 28, /* numbers added up for one word */
+    REACH = 4096         /* slots from its place on that an id may lie in: ids are hashes */
 };
 
 struct slot {
@@ -277,25 +278,29 @@ static void add_ngram(struct sum *s, const char *text, size_t n) {
     }
 }
 
-/* The whole padded word, then every substring of minn to maxn code points. */
+/* The whole padded word, then every substring of minn to maxn code points: of 0, the empty one at
+ * each of its places, as spaCy has it. */
 static void add_ngrams(struct sum *s, const char *padded, size_t size) {
     add_ngram(s, padded, size);
     for (int64_t length = s->v->minn; length <= s->v->maxn; length++) {
         size_t begin = 0, end = 0;
-        for (int64_t have = 0; length > 0 && end < size; have++) {
+        for (int64_t have = 0; end < size; have++) {
             uint32_t c;
             end += bth_utf8_decode(padded + end, size - end, &c);
             if (have >= length) {
                 begin += bth_utf8_decode(padded + begin, size - begin, &c);
             }
             if (have + 1 >= length) {
-                add_ngram(s, padded + begin, end - begin);
+                add_ngram(s, padded + begin, length == 0 ? 0 : end - begin);
             }
+        }
+        if (length == 0) { /* behind the last one */
+            add_ngram(s, padded, 0);
         }
     }
 }
 
-static void add_floret(const struct spacy_vectors *v, const char *text, size_t n, float *out) {
+static int add_floret(const struct spacy_vectors *v, const char *text, size_t n, float *out) {
     struct bth_str padded = {0};
     bth_str_puts(&padded, v->bow);
     bth_str_append(&padded, text, n);
@@ -307,18 +312,30 @@ static void add_floret(const struct spacy_vectors *v, const char *text, size_t n
             out[i] /= (float)s.n;
         }
     }
+    const int rc = padded.failed ? BERTH_ENOMEM : 0;
     bth_str_finish(&padded);
+    return rc;
 }
 
-void spacy_vectors_word(const struct spacy_vectors *v, uint64_t orth, const char *text, size_t n,
-                        float *out) {
+bool spacy_vectors_fits(const struct spacy_vectors *v, size_t length) {
+    if (!v || !v->floret) {
+        return true;
+    }
+    const size_t sizes = (size_t)(v->maxn - v->minn) + 2; /* and the whole word */
+    size_t work;
+    return bth_mul(sizes * (size_t)v->hash_count, v->width, &work) &&
+           bth_mul(work, length, &work) && work <= MOST_WORK;
+}
+
+int spacy_vectors_word(const struct spacy_vectors *v, uint64_t orth, const char *text, size_t n,
+                       float *out) {
     memset(out, 0, v->width * sizeof(*out));
     if (v->floret) {
-        add_floret(v, text, n, out);
-        return;
+        return add_floret(v, text, n, out);
     }
     int32_t row = spacy_vectors_row(v, orth);
     if (row >= 0) {
         memcpy(out, v->data + (size_t)row * v->width, v->width * sizeof(*out));
     }
+    return 0;
 }

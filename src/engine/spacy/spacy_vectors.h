@@ -23,9 +23,12 @@ const float *spacy_vectors_data(const struct spacy_vectors *v);
 
 /* The row of a word by its id; -1: none, as always in floret tables. v may be NULL. */
 int32_t spacy_vectors_row(const struct spacy_vectors *v, uint64_t orth);
+/* Whether a word of so many code points is short enough for floret's n-grams: one of a million
+ * would keep others waiting. v may be NULL. */
+bool spacy_vectors_fits(const struct spacy_vectors *v, size_t length);
 /* Adds up [width] f32 into out: a word's vector, zero for an unknown word. In floret tables it is
- * made of the text, which must be valid UTF-8. */
-void spacy_vectors_word(const struct spacy_vectors *v, uint64_t orth, const char *text, size_t n,
-                        float *out);
+ * made of the text, which must be valid UTF-8; ENOMEM. */
+int spacy_vectors_word(const struct spacy_vectors *v, uint64_t orth, const char *text, size_t n,
+                       float *out);
 
 #endif

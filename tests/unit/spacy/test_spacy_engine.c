@@ -11,6 +11,7 @@
 #include "lib/spacy_docs.h"
 #include "lib/test.h"
 #include "spacy/spacy.h"
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const char *folder;
@@ -323,6 +324,69 @@ static void check_vector_bytes(void) {
     drive_unload(&m);
 }
 
+static void write_file(const char *folder_name, const char *name, const void *bytes, size_t n) {
+    char path[1200];
+    snprintf(path, sizeof(path), "%s/%s", folder_name, name);
+    FILE *f = fopen(path, "wb");
+    CHECK(f && fwrite(bytes, 1, n, f) == n && fclose(f) == 0);
+}
+
+/* A network that claims to take more than there is counts as that, not as what is left of it. */
+static void check_claims(void) {
+#define NODE(index)                                                                                \
+    "\x84\xa5"                                                                                     \
+    "index" index "\xa4"                                                                           \
+    "name\xa6"                                                                                     \
+    "maxout\xa4"                                                                                   \
+    "dims\x80\xa4"                                                                                 \
+    "refs\x80"
+#define HUGE_DIM "\xcf\x20\x00\x00\x00\x00\x00\x00\x00"
+#define PARAMS                                                                                     \
+    "\x81\xa1W\x85\xc4\x02nd\xc3\xc4\x04type\xa3<f4\xc4\x04kind\xc4\x00\xc4\x05"                   \
+    "shape\x93\x00" HUGE_DIM HUGE_DIM "\xc4\x04"                                                   \
+    "data\xc4\x00"
+    static const char file[] = "\x84\xa5nodes\x92" NODE("\x00")
+        NODE("\x01") "\xa5"
+                     "attrs\x92\x80\x80\xa6params\x92" PARAMS PARAMS "\xa5shims\x92\x90\x90";
+    static const char config[] = "[nlp]\nlang = \"en\"\npipeline = [\"net\"]\n";
+    struct berth_estimate estimate;
+    struct berth_error err;
+    char root[256], net[300], command[300];
+    snprintf(root, sizeof(root), "%s", "/tmp/berth_spacy_XXXXXX");
+    CHECK(mkdtemp(root));
+    snprintf(net, sizeof(net), "%s/net", root);
+    CHECK(mkdir(net, 0700) == 0);
+    write_file(root, "config.cfg", config, strlen(config));
+    write_file(net, "model", file, sizeof(file) - 1);
+    CHECK_OK(bth_spacy_engine.estimate(root, device, &estimate, &err), err);
+    CHECK(estimate.workspace_bytes == SIZE_MAX);
+    snprintf(command, sizeof(command), "rm -r %s", root);
+    run(command);
+}
+
+/* A token is a character at least, not a byte, and the worst text stays within what it asked for.
+ */
+static void check_needs(void) {
+    static const char *const pairs[2] = {". . . . ",
+                                         "\xE3\x80\x82\xE3\x80\x82\xE3\x80\x82\xE3\x80\x82"
+                                         "\xE3\x80\x82\xE3\x80\x82\xE3\x80\x82\xE3\x80\x82"};
+    struct drive_model m;
+    struct drive_one two[2] = {0};
+    load("tiny_en", device, &m);
+    for (int i = 0; i < 2; i++) {
+        two[i].request = request_of(pairs[i], NULL, 0);
+        two[i].cancel_after = -1;
+    }
+    CHECK_INT(drive(m.model, two, 2, 2, 1, NULL), 0);
+    for (int i = 0; i < 2; i++) {
+        CHECK_OK(two[i].rc, two[i].err);
+        CHECK(two[i].high_bytes <= two[i].need_bytes);
+        berth_item_free(two[i].final);
+    }
+    CHECK_INT(two[0].need_bytes, two[1].need_bytes);
+    drive_unload(&m);
+}
+
 /* The n-th allocation fails, for many n: everything comes back. */
 static void check_memory(void) {
     struct drive_model m;
@@ -393,6 +457,82 @@ static void check_others(void) {
     drive_unload(&m);
 }
 
+/* ---- a device whose chosen write fails ---- */
+
+enum { FIRST, ANY }; /* the first write after other calls; any write */
+
+static struct berth_backend_ops faulty;
+static const struct berth_backend_ops *real;
+static int64_t writes, fail_at;
+static int which;
+static bool writing;
+
+static int faulty_write(struct berth_buffer *b, size_t offset, const void *from, size_t bytes) {
+    const bool counts = which == ANY || (!writing && offset > 0);
+    writing = true;
+    writes += counts;
+    return counts && writes == fail_at ? BERTH_EDEVICE : real->write(b, offset, from, bytes);
+}
+
+static int faulty_read(struct berth_buffer *b, size_t offset, void *to, size_t bytes) {
+    writing = false;
+    return real->read(b, offset, to, bytes);
+}
+
+static int faulty_run(struct berth_program *p, const uint32_t live[BERTH_MAX_LIVE],
+                      struct berth_error *err) {
+    writing = false;
+    return real->program_run(p, live, err);
+}
+
+/* Whichever write fails, somebody is told, and the next document gives the same as ever. FIRST
+ * are those of the tokens that a long document's state looks back to: the next one goes well. */
+static void check_faults(const char *text) {
+    static const struct berth_option without = {"exclude", "tok2vec"};
+    struct drive_model m;
+    char *want = NULL;
+    load("tiny_en", device, &m);
+    real = device->ops;
+    faulty = *real;
+    faulty.write = faulty_write;
+    faulty.read = faulty_read;
+    faulty.program_run = faulty_run;
+    device->ops = &faulty;
+    bool over = false;
+    for (int64_t at = 0; !over; at += which == ANY ? 1 + at / 20 : 1) {
+        struct drive_one one = {.request = request_of(text, &without, which == FIRST),
+                                .cancel_after = -1};
+        writes = 0;
+        fail_at = at;
+        int rc = drive(m.model, &one, 1, 1, 5, NULL);
+        over = at > writes;
+        if (at == 0 || over) {
+            CHECK_OK(one.rc, one.err);
+            char *have = spacy_docs_print(one.final);
+            drive_same("after a device's failures", have, want ? want : have);
+            free(want);
+            want = have;
+        } else if (rc != BERTH_EDEVICE && one.rc != BERTH_EDEVICE) {
+            TEST_FAIL("write %lld failed, and nobody was told", (long long)at);
+        }
+        berth_item_free(one.final);
+    }
+    CHECK(writes > 0);
+    device->ops = real;
+    free(want);
+    drive_unload(&m);
+}
+
+static void check_all_faults(void) {
+    char *text = make_text(0), *brief = make_text(5);
+    which = FIRST;
+    check_faults(text);
+    which = ANY;
+    check_faults(brief);
+    free(text);
+    free(brief);
+}
+
 int main(void) {
     const struct bth_cpu_config config = {.threads = 2, .cap = BTH_CPU_AVX512};
     struct berth_error err;
@@ -409,8 +549,11 @@ int main(void) {
     check_inputs();
     check_load_fails();
     check_vector_bytes();
+    check_claims();
+    check_needs();
     check_memory();
     check_others();
+    check_all_faults();
     device->ops->close(device);
     return 0;
 }

@@ -250,6 +250,37 @@ static void test_patterns(void) {
     spacy_matcher_destroy(m);
 }
 
+/* A model's pattern that backtracks on and on holds no thread for long, on many words either; one
+ * that only needs much room gets it. */
+static void test_slow_patterns(void) {
+    static const char slow[] = "(?:a+)+$", deep[] = "(?:a|b)+$", word[] = "aaaaaaaaaaaaaaaaaa!";
+    struct berth_error err;
+    struct spacy_pattern *p;
+    struct spacy_matcher *m = spacy_matcher_create(spacy_matcher_budget(1000000));
+    size_t begin, end;
+    int rc, searches = 0;
+    CHECK_OK(spacy_pattern_compile(slow, strlen(slow), false, &p, &err), err);
+    do { /* each of these is allowed, but not as many as a text could have */
+        rc = spacy_pattern_search(p, m, word, strlen(word), &begin, &end, &err);
+    } while (rc == 0 && ++searches < 2000);
+    CHECK_INT(rc, BERTH_ETOOLARGE);
+    CHECK(searches > 5);
+    spacy_pattern_free(p);
+    spacy_matcher_destroy(m);
+
+    const size_t n = 1000000;
+    char *text = malloc(n);
+    CHECK(text);
+    memset(text, 'a', n);
+    m = spacy_matcher_create(spacy_matcher_budget(n));
+    CHECK_OK(spacy_pattern_compile(deep, strlen(deep), true, &p, &err), err);
+    CHECK_INT(spacy_pattern_search(p, m, text, n, &begin, &end, &err), 1);
+    CHECK(begin == 0 && end == n);
+    spacy_pattern_free(p);
+    spacy_matcher_destroy(m);
+    free(text);
+}
+
 int main(void) {
     struct berth_error err;
     char *bytes;
@@ -261,6 +292,7 @@ int main(void) {
     CHECK_OK(spacy_tokenizer_load(vocab, bytes, n, &english, &err), err);
     bth_free(bytes);
     test_patterns();
+    test_slow_patterns();
     test_english();
     test_positions();
     test_threads();

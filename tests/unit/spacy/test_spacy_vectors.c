@@ -128,8 +128,28 @@ static void test_floret(void) {
     /* the mean of five rows: a whole number of fifths */
     CHECK_NEAR(5 * all[0], roundf(5 * all[0]), 1e-4);
     spacy_vectors_destroy(v);
+    const char empty[] = "{\"mode\":\"floret\",\"minn\":0,\"maxn\":2,\"hash_count\":1,"
+                         "\"hash_seed\":0}";
+    write_file("vocab/vectors.cfg", empty, strlen(empty));
+    CHECK_INT(load(&v), 0);
+    CHECK_INT(spacy_vectors_word(v, 1, "ab", 2, all), 0);
+    CHECK_NEAR(all[0], 198.0 / 13, 1e-5); /* what spaCy 3.8.7 gives */
+    spacy_vectors_destroy(v);
+    const char most[] = "{\"mode\":\"floret\",\"minn\":1,\"maxn\":32,\"hash_count\":4,"
+                        "\"hash_seed\":0}";
+    write_file("vocab/vectors.cfg", most, strlen(most));
+    CHECK_INT(load(&v), 0);
+    CHECK(spacy_vectors_fits(v, 1000) && !spacy_vectors_fits(v, 2000000));
+    CHECK(!spacy_vectors_fits(v, SIZE_MAX) && spacy_vectors_fits(NULL, SIZE_MAX));
+    const int64_t live = bth_alloc_live(); /* no memory is no word without a vector */
+    bth_alloc_fail_at(1);
+    CHECK_INT(spacy_vectors_word(v, 1, "word", 4, all), BERTH_ENOMEM);
+    bth_alloc_fail_at(0);
+    CHECK_INT(bth_alloc_live(), live);
+    CHECK_INT(spacy_vectors_word(v, 1, "word", 4, all), 0);
+    spacy_vectors_destroy(v);
     v = NULL;
-    const char wide[] = "{\"mode\":\"floret\",\"minn\":2,\"maxn\":2000000000,\"hash_count\":1,"
+    const char wide[] = "{\"mode\":\"floret\",\"minn\":2,\"maxn\":33,\"hash_count\":1,"
                         "\"hash_seed\":0}";
     write_file("vocab/vectors.cfg", wide, strlen(wide));
     CHECK_INT(load(&v), BERTH_EFORMAT);
