@@ -7,9 +7,9 @@
 #include <berth/berth.h>
 
 static const char *const clips[] = {"p008", "p001", "p015", "p005"};
-static const size_t companies[] = {1, 3, 8, 16};
+static const size_t companies[] = {3, 8, 16};
 
-enum { N_CLIPS = 4, MOST = 16, N_COMPANIES = 4 };
+enum { N_CLIPS = 4, MOST = 16, N_COMPANIES = 3 };
 
 struct setting {
     const char *name;
