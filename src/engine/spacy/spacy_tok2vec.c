@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "compute/ops.h"
 #include "compute/tensor.h"
+#include "spacy/spacy_murmur.h"
 #include <string.h>
 
 static uint64_t attribute(const struct spacy_token *t, int number) {
@@ -251,33 +252,6 @@ int spacy_tok2vec_build(struct spacy_tok2vec *t, struct spacy_scratch *scratch,
 
 /* ---- running ---------------------------------------------------------------------------------*/
 
-static uint64_t mixed_bits(uint64_t h) {
-    h ^= h >> 33;
-    h *= UINT64_C(0xff51afd7ed558ccd);
-    h ^= h >> 33;
-    h *= UINT64_C(0xc4ceb9fe1a85ec53);
-    return h ^ h >> 33;
-}
-
-/* MurmurHash3 x64 128 of the eight bytes of a key: four words. */
-static void hash_words(uint64_t key, uint32_t seed, uint32_t out[SPACY_TERMS]) {
-    uint64_t h1 = key * UINT64_C(0x87c37b91114253d5);
-    h1 = (h1 << 31 | h1 >> 33) * UINT64_C(0x4cf5ad432745937f);
-    h1 ^= seed;
-    h1 ^= 8;
-    uint64_t h2 = seed ^ 8u;
-    h1 += h2;
-    h2 += h1;
-    h1 = mixed_bits(h1);
-    h2 = mixed_bits(h2);
-    h1 += h2;
-    h2 += h1;
-    out[0] = (uint32_t)h1;
-    out[1] = (uint32_t)(h1 >> 32);
-    out[2] = (uint32_t)h2;
-    out[3] = (uint32_t)(h2 >> 32);
-}
-
 static void forget(struct spacy_tok2vec *t) {
     memset(t->buckets, 0, (size_t)2 * SPACY_SLOTS * sizeof(*t->buckets));
     t->n_slots = 1;
@@ -316,7 +290,7 @@ static int add_fresh(struct spacy_tok2vec *t, const struct spacy_token *token, i
     for (int i = 0; i < t->n_tables; i++) {
         const struct spacy_embed_table *e = &t->tables[i];
         uint32_t words[SPACY_TERMS];
-        hash_words(attribute(token, t->columns[e->column]), e->seed, words);
+        spacy_murmur_key(attribute(token, t->columns[e->column]), e->seed, words);
         for (int k = 0; k < SPACY_TERMS; k++) {
             *ids++ = (int32_t)(e->base + (int64_t)(words[k] % (uint64_t)e->rows));
         }

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/str.h"
 #include "format/npy.h"
+#include "spacy/spacy_murmur.h"
 #include <string.h>
 
 enum {
@@ -208,58 +209,6 @@ int32_t spacy_vectors_row(const struct spacy_vectors *v, uint64_t orth) {
 
 /* ---- floret ---------------------------------------------------------------------------------*/
 
-static uint64_t rotate(uint64_t x, int n) {
-    return x << n | x >> (64 - n);
-}
-
-static uint64_t mix(uint64_t k) {
-    k ^= k >> 33;
-    k *= UINT64_C(0xff51afd7ed558ccd);
-    k ^= k >> 33;
-    k *= UINT64_C(0xc4ceb9fe1a85ec53);
-    return k ^ k >> 33;
-}
-
-static uint64_t little_endian(const unsigned char *p, size_t n) {
-    uint64_t x = 0;
-    while (n-- > 0) {
-        x = x << 8 | p[n];
-    }
-    return x;
-}
-
-/* MurmurHash3_x64_128 as four words: low and high of the first half, then of the second. */
-static void hash128(const void *bytes, size_t n, uint32_t seed, uint32_t out[4]) {
-    const uint64_t c1 = UINT64_C(0x87c37b91114253d5), c2 = UINT64_C(0x4cf5ad432745937f);
-    const unsigned char *p = bytes;
-    uint64_t h1 = seed, h2 = seed;
-    size_t left = n;
-    for (; left >= 16; left -= 16, p += 16) {
-        h1 ^= rotate(little_endian(p, 8) * c1, 31) * c2;
-        h1 = (rotate(h1, 27) + h2) * 5 + 0x52dce729;
-        h2 ^= rotate(little_endian(p + 8, 8) * c2, 33) * c1;
-        h2 = (rotate(h2, 31) + h1) * 5 + 0x38495ab5;
-    }
-    if (left > 8) {
-        h2 ^= rotate(little_endian(p + 8, left - 8) * c2, 33) * c1;
-    }
-    if (left > 0) {
-        h1 ^= rotate(little_endian(p, BTH_MIN(left, (size_t)8)) * c1, 31) * c2;
-    }
-    h1 ^= n;
-    h2 ^= n;
-    h1 += h2;
-    h2 += h1;
-    h1 = mix(h1);
-    h2 = mix(h2);
-    h1 += h2;
-    h2 += h1;
-    out[0] = (uint32_t)h1;
-    out[1] = (uint32_t)(h1 >> 32);
-    out[2] = (uint32_t)h2;
-    out[3] = (uint32_t)(h2 >> 32);
-}
-
 struct sum {
     const struct spacy_vectors *v;
     float *out; /* [width] */
@@ -268,7 +217,7 @@ struct sum {
 
 static void add_ngram(struct sum *s, const char *text, size_t n) {
     uint32_t words[4];
-    hash128(text, n, (uint32_t)s->v->hash_seed, words);
+    spacy_murmur(text, n, (uint32_t)s->v->hash_seed, words);
     for (int64_t k = 0; k < s->v->hash_count; k++) {
         const float *row = s->v->data + (size_t)(words[k] % s->v->rows) * s->v->width;
         for (size_t i = 0; i < s->v->width; i++) {
