@@ -140,10 +140,13 @@ int marian_memory_create(struct marian_model *m, struct berth_error *err) {
     if (rc < 0) {
         return rc;
     }
-    m->allocator.used = bth_calloc(MARIAN_MAX_SLOTS / 32, sizeof(*m->allocator.used));
+    rc = bth_slots_create(&m->allocator, MARIAN_MAX_SLOTS, err);
+    if (rc < 0) {
+        return rc;
+    }
     m->host_inputs = bth_calloc(m->layout.words, sizeof(*m->host_inputs));
     m->host_outputs = bth_calloc(MARIAN_MAX_ROWS, sizeof(*m->host_outputs));
-    return m->allocator.used && m->host_inputs && m->host_outputs ? 0 : bth_error_nomem(err);
+    return m->host_inputs && m->host_outputs ? 0 : bth_error_nomem(err);
 }
 
 void marian_memory_destroy(struct marian_model *m) {
@@ -152,38 +155,20 @@ void marian_memory_destroy(struct marian_model *m) {
     for (size_t i = 0; i < BTH_COUNT(buffers); i++) {
         bth_buffer_destroy(buffers[i]);
     }
-    bth_free(m->allocator.used);
+    bth_slots_finish(&m->allocator);
     bth_free(m->host_inputs);
     bth_free(m->host_outputs);
 }
 
+static size_t slot_bytes(const struct marian_model *m) {
+    return (size_t)(m->position_stride * MARIAN_PAGE) * sizeof(float);
+}
+
 int marian_slot_take(struct marian_model *m, struct berth_reservation *r, int32_t *out,
                      struct berth_error *err) {
-    struct marian_slots *s = &m->allocator;
-    const size_t bytes = (size_t)(m->position_stride * MARIAN_PAGE) * sizeof(float);
-    int32_t word = s->hint;
-    while (word < MARIAN_MAX_SLOTS / 32 && s->used[word] == UINT32_MAX) {
-        word++;
-    }
-    s->hint = word;
-    if (word == MARIAN_MAX_SLOTS / 32) {
-        return bth_error(err, BERTH_EOVERLOADED,
-                         "too many requests on one model at once: try again later");
-    }
-    const int32_t slot = word * 32 + (int32_t)__builtin_ctz(~s->used[word]);
-    int rc = m->base.device->ops->region_commit(m->slots, r, (size_t)slot * bytes, bytes, err);
-    if (rc < 0) {
-        return rc;
-    }
-    s->used[word] |= 1U << (slot % 32);
-    *out = slot;
-    return 0;
+    return bth_slots_take(&m->allocator, m->slots, slot_bytes(m), r, out, err);
 }
 
 void marian_slot_drop(struct marian_model *m, struct berth_reservation *r, int32_t slot) {
-    struct marian_slots *s = &m->allocator;
-    const size_t bytes = (size_t)(m->position_stride * MARIAN_PAGE) * sizeof(float);
-    m->base.device->ops->region_decommit(m->slots, r, (size_t)slot * bytes, bytes);
-    s->used[slot / 32] &= ~(1U << (slot % 32));
-    s->hint = slot / 32 < s->hint ? slot / 32 : s->hint;
+    bth_slots_drop(&m->allocator, m->slots, slot_bytes(m), r, slot);
 }

@@ -7,6 +7,7 @@
 #ifndef BTH_MARIAN_MODEL_H
 #define BTH_MARIAN_MODEL_H
 
+#include "common/slots.h"
 #include "marian/marian_files.h"
 #include "marian/marian_vocab.h"
 #include <berth/engine.h>
@@ -54,12 +55,6 @@ struct marian_table {
     float unit;
 };
 
-/* Equal slots of one region, taken lowest first so that memory stays dense. */
-struct marian_slots {
-    uint32_t *used; /* [MARIAN_MAX_SLOTS / 32] bits */
-    int32_t hint;   /* no word before it has a free one */
-};
-
 /* What a turn tells the device, in one block: offsets in 32-bit words of `inputs`. */
 struct marian_inputs {
     size_t ids, pos, len, table; /* both stages; table: of the rows themselves */
@@ -98,7 +93,7 @@ struct marian_model {
      * or that many states of a recurrent decoder. */
     struct berth_buffer *slots;
     int64_t position_stride; /* f32 elements of one position */
-    struct marian_slots allocator;
+    struct bth_slots allocator;
 
     /* scratch of turns */
     struct berth_buffer *scratch; /* f32 */

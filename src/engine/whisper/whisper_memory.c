@@ -83,17 +83,10 @@ size_t whisper_workspace_bytes(const struct whisper_dims *d, const struct berth_
            WHISPER_DETECTS * (size_t)d->vocab * sizeof(float) + program_bytes(d);
 }
 
-static int slots_create(struct whisper_slots *s, int32_t n, struct berth_error *err) {
-    s->n = n;
-    s->used = bth_calloc((size_t)n / 32, sizeof(*s->used));
-    return s->used ? 0 : bth_error_nomem(err);
-}
-
 static int region(struct whisper_model *m, int64_t stride, int32_t slots,
-                  struct whisper_slots *allocator, struct berth_buffer **out,
-                  struct berth_error *err) {
+                  struct bth_slots *allocator, struct berth_buffer **out, struct berth_error *err) {
     struct berth_device *device = m->base.device;
-    int rc = slots_create(allocator, slots, err);
+    int rc = bth_slots_create(allocator, slots, err);
     if (rc < 0) {
         return rc;
     }
@@ -160,44 +153,11 @@ void whisper_memory_destroy(struct whisper_model *m) {
     for (size_t i = 0; i < BTH_COUNT(buffers); i++) {
         bth_buffer_destroy(buffers[i]);
     }
-    struct whisper_slots *slots[] = {&m->page_slots, &m->cross_slots, &m->encode_slots};
+    struct bth_slots *slots[] = {&m->page_slots, &m->cross_slots, &m->encode_slots};
     for (size_t i = 0; i < BTH_COUNT(slots); i++) {
-        bth_free(slots[i]->used);
+        bth_slots_finish(slots[i]);
     }
     bth_free(m->host_inputs);
     bth_free(m->host_outputs);
     bth_free(m->host_mel);
-}
-
-static int32_t lowest_free(const struct whisper_slots *s) {
-    for (int32_t w = 0; w < s->n / 32; w++) {
-        if (s->used[w] != UINT32_MAX) {
-            return w * 32 + (int32_t)__builtin_ctz(~s->used[w]);
-        }
-    }
-    return -1;
-}
-
-int whisper_slot_take(struct whisper_slots *s, struct berth_buffer *r, int64_t stride,
-                      struct berth_reservation *from, int32_t *out, struct berth_error *err) {
-    const size_t bytes = (size_t)stride;
-    int32_t slot = lowest_free(s);
-    if (slot < 0) {
-        return bth_error(err, BERTH_EOVERLOADED,
-                         "too many requests on one model at once: try again later");
-    }
-    int rc = r->device->ops->region_commit(r, from, (size_t)slot * bytes, bytes, err);
-    if (rc < 0) {
-        return rc;
-    }
-    s->used[slot / 32] |= 1U << (slot % 32);
-    *out = slot;
-    return 0;
-}
-
-void whisper_slot_drop(struct whisper_slots *s, struct berth_buffer *r, int64_t stride,
-                       struct berth_reservation *from, int32_t slot) {
-    const size_t bytes = (size_t)stride;
-    r->device->ops->region_decommit(r, from, (size_t)slot * bytes, bytes);
-    s->used[slot / 32] &= ~(1U << (slot % 32));
 }

@@ -9,6 +9,7 @@
 #define BTH_WHISPER_MODEL_H
 
 #include "audio/mel.h"
+#include "common/slots.h"
 #include "format/source.h"
 #include "whisper/whisper_options.h"
 #include "whisper/whisper_vocab.h"
@@ -52,12 +53,6 @@ struct whisper_layer {
 /* A piece of the encoder: what one ENCODE turn runs. */
 enum { WHISPER_MAX_PIECES = 4096 };
 
-/* Which of a region's equal slots are taken. Lowest free first, so that memory stays dense. */
-struct whisper_slots {
-    uint32_t *used; /* [n / 32] bits */
-    int32_t n;
-};
-
 /* A suppress list in a row of the mask table; sessions with equal lists share it. */
 struct whisper_mask {
     char *list; /* as the option says it */
@@ -92,7 +87,7 @@ struct whisper_model {
     struct berth_buffer
         *encodes; /* a window in the encoder: x [1500, d] f32, q, k, v [heads][1500][64] narrow */
     int64_t page_stride, cross_stride, encode_stride; /* bytes, multiples of 64 KiB */
-    struct whisper_slots page_slots, cross_slots, encode_slots;
+    struct bth_slots page_slots, cross_slots, encode_slots;
 
     /* scratch of turns */
     struct berth_buffer *mel;     /* [windows, 3000, mels] f32 */
@@ -147,12 +142,6 @@ void whisper_weights_unload(struct whisper_model *m);
 size_t whisper_workspace_bytes(const struct whisper_dims *d, const struct berth_device *device);
 int whisper_memory_create(struct whisper_model *m, struct berth_error *err);
 void whisper_memory_destroy(struct whisper_model *m);
-/* The lowest free slot, `stride` bytes of `region` committed behind it from `r`. EBUDGET,
- * ENOMEM, EOVERLOADED. Device thread. */
-int whisper_slot_take(struct whisper_slots *s, struct berth_buffer *region, int64_t stride,
-                      struct berth_reservation *r, int32_t *out, struct berth_error *err);
-void whisper_slot_drop(struct whisper_slots *s, struct berth_buffer *region, int64_t stride,
-                       struct berth_reservation *r, int32_t slot);
 
 /* whisper_mask.c: which ids are never produced */
 size_t whisper_mask_words(const struct whisper_dims *d); /* u32 of a row of the mask table */

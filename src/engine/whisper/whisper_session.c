@@ -100,10 +100,10 @@ void whisper_cancel(struct berth_session *session) {
     ((struct whisper_session *)session)->phase = PHASE_ENDED;
 }
 
-static void drop(struct whisper_session *s, struct whisper_slots *slots,
-                 struct berth_buffer *region, int64_t stride, int32_t *slot) {
+static void drop(struct whisper_session *s, struct bth_slots *slots, struct berth_buffer *region,
+                 int64_t stride, int32_t *slot) {
     if (*slot >= 0) {
-        whisper_slot_drop(slots, region, stride, s->base.reservation, *slot);
+        bth_slots_drop(slots, region, stride, s->base.reservation, *slot);
         *slot = -1;
     }
 }

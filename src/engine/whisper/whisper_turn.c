@@ -108,8 +108,8 @@ static struct berth_pick_in *add_pick(struct turn *t) {
 
 static int take_page(struct whisper_session *s, struct whisper_row *row, int page) {
     struct whisper_model *m = whisper_session_model(s);
-    return whisper_slot_take(&m->page_slots, m->pages, m->page_stride, s->base.reservation,
-                             &row->pages[page], &s->err);
+    return bth_slots_take(&m->page_slots, m->pages, m->page_stride, s->base.reservation,
+                          &row->pages[page], &s->err);
 }
 
 /* Row 0 has every page up to the one of `pos`. */
@@ -157,8 +157,8 @@ static void forget_shared_pages(struct whisper_session *s) {
             int32_t *page = &s->rows[r].pages[p];
             bool shared = *page >= 0 && *page == s->rows[0].pages[p];
             if (*page >= 0 && !shared && p < fork) {
-                whisper_slot_drop(&m->page_slots, m->pages, m->page_stride, s->base.reservation,
-                                  *page);
+                bth_slots_drop(&m->page_slots, m->pages, m->page_stride, s->base.reservation,
+                               *page);
             }
             if (shared || p < fork) {
                 *page = -1;
@@ -332,11 +332,11 @@ static int begin_encoding(struct whisper_session *s, uint32_t i) {
     struct berth_reservation *r = s->base.reservation;
     whisper_drop_pages(s); /* the prompt will be another */
     int rc = s->encode_slot >= 0 ? 0
-                                 : whisper_slot_take(&m->encode_slots, m->encodes, m->encode_stride,
-                                                     r, &s->encode_slot, &s->err);
+                                 : bth_slots_take(&m->encode_slots, m->encodes, m->encode_stride, r,
+                                                  &s->encode_slot, &s->err);
     if (rc == 0 && s->cross_slot < 0) {
-        rc = whisper_slot_take(&m->cross_slots, m->crosses, m->cross_stride, r, &s->cross_slot,
-                               &s->err);
+        rc = bth_slots_take(&m->cross_slots, m->crosses, m->cross_stride, r, &s->cross_slot,
+                            &s->err);
     }
     if (rc < 0) {
         return rc;
