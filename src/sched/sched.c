@@ -195,7 +195,7 @@ void bth_job_cancel(struct bth_job *job) {
 
 void bth_job_free(struct bth_job *job) {
     if (job) {
-        bth_job_on_event(job, NULL, NULL);
+        bth_outbox_on_event(&job->results, NULL, NULL);
         bth_job_cancel(job);
         bth_job_unref(job);
     }
