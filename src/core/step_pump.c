@@ -23,25 +23,26 @@ bool bth_could_run(const struct bth_state *s, const struct bth_model *m, uint32_
 
 /* ---- eviction -------------------------------------------------------------------------------*/
 
-/* How gladly an instance is let go: 0, not at all. One of several goes before all others when it is
- * idle; busy (it would end its uses first) when no other will do. */
-static int leaves(const struct bth_state *s, const struct bth_gen *g, uint32_t device) {
+/* How gladly an instance is let go. One of several goes before all others when it is idle; busy (it
+ * would end its uses first) when no other will do. */
+enum gladness { NOT_AT_ALL, WHEN_DONE, IDLE, SPARE };
+static enum gladness leaves(const struct bth_state *s, const struct bth_gen *g, uint32_t device) {
     if (g->device != device || g->inst != BTH_READY) {
-        return 0;
+        return NOT_AT_ALL;
     }
     if (bth_gen_is_spare(s, g)) {
-        return g->uses == 0 ? 3 : g->waits == 0;
+        return g->uses == 0 ? SPARE : g->waits == 0 ? WHEN_DONE : NOT_AT_ALL;
     }
-    return g->leases == 0 && g->uses == 0 && !s->models[g->model].pinned ? 2 : 0;
+    return g->leases == 0 && g->uses == 0 && !s->models[g->model].pinned ? IDLE : NOT_AT_ALL;
 }
 
 /* The one that goes most gladly, used longest ago, that is no victim yet. */
 static struct bth_gen *next_victim(struct bth_state *s, uint32_t device) {
     struct bth_gen *best = NULL;
-    int most = 0;
+    enum gladness most = NOT_AT_ALL;
     for (struct bth_gen *g = bth_table_next(&s->gens, NULL); g; g = bth_table_next(&s->gens, g)) {
-        const int how = g->victim ? 0 : leaves(s, g, device);
-        if (how > most || (how > 0 && how == most && g->used_seq < best->used_seq)) {
+        const enum gladness how = g->victim ? NOT_AT_ALL : leaves(s, g, device);
+        if (how > most || (how && how == most && g->used_seq < best->used_seq)) {
             best = g;
             most = how;
         }
@@ -49,14 +50,15 @@ static struct bth_gen *next_victim(struct bth_state *s, uint32_t device) {
     return best;
 }
 
-/* Marks a set of instances with `want` bytes, those that go most gladly and were used longest ago
- * first, and none that the others make superfluous. Marks nothing and says false when all together
- * do not suffice. */
-static bool choose_victims(struct bth_state *s, uint32_t device, uint64_t want) {
+/* Marks a set of instances with `want` bytes, those that go most gladly (`least` so) and were used
+ * longest ago first, and none that the others make superfluous. Marks nothing and says false when
+ * all together do not suffice. */
+static bool choose_victims(struct bth_state *s, uint32_t device, uint64_t want,
+                           enum gladness least) {
     uint64_t sum = 0, all = 0;
     struct bth_gen *g;
     for (g = bth_table_next(&s->gens, NULL); g; g = bth_table_next(&s->gens, g)) {
-        all += leaves(s, g, device) ? bth_gen_bytes(g) : 0;
+        all += leaves(s, g, device) >= least ? bth_gen_bytes(g) : 0;
     }
     if (all < want) {
         return false;
@@ -85,10 +87,10 @@ static uint64_t leaving(const struct bth_state *s, uint32_t device) {
 
 /* Marks whom it takes for `need` bytes to be there once what is leaving and being freed is back:
  * maybe nobody. false: it cannot be. */
-static bool find_room(struct bth_state *s, uint32_t device, uint64_t need) {
+static bool find_room(struct bth_state *s, uint32_t device, uint64_t need, enum gladness least) {
     const struct bth_ledger *d = &s->devices[device];
     uint64_t coming = bth_ledger_room(d) + d->freeing + leaving(s, device);
-    return coming >= need || choose_victims(s, device, need - coming);
+    return coming >= need || choose_victims(s, device, need - coming, least);
 }
 
 static void evict_victims(struct bth_state *s, struct bth_actions *out) {
@@ -120,7 +122,7 @@ bool bth_pump_use(struct bth_state *s, struct bth_use_row *u, struct bth_actions
     if (delta > bth_ledger_room(d)) {
         /* Beyond the limit only its own instance's uses can make room: nobody else need leave. */
         if (g->held + g->res + sum <= bth_ledger_limit(d)) {
-            find_room(s, g->device, delta);
+            find_room(s, g->device, delta, WHEN_DONE);
             evict_victims(s, out);
         }
         if (d->earmark == 0) {
@@ -193,6 +195,18 @@ struct choice {
     bool sure; /* of `later`: with them, and what is being freed, there will be room */
 };
 
+/* The first device where evictions suffice. */
+static bool find_sure(struct bth_state *s, const struct bth_model *m,
+                      const bool allowed[BTH_MAX_DEVICES], enum gladness least, struct choice *c) {
+    for (uint32_t i = 0; !c->sure && i < s->n_devices; i++) {
+        if (allowed[i] && s->devices[i].earmark == 0 && find_room(s, i, bth_need_of(m, i), least)) {
+            c->later = (int)i;
+            c->sure = true;
+        }
+    }
+    return c->sure;
+}
+
 /* Where there is room beyond an earmark; else where evictions suffice; else the roomiest device. */
 static struct choice choose(struct bth_state *s, uint32_t model) {
     const struct bth_model *m = &s->models[model];
@@ -215,11 +229,8 @@ static struct choice choose(struct bth_state *s, uint32_t model) {
             most_later = room + d->freeing;
         }
     }
-    for (uint32_t i = 0; c.now < 0 && !c.sure && i < s->n_devices; i++) {
-        if (allowed[i] && s->devices[i].earmark == 0 && find_room(s, i, bth_need_of(m, i))) {
-            c.later = (int)i;
-            c.sure = true;
-        }
+    if (c.now < 0 && !find_sure(s, m, allowed, IDLE, &c)) {
+        find_sure(s, m, allowed, WHEN_DONE, &c);
     }
     return c;
 }
