@@ -3,17 +3,23 @@
 #include "server/json_text.h"
 #include "server/route.h"
 
-/* The names of the devices that have failed. */
+/* The names of the devices that have failed, if there are any. */
 static void put_lost(struct bth_str *out, const struct berth *b) {
-    bth_json_key(out, "lost_devices");
-    bth_str_putc(out, '[');
+    size_t n = 0;
     for (size_t i = 0; i < b->n_devices; i++) {
-        if (bth_manager_is_lost(b->manager, i)) {
-            bth_json_comma(out);
-            bth_json_string(out, bth_manager_device_name(b->manager, i));
+        if (!bth_manager_is_lost(b->manager, i)) {
+            continue;
         }
+        if (n++ == 0) {
+            bth_json_key(out, "lost_devices");
+            bth_str_putc(out, '[');
+        }
+        bth_json_comma(out);
+        bth_json_string(out, bth_manager_device_name(b->manager, i));
     }
-    bth_str_putc(out, ']');
+    if (n) {
+        bth_str_putc(out, ']');
+    }
 }
 
 static void answer(struct bth_exchange *x, bool live, bool ready, bool good) {
