@@ -47,8 +47,9 @@ struct bth_job {
     /* the scheduler's lock */
     struct bth_list all, inbox;
     unsigned notes;
-    bool posted; /* notes wait in the inbox: from SUBMIT on */
-    bool over;   /* no more notes */
+    int64_t cancelled_at; /* 0: not */
+    bool posted;          /* notes wait in the inbox: from SUBMIT on */
+    bool over;            /* no more notes */
 
     /* written by whoever grants, before the note GRANTED */
     int grant_rc;

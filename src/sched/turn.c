@@ -86,9 +86,7 @@ static void finish(struct bth_turns *t, struct bth_job *job, const struct berth_
     bth_list_remove(&job->active);
     job->phase = BTH_JOB_OVER;
     bth_sched_over(job->sched, job);
-    const bool first = bth_outbox_complete(&job->results, err);
-    assert(first);
-    (void)first;
+    bth_outbox_complete(&job->results, err); /* unless its device had been given up */
     bth_job_unref(job);
 }
 
@@ -194,6 +192,9 @@ static void lose(struct bth_turns *t, const struct berth_error *err) {
 static void turn_failed(struct bth_turns *t, const struct berth_batch *b,
                         const struct berth_error *err) {
     int64_t now = t->clock();
+    if (err->code == BERTH_EDEVICE) { /* who is told tries again, elsewhere then */
+        bth_sched_lost(t->jobs[0]->sched, err);
+    }
     for (uint32_t i = 0; i < b->n; i++) {
         struct bth_job *job = t->jobs[i];
         if (err->code == BERTH_ENOMEM && ++job->retries <= MAX_RETRIES) {
