@@ -85,10 +85,11 @@ size_t bth_manager_leases(struct bth_manager *m, struct bth_lease_info *out, siz
 /* ---- plans ----------------------------------------------------------------------------------*/
 
 static const char *const plan_texts[] = {
-    [BTH_PLAN_READY] = "ready",     [BTH_PLAN_LOADING] = "loading",
-    [BTH_PLAN_UNKNOWN] = "unknown", [BTH_PLAN_FAILED] = "failed",
-    [BTH_PLAN_FITS] = "fits",       [BTH_PLAN_EVICTS] = "evicts",
-    [BTH_PLAN_WAITS] = "waits",     [BTH_PLAN_IMPOSSIBLE] = "impossible"};
+    [BTH_PLAN_READY] = "ready",          [BTH_PLAN_LOADING] = "loading",
+    [BTH_PLAN_UNKNOWN] = "unknown",      [BTH_PLAN_FAILED] = "failed",
+    [BTH_PLAN_DISABLED] = "disabled",    [BTH_PLAN_FITS] = "fits",
+    [BTH_PLAN_EVICTS] = "evicts",        [BTH_PLAN_WAITS] = "waits",
+    [BTH_PLAN_IMPOSSIBLE] = "impossible"};
 
 /* In the words of the refusal that a ticket would get. */
 static void put_cause_locked(const struct bth_manager *m, uint32_t model, enum bth_reason reason,
