@@ -175,7 +175,7 @@ static uint64_t look_of(const struct world *w) {
     for (size_t i = 0; i < CALLERS; i++) {
         const struct client *c = &w->clients[i];
         const struct bth_lease_row *l = bth_table_get(&s->leases, c->id);
-        const struct bth_gen *g = bth_table_get(&s->gens, c->gen);
+        const struct bth_gen *g = c->state == HOLDING ? gen_of(w, c->scope, c->gen) : NULL;
         mix(&h, c->state);
         mix(&h, c->state == ABSENT ? 0 : c->scope);
         mix(&h, c->state == ABSENT ? 0 : c->exclusive + 2 * c->max_concurrent);
