@@ -61,6 +61,7 @@ static void add_waiting_locked(const struct bth_manager *m, const struct bth_sco
             info->waiting = true;
             info->owner = t->owner;
             info->max_concurrent = t->max_concurrent;
+            info->priority = t->priority - BTH_PRIORITY_LOWEST;
             info->position = position;
             info->why = why_text(t->exclusive ? BTH_WHY_LEASE : why);
             info->left_ms = left_ms(t->expires, list->now);
@@ -114,6 +115,8 @@ static void fill_plan_locked(struct bth_manager *m, uint32_t model, struct bth_p
     }
     if (p.kind == BTH_PLAN_IMPOSSIBLE) {
         put_cause_locked(m, model, p.why, out);
+    } else if (p.kind == BTH_PLAN_DISABLED) {
+        put_cause_locked(m, model, BTH_REASON_DISABLED, out);
     } else if (p.kind == BTH_PLAN_FAILED) {
         put_cause_locked(m, model, BTH_REASON_LOAD_FAILED, out);
     }
