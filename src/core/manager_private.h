@@ -2,6 +2,7 @@
  * core/manager_private.h - what the manager's files share.
  *
  *   manager.c        life, unload, drain; carrying actions out
+ *   manager_config.c models that are added, dropped, disabled
  *   manager_lease.c  names, leases, waiting for a chance, clean-up
  *   manager_async.c  acquiring without waiting
  *   manager_use.c    uses: opening, bytes, `granted` callbacks
@@ -33,9 +34,9 @@ struct bth_instance {
     struct bth_manager *manager;
     const struct berth_engine_ops *ops;
     uint64_t gen;
+    uint64_t stamp; /* of its files when it was loaded: a replica's are the same */
     uint32_t device;
-    uint32_t
-        users; /* uses between open and end, also when the step has forgotten them; core's lock */
+    uint32_t users; /* uses not ended, also those that the step has forgotten; core's lock */
     struct berth_model *model;
     struct berth_reservation weights, workspace;
     struct bth_instance *next; /* in `leaked` or `lost` */
@@ -106,6 +107,11 @@ bool bth_manager_still_there_locked(const struct bth_manager *m, uint32_t model,
 
 /* Makes the registry's newest entry known to the state. 0 or ENOMEM. */
 int bth_manager_count_model(struct bth_manager *m, uint32_t *out) REQUIRES(core);
+/* What the configuration says of whether a model is disabled: done if it is news. */
+void bth_manager_say_locked(struct bth_manager *m, uint32_t model, bool disabled) REQUIRES(core);
+/* One that was dropped and is the same as this: brought back, as it was then. Its index or -1. */
+int64_t bth_manager_again_locked(struct bth_manager *m, const struct berth_model_spec *spec)
+    REQUIRES(core);
 /* A name, alias or path; the registry's index is the state's. Reads files. */
 int bth_manager_resolve(struct bth_manager *m, const char *name, uint32_t *out,
                         const struct bth_entry **out_entry, struct berth_error *err) EXCLUDES(core);

@@ -2,9 +2,9 @@
  * Generations: how they end; their instances beside each other; what becomes of one whose device is
  * lost.
  *
- * All instances are rows of `gens`. The first has the generation's id, which leases name, and counts
- * them; should it go before the others, one of those takes its place (promote). So a generation
- * that is open has a READY first instance, or a single one that is on its way there.
+ * All instances are rows of `gens`. The first has the generation's id, which leases name, and
+ * counts them; should it go before the others, one of those takes its place (promote). So a
+ * generation that is open has a READY first instance, or a single one that is on its way there.
  */
 #include "core/ledger.h"
 #include "core/step_private.h"

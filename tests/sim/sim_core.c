@@ -15,7 +15,8 @@
  *   I3 an exclusive is alone with its owner     I4 grants only of READY
  *   I5 freed once, with nobody on  I6 one load per model and device, one open generation
  *   I7 one answer each, in time    I8 first come, first served    I9 nobody waits without a reason
- *   I10 evictions suffice          I12 counts are right      stale events change nothing
+ *   I10 evictions suffice          I11 nobody waits for ever in a ring
+ *   I12 counts are right           stale events change nothing
  */
 #include "sim/core_world.h"
 
@@ -23,7 +24,8 @@ static const char *const mutant_names[N_MUTANTS] = {
     "none",        "lost grant",   "double grant",    "leaked byte",  "early free",
     "revived",     "miscounted",   "late time-out",   "overtaken",    "grant unloaded",
     "freed twice", "lost wake-up", "overbooked",      "kept revoked", "forgotten exclusive",
-    "barged",      "kept lease",   "stuck exclusive", "kept lost",    "misrouted"};
+    "barged",      "kept lease",   "stuck exclusive", "missed ring",  "false ring",
+    "double key",  "kept lost",    "misrouted"};
 
 static bool one_in(struct world *w, uint64_t n) {
     return rnd(w, n) == 0;
@@ -126,6 +128,17 @@ static bool spoil_gen(struct world *w) {
     return true;
 }
 
+/* As if it had been forgotten how many hands an owner has. */
+static bool spoil_owner(struct world *w) {
+    EACH_ROW(struct bth_owner, o, w->state.owners.rows) {
+        if (o->hands == (w->mutant == FALSE_RING) && o->leases > 0) {
+            o->hands = !o->hands;
+            return w->mutant == FALSE_RING ? false : one_in(w, 50);
+        }
+    }
+    return false;
+}
+
 /* A use on an instance that has more of them than another. */
 static bool spoil_route(struct world *w) {
     struct bth_action *a = find_action(w, BTH_ACT_USE_OPENED);
@@ -157,6 +170,9 @@ static bool spoil_now(struct world *w, const struct bth_event *e) {
     case LOST_WAKEUP:
     case OVERBOOKED:
         return spoil_gen(w);
+    case MISSED_RING:
+    case FALSE_RING:
+        return spoil_owner(w);
     case MISCOUNTED:
         w->state.models[0].scope.held++;
         return true;
@@ -319,6 +335,14 @@ static void loader_end(struct world *w) {
 
 /* ---- the clients ----------------------------------------------------------------------------*/
 
+static bool waits(const struct world *w, uint64_t owner) {
+    bool any = false;
+    EACH_CLIENT(o, w) {
+        any |= o->state == WAITING && same_owner(o->owner, owner);
+    }
+    return any;
+}
+
 static void do_acquire(struct world *w) {
     size_t i = rnd(w, MAX_CLIENTS);
     struct client *c = &w->clients[i];
@@ -334,16 +358,24 @@ static void do_acquire(struct world *w) {
     if (c->exclusive && one_in(w, 3)) {
         c->scope = BTH_FAMILY | (uint32_t)rnd(w, N_FAMILIES);
     }
-    c->order = ++w->order;
-    c->order = is_inside(w, c) ? 0 : c->order;
-    c->state = WAITING;
-    happen(w, (struct bth_event){.kind = BTH_EV_ACQUIRE,
-                                 .scope = c->scope,
-                                 .exclusive = c->exclusive,
-                                 .max_concurrent = c->max_concurrent,
-                                 .owner = c->owner,
-                                 .expires = c->expires,
-                                 .arg = (void *)(uintptr_t)(i + 1)});
+    if (w->one_hand && waits(w, c->owner)) {
+        *c = (struct client){0};
+        return;
+    }
+    if (one_in(w, w->priorities)) {
+        c->priority =
+            BTH_PRIORITY_LOWEST + (int)rnd(w, 1 + BTH_PRIORITY_HIGHEST - BTH_PRIORITY_LOWEST);
+    }
+    prepare_to_ask(w, c);
+    happen(w,
+           (struct bth_event){.kind = BTH_EV_ACQUIRE,
+                              .scope = c->scope,
+                              .exclusive = c->exclusive,
+                              .max_concurrent = c->max_concurrent,
+                              .priority = w->mutant == DOUBLE_KEY ? 2 * c->priority : c->priority,
+                              .owner = c->owner,
+                              .expires = c->expires,
+                              .arg = (void *)(uintptr_t)(i + 1)});
 }
 
 static void do_cleanup(struct world *w) {
@@ -506,6 +538,14 @@ static void do_keep(struct world *w) {
          one_in(w, 3) ? BTH_FOREVER : for_ms * BTH_NS_PER_MS, one_in(w, 4));
 }
 
+static void do_disable(struct world *w) {
+    const uint32_t model = (uint32_t)rnd(w, w->state.n_models);
+    w->disabled[model] = !w->disabled[model];
+    happen(w, (struct bth_event){.kind = w->disabled[model] ? BTH_EV_DISABLE : BTH_EV_ENABLE,
+                                 .scope = model,
+                                 .removed = one_in(w, 2)});
+}
+
 static void do_lose(struct world *w) {
     happen(w, (struct bth_event){.kind = BTH_EV_DEVICE_LOST,
                                  .device = (uint32_t)rnd(w, w->state.n_devices)});
@@ -513,6 +553,9 @@ static void do_lose(struct world *w) {
 
 static void do_something(struct world *w) {
     uint64_t what = rnd(w, 100);
+    if (one_in(w, w->disables)) {
+        do_disable(w);
+    }
     if (one_in(w, w->losses)) {
         do_lose(w);
     }
@@ -579,6 +622,9 @@ static void build(struct world *w, uint64_t seed, enum mutant mutant) {
     w->cleanups = one_in(w, 4) ? 80 : 1000000;
     w->unloads = one_in(w, 3) ? 40 : 1000;
     w->keeps = one_in(w, 2) ? 12 : 1000000;
+    w->disables = one_in(w, 4) ? 40 : 1000000;
+    w->one_hand = one_in(w, 2);
+    w->priorities = one_in(w, 2) ? 3 : 1000000;
     w->losses = one_in(w, w->crowded ? 2 : 6) ? 120 : 1000000;
     w->now = (int64_t)rnd(w, 1000) * BTH_NS_PER_S;
 }
@@ -712,12 +758,12 @@ static void run_mutants(struct world *w) {
 
 static void print_coverage(void) {
     static const char *const events[BTH_N_EVENTS] = {
-        "ACQUIRE",  "CANCEL",    "RELEASE",   "USE_OPEN",    "USE_BEGIN", "USE_END",
-        "OP_BEGIN", "ESTIMATED", "LOAD_DONE", "FREE_DONE",   "GROW",      "UNLOAD",
-        "CLEANUP",  "CLOSE",     "ESTIMATE",  "DEVICE_LOST", "TICK"};
+        "ACQUIRE",   "CANCEL",    "RELEASE",   "USE_OPEN",    "USE_BEGIN", "USE_END", "OP_BEGIN",
+        "ESTIMATED", "LOAD_DONE", "FREE_DONE", "GROW",        "UNLOAD",    "CLEANUP", "CLOSE",
+        "ESTIMATE",  "DISABLE",   "ENABLE",    "DEVICE_LOST", "TICK"};
     static const char *const reasons[BTH_N_REASONS] = {
-        "none",        "memory", "shutdown", "timeout", "cancelled", "impossible",
-        "load_failed", "lost",   "revoked",  "upgrade", "device"};
+        "none", "memory",  "shutdown", "timeout",  "cancelled", "impossible", "load_failed",
+        "lost", "revoked", "upgrade",  "deadlock", "disabled",  "device"};
     for (size_t i = 0; i < BTH_N_EVENTS; i++) {
         printf("%s %llu%s", events[i], (unsigned long long)seen_events[i],
                i + 1 < BTH_N_EVENTS ? ", " : "\nrefused: ");
@@ -731,6 +777,9 @@ static void print_coverage(void) {
            (unsigned long long)seen_exclusives, (unsigned long long)seen_inside,
            (unsigned long long)seen_sweeps, (unsigned long long)seen_blocked);
     CHECK(seen_exclusives >= 100 && seen_inside >= 100 && seen_sweeps >= 100);
+    printf("overtaken in queues %llu, last for others' sake %llu\n",
+           (unsigned long long)seen_overtaken, (unsigned long long)seen_demoted);
+    CHECK(seen_overtaken >= 100 && seen_demoted >= 20);
     printf("evictions %llu, unloaded after their time %llu, uses that waited %llu, uses cancelled "
            "%llu, leases revoked %llu\n",
            (unsigned long long)seen_evictions, (unsigned long long)seen_idle,
