@@ -240,8 +240,11 @@ static void put_side(struct ct2 *c, const char *side) {
         snprintf(from, sizeof(from), "model.%s.embed_tokens.weight", side);
         put_table(c, name, t->tied_embeddings ? "model.shared.weight" : from);
     }
-    put_positions(c, side);
+    if (!decoder) {
+        put_positions(c, side);
+    }
     put_number(c, side, "activation", I8, t->relu ? 0 : 2);
+    put_number(c, side, decoder ? "alibi" : "multi_query_attention", I8, 0);
     put_number(c, side, "num_heads", I16, t->heads);
     put_number(c, side, "pre_norm", I8, t->pre_norm);
     snprintf(name, sizeof(name), "%s/scale_embeddings", side);
@@ -286,7 +289,9 @@ void tiny_marian_ct2(const struct tiny_marian *t, enum tiny_ct2_type type, const
     put_side(&c, "encoder");
     put_side(&c, "decoder");
     put_output(&c);
-    put_u32(c.f, t->tied_embeddings); /* aliases */
+    put_u32(c.f, 1 + t->tied_embeddings); /* aliases */
+    put_text(c.f, "decoder/position_encodings/encodings");
+    put_text(c.f, "encoder/position_encodings/encodings");
     if (t->tied_embeddings) {
         put_text(c.f, "decoder/embeddings/weight");
         put_text(c.f, "encoder/embeddings_0/weight");
