@@ -191,7 +191,9 @@ int bth_event_translation(const json_t *v, struct bth_arena *arena,
     t->target = string(&r, json_object_get(v, "target"), "target");
     t->text = string(&r, json_object_get(v, "text"), "text");
     read_lists(&r, v, t);
-    read_terms(&r, json_object_get(v, "terms"), t);
+    if (json_object_get(v, "terms")) { /* an older daemon has none */
+        read_terms(&r, json_object_get(v, "terms"), t);
+    }
     if (r.nomem) {
         return bth_error_nomem(err);
     }
