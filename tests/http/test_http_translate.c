@@ -154,7 +154,9 @@ static void test_own(void) {
          "\n{\"text\":\"b\",\"alternatives\":[],\"sentences\":[]}]}\n");
     says("/v1/translate", json,
          "{\"text\":\"a\",\"source\":\"en\",\"target\":\"pt\",\"glossary\":[\"a\"]}", 400,
-         "{\"error\":{\"message\":\"glossary is to be an object of terms and their translations\"");
+         "{\"error\":{\"message\":\"glossary is to be an object of terms and their "
+         "translations\",\"type\":\"invalid_request_error\",\"param\":\"glossary\",\"code\":"
+         "\"EINVAL\"}}\n");
     says("/v1/translate", json, "{\"texts\":[],\"model\":\"marian/en-pt\",\"turns\":2}", 200,
          "{\"models\":[\"marian/en-pt\"],\"translations\":[]}\n");
     says("/v1/translate", json,
