@@ -93,6 +93,8 @@ def weights(s):
             linear(prefix + ".fc1", s[side + "_ffn"], s["d"])
             linear(prefix + ".fc2", s["d"], s[side + "_ffn"])
             norm(prefix + ".final_layer_norm")
+        if s.get("pre_norm"):
+            norm(f"model.{side}.layer_norm")
     return out
 
 

@@ -122,6 +122,14 @@ struct berth_sentence {
     bool repeats;           /* the repetition guard has found a loop and cut it */
 };
 
+/* A term of the request's glossary that the text has. */
+struct berth_term {
+    const char *source, *target;
+    size_t found;  /* so often in the text */
+    size_t placed; /* so often words that came from it made room for it; else it was put in where
+                      the text before it ended */
+};
+
 /* What MarianMT gives: with BERTH_ITEM_PARTIAL the sentences that are ready, in order, and text
  * NULL; with BERTH_ITEM_FINAL everything. */
 struct berth_translation {
@@ -131,6 +139,8 @@ struct berth_translation {
     size_t n_alternatives;
     const struct berth_sentence *sentences;
     size_t n_sentences;
+    const struct berth_term *terms; /* [n_terms] in the glossary's order */
+    size_t n_terms;
 };
 
 /* One token of a document, spaCy's attributes under spaCy's names. Strings are never NULL; one that

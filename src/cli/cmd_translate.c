@@ -27,6 +27,7 @@ enum own_option {
     PIVOT,
     MODEL,
     HTML,
+    GLOSSARY,
     JSON,
     FILES,
     OUTPUT_DIR,
@@ -46,6 +47,9 @@ static const struct bth_arg table[] = {
                "by way of this language where no model does it alone;\nsaid on standard error"},
     [MODEL] = {"model", 'm', "NAME|PATH", "a model in place of --from and --to"},
     [HTML] = {"html", 0, NULL, "the text is HTML: its tags stay"},
+    [GLOSSARY] =
+        {"glossary", 0, "FILE",
+         "terms and how to translate them: on each line a term, a tab and\nits translation"},
     [JSON] = {"json", 'j', NULL, "an object a text, with sentences, scores and tokens"},
     [FILES] = {"file", 'F', "FILE", "translate this file; may be repeated"},
     [OUTPUT_DIR] = {"output_dir", 'o', "DIR",
@@ -323,13 +327,17 @@ static int translate(struct bth_translate_run *r, const struct bth_args *args) {
     if (args->values[HTML]) {
         options[r->n_options++] = (struct berth_option){"html", "true"};
     }
+    if (args->values[GLOSSARY]) {
+        rc = bth_cli_glossary(args->values[GLOSSARY], &r->glossary, &err);
+        options[r->n_options++] = (struct berth_option){"glossary", r->glossary};
+    }
     r->html = args->values[HTML] != NULL;
     r->json = args->values[JSON] != NULL;
     r->output_dir = args->values[OUTPUT_DIR];
     r->write = write_result;
     bth_progress_init(&r->progress);
     r->progress.unit = "sentences";
-    rc = take_inputs(r, args, &err);
+    rc = rc < 0 ? rc : take_inputs(r, args, &err);
     rc = rc < 0 ? rc : open_berth(r, args, &err);
     rc = rc < 0 ? rc : choose_models(r, args, &err);
     rc = rc < 0 ? rc : bth_translate_all(r, &err);

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "cli/args.h"
 #include "cli/cli.h"
+#include <stdlib.h>
 #include <string.h>
 
 enum { AT_ONCE = 32 };
@@ -29,13 +30,16 @@ static void draw(struct bth_translate_run *r, size_t first, size_t last) {
     bth_progress_draw(&r->progress, done, total, (int)r->n_done, (int)r->n);
 }
 
-/* What only the last model need do is no option of the first. */
+/* What only the last model need do is no option of the first, which keeps terms as they are. */
 static size_t options_of(const struct bth_translate_run *r, bool final, struct berth_option *out) {
     size_t n = 0;
     for (size_t i = 0; i < r->n_options; i++) {
         if (final || strcmp(r->options[i].name, "alternatives") != 0) {
             out[n++] = r->options[i];
         }
+    }
+    if (!final && r->glossary) {
+        out[n++] = (struct berth_option){"glossary_keep", "true"};
     }
     return n;
 }
@@ -118,5 +122,6 @@ void bth_translate_run_finish(struct bth_translate_run *r) {
         bth_free(r->texts[i].data);
     }
     bth_free(r->texts);
+    free(r->glossary);
     bth_pairs_finish(&r->pairs);
 }

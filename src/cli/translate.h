@@ -30,6 +30,7 @@ struct bth_translate_run {
     char source[BTH_LANGUAGE_BYTES], target[BTH_LANGUAGE_BYTES];
     const char *pivot; /* NULL: one model */
     bool html, json;
+    char *glossary; /* JSON, malloc's; NULL: none */
     const char *output_dir;
     struct bth_progress progress;
     /* Called for each text in its order, when its last model is through. */
@@ -40,6 +41,10 @@ struct bth_translate_run {
 /* Runs all texts through all models and writes them. Texts that fail are said on standard error and
  * counted; an error is one of all. */
 int bth_translate_all(struct bth_translate_run *r, struct berth_error *err);
+/* A file of lines "term TAB translation" as the engine's option; empty lines and those that begin
+ * with # are left out. *out is malloc's. EINVAL: another line, with its number; as bth_read_file.
+ */
+int bth_cli_glossary(const char *path, char **out, struct berth_error *err);
 void bth_translate_run_finish(struct bth_translate_run *r);
 
 #endif

@@ -146,6 +146,18 @@ static void read_sentence(struct reader *r, const json_t *v, struct berth_senten
     out->repeats = flag(r, v, "repeats");
 }
 
+static void read_terms(struct reader *r, const json_t *list, struct berth_translation *t) {
+    struct berth_term *all = array(r, list, "terms", sizeof(*all), &t->n_terms);
+    for (size_t i = 0; i < t->n_terms; i++) {
+        const json_t *v = json_array_get(list, i), *times = json_object_get(v, "times");
+        all[i].source = string(r, json_object_get(v, "source"), "terms");
+        all[i].target = string(r, json_object_get(v, "target"), "terms");
+        all[i].found = (size_t)whole(r, json_array_get(times, 0), "terms", 0, 0x1p53);
+        all[i].placed = (size_t)whole(r, json_array_get(times, 1), "terms", 0, 0x1p53);
+    }
+    t->terms = all;
+}
+
 static void read_lists(struct reader *r, const json_t *v, struct berth_translation *t) {
     const json_t *alternatives = json_object_get(v, "alternatives");
     const json_t *sentences = json_object_get(v, "sentences");
@@ -179,6 +191,9 @@ int bth_event_translation(const json_t *v, struct bth_arena *arena,
     t->target = string(&r, json_object_get(v, "target"), "target");
     t->text = string(&r, json_object_get(v, "text"), "text");
     read_lists(&r, v, t);
+    if (json_object_get(v, "terms")) { /* an older daemon has none */
+        read_terms(&r, json_object_get(v, "terms"), t);
+    }
     if (r.nomem) {
         return bth_error_nomem(err);
     }

@@ -72,6 +72,23 @@ static void put_sentences(struct bth_str *out, const struct berth_translation *t
     bth_str_putc(out, ']');
 }
 
+/* A term is used where each of its words made room for it. */
+static void put_terms(struct bth_str *out, const struct berth_translation *t) {
+    bth_json_key(out, "glossary");
+    bth_str_putc(out, '[');
+    for (size_t i = 0; i < t->n_terms; i++) {
+        bth_json_comma(out);
+        bth_str_putc(out, '{');
+        bth_json_put_string(out, "term", t->terms[i].source);
+        bth_json_put_string(out, "translation", t->terms[i].target);
+        bth_json_key(out, "found");
+        bth_str_printf(out, "%zu", t->terms[i].found);
+        bth_json_put_bool(out, "used", t->terms[i].placed == t->terms[i].found);
+        bth_str_putc(out, '}');
+    }
+    bth_str_putc(out, ']');
+}
+
 void bth_put_translation(struct bth_str *out, const struct berth_item *item) {
     const struct berth_translation *t = item->translation;
     bth_str_putc(out, '{');
@@ -84,6 +101,9 @@ void bth_put_translation(struct bth_str *out, const struct berth_item *item) {
     }
     bth_str_putc(out, ']');
     put_sentences(out, t);
+    if (t && t->n_terms > 0) {
+        put_terms(out, t);
+    }
     bth_str_putc(out, '}');
 }
 

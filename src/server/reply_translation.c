@@ -66,6 +66,15 @@ static void put_sentence(struct bth_str *out, const struct berth_sentence *s) {
     bth_str_putc(out, '}');
 }
 
+static void put_term(struct bth_str *out, const struct berth_term *t) {
+    bth_json_comma(out);
+    bth_str_putc(out, '{');
+    bth_json_put_string(out, "source", t->source);
+    bth_json_put_string(out, "target", t->target);
+    bth_json_key(out, "times");
+    bth_str_printf(out, "[%zu,%zu]}", t->found, t->placed);
+}
+
 void bth_reply_translation_member(struct bth_str *out, const struct berth_translation *t) {
     bth_json_key(out, "translation");
     bth_str_putc(out, '{');
@@ -83,6 +92,12 @@ void bth_reply_translation_member(struct bth_str *out, const struct berth_transl
     bth_str_putc(out, '[');
     for (size_t i = 0; i < t->n_sentences; i++) {
         put_sentence(out, &t->sentences[i]);
+    }
+    bth_str_putc(out, ']');
+    bth_json_key(out, "terms");
+    bth_str_putc(out, '[');
+    for (size_t i = 0; i < t->n_terms; i++) {
+        put_term(out, &t->terms[i]);
     }
     bth_str_puts(out, "]}");
 }

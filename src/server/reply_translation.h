@@ -4,7 +4,8 @@
  *     "translation":{"source":"en", "target":"pt", "text":..., "alternatives":[...],
  *       "sentences":[{"span":[0,5,0,4], "tokens":[...], "cached":false, "repeats":false,
  *         "alignment":[...] | null,
- *         "hypotheses":[{"text":..., "score":x, "tokens":[...], "logprobs":[...] | null}]}]}
+ *         "hypotheses":[{"text":..., "score":x, "tokens":[...], "logprobs":[...] | null}]}],
+ *       "terms":[{"source":..., "target":..., "times":[found, placed]}]}
  *
  * Fields and numbers are those of struct berth_translation, to the last bit: floats have 17 digits,
  * NaN is null, the infinities are "inf" and "-inf". "alignment" is one array, row by row.

@@ -1,7 +1,8 @@
 /*
  * POST /v1/translate: what LibreTranslate's API has no room for. A JSON object: "text", or "texts"
  * for many; "source" (or "auto") and "target", or a "model"; "pivot"; "format"; "alternatives";
- * "stream". All else is the engine's ("beams", "alignment", "token_scores", ...), or refused.
+ * "glossary"; "stream". All else is the engine's ("beams", "alignment", "token_scores", ...), or
+ * refused.
  */
 #include "base/error.h"
 #include "server/exchange.h"
@@ -29,6 +30,17 @@ static int bad(struct wish *w, const char *param, struct berth_error *err, const
 
 /* ---- what is asked for -----------------------------------------------------------------------*/
 
+/* It goes on as text: the engine reads it. */
+static int take_glossary(struct bth_translate *t, struct wish *w, const json_t *value,
+                         struct berth_error *err) {
+    if (!json_is_object(value)) {
+        return bad(w, "glossary", err,
+                   "glossary is to be an object of terms and their translations");
+    }
+    t->glossary = json_dumps(value, JSON_COMPACT);
+    return t->glossary ? 0 : bth_error_nomem(err);
+}
+
 /* All values but the texts become fields. */
 static int take_values(struct bth_exchange *x, struct bth_translate *t, struct wish *w,
                        struct berth_error *err) {
@@ -37,7 +49,9 @@ static int take_values(struct bth_exchange *x, struct bth_translate *t, struct w
     const json_t *text = json_object_get(t->values, "text");
     const json_t *texts = json_object_get(t->values, "texts");
     json_object_foreach(t->values, key, value) {
-        int rc = value == text || value == texts ? 0 : bth_json_field(&x->form, key, value, err);
+        int rc = value == text || value == texts ? 0
+                 : strcmp(key, "glossary") == 0  ? take_glossary(t, w, value, err)
+                                                 : bth_json_field(&x->form, key, value, err);
         if (rc < 0) {
             return rc;
         }

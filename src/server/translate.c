@@ -17,6 +17,7 @@ static void destroy(void *arg) {
     bth_pairs_finish(&t->pairs);
     bth_str_finish(&t->texts);
     bth_str_finish(&t->more);
+    free(t->glossary);
     json_decref(t->values);
     bth_free(t);
 }
@@ -112,6 +113,23 @@ static int take(struct bth_exchange *x, size_t i, const struct berth_item *item,
     return t->between[i] ? 0 : bth_error_nomem(err);
 }
 
+static void add_option(struct bth_work *w, const char *name, const char *value) {
+    w->options[w->request.n_options++] = (struct berth_option){name, value};
+}
+
+/* The options that are a leg's own, behind the others: the first of two models keeps the terms of a
+ * glossary, which the last finds then; other translations are the last one's. */
+static void set_leg_options(struct bth_translate *t, struct bth_work *w) {
+    w->request.n_options = t->n_options;
+    if (!is_last(t) && t->glossary) {
+        add_option(w, "glossary_keep", "true");
+    }
+    if (is_last(t) && t->alternatives > 0) {
+        snprintf(t->number, sizeof(t->number), "%d", t->alternatives);
+        add_option(w, "alternatives", t->number);
+    }
+}
+
 static int finish(struct bth_exchange *x, struct bth_str *out, struct berth_error *err) {
     struct bth_translate *t = x->work.held;
     (void)err;
@@ -124,7 +142,7 @@ static int finish(struct bth_exchange *x, struct bth_str *out, struct berth_erro
         x->work.many->texts[i].size = strlen(t->between[i]);
     }
     t->leg++;
-    x->work.request.n_options += t->alternatives > 0;
+    set_leg_options(t, &x->work);
     snprintf(x->work.model, sizeof(x->work.model), "%s", t->route.legs[t->leg]->model);
     return 1;
 }
@@ -132,10 +150,6 @@ static int finish(struct bth_exchange *x, struct bth_str *out, struct berth_erro
 static const struct bth_gather gather = {.take = take, .finish = finish};
 
 /* ---- beginning -------------------------------------------------------------------------------*/
-
-static void add_option(struct bth_work *w, const char *name, const char *value) {
-    w->options[w->request.n_options++] = (struct berth_option){name, value};
-}
 
 int bth_translate_prepare(struct bth_exchange *x, struct bth_translate *t,
                           struct berth_error *err) {
@@ -148,12 +162,14 @@ int bth_translate_prepare(struct bth_exchange *x, struct bth_translate *t,
     if (t->html) {
         add_option(w, "html", "true");
     }
-    if (t->alternatives > 0) {
-        snprintf(t->number, sizeof(t->number), "%d", t->alternatives);
-        add_option(w, "alternatives", t->number);
+    if (t->glossary) {
+        add_option(w, "glossary", t->glossary);
     }
+    t->n_options = w->request.n_options;
     int rc = 0;
     for (size_t i = t->route.n; i-- > 0 && rc == 0;) {
+        t->leg = i; /* it ends with the first */
+        set_leg_options(t, w);
         rc = bth_work_model(x, t->route.legs[i]->model, &engine, err);
         rc = rc < 0 ? rc : engine->check(&w->request, err);
     }
@@ -179,9 +195,6 @@ int bth_translate_begin(struct bth_exchange *x, struct bth_translate *t, struct 
     }
     m->n = t->n;
     m->gather = &gather;
-    if (t->route.n > 1) { /* the last option: other translations are the last model's */
-        x->work.request.n_options -= t->alternatives > 0;
-    }
     bth_work_begin(x);
     return 0;
 }

@@ -30,6 +30,7 @@ struct bth_translate {
     bool html;
     int alternatives;
     char number[16]; /* the same as an option's value */
+    char *glossary;  /* JSON, as the engine takes it; NULL: none. malloc's */
 
     /* A result of the last model, in order; then the answer. `text` is what the engine gave, also
      * where it is a toy without translations. */
@@ -39,8 +40,8 @@ struct bth_translate {
     struct bth_str texts, more; /* theirs: JSON so far */
 
     /* its own */
-    size_t leg;
-    char **between; /* [n] results of the first of two models */
+    size_t leg, n_options; /* those of every leg */
+    char **between;        /* [n] results of the first of two models */
 };
 
 /* One for an exchange, with all models there are in `pairs`. It goes with the exchange's work.

@@ -10,15 +10,9 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "text/units.h"
 #include <stdlib.h>
 #include <string.h>
-#include <utf8proc.h>
-
-struct unit {
-    uint32_t begin, end; /* of the translation, counted from the paragraph's target */
-    uint32_t source;     /* byte of the plain text */
-    uint32_t owner;      /* the innermost node that it came from */
-};
 
 /* The paragraph (node 0), an element, or a point. In order of the source, so that what lies inside
  * node i are the nodes (i, last]. */
@@ -38,7 +32,7 @@ struct change {
 
 struct weave {
     const struct bth_html_woven *w;
-    struct unit *units; /* [n_units] */
+    struct bth_unit *units; /* [n_units] */
     size_t n_units;
     uint32_t *by_source; /* [n_units] */
     struct node *nodes;  /* [n_nodes] */
@@ -55,97 +49,20 @@ struct weave {
 
 /* ---- units -----------------------------------------------------------------------------------*/
 
-enum character { SPACE, WORD, ALONE };
-
-static enum character character(uint32_t c) {
-    if (c < 0x80) {
-        bool word = ((c | 32) >= 'a' && (c | 32) <= 'z') || (c >= '0' && c <= '9');
-        return c <= ' ' ? SPACE : word ? WORD : ALONE;
-    }
-    utf8proc_category_t k = utf8proc_category((utf8proc_int32_t)c);
-    if (k >= UTF8PROC_CATEGORY_ZS && k <= UTF8PROC_CATEGORY_ZP) {
-        return SPACE;
-    }
-    bool dense = c >= 0x2E80 && !(c >= 0xAC00 && c <= 0xD7AF); /* written without blanks */
-    return k >= UTF8PROC_CATEGORY_LU && k <= UTF8PROC_CATEGORY_NO && !dense ? WORD : ALONE;
-}
-
-/* The next unit of text[*p, n): *p is its end afterwards, its beginning is the answer; n: none. */
-static size_t next_unit(const char *text, size_t n, size_t *p) {
-    size_t begin = n, size;
-    uint32_t c;
-    for (; *p < n; *p += size) {
-        size = bth_utf8_decode(text + *p, n - *p, &c);
-        enum character k = character(c);
-        if (begin < n && k != WORD) {
-            /* marks on a letter belong to it */
-            utf8proc_category_t mark = utf8proc_category((utf8proc_int32_t)c);
-            if (mark < UTF8PROC_CATEGORY_MN || mark > UTF8PROC_CATEGORY_ME) {
-                return begin;
-            }
-        }
-        if (begin == n && k != SPACE) {
-            begin = *p;
-            if (k == ALONE) {
-                *p += size;
-                return begin;
-            }
-        }
-    }
-    return begin;
-}
-
-static size_t count_units(const char *text, size_t n) {
-    size_t count = 0;
-    for (size_t p = 0; next_unit(text, n, &p) < n;) {
-        count++;
-    }
-    return count;
-}
-
-/* The source of each unit of sentence s by the links, where there are any. */
-static void link_units(const struct weave *v, const struct bth_html_sentence *s, struct unit *first,
-                       size_t n) {
-    size_t plain_n, k = 0;
-    const char *plain = bth_html_plain(v->w->h, &plain_n);
-    for (size_t i = 0; i < n && s->n_links > 0; i++) {
-        size_t at = first[i].begin + v->w->target, end = first[i].end + v->w->target;
-        while (k + 1 < s->n_links && s->links[k].target_end <= at) {
-            k++;
-        }
-        const struct bth_html_link *l = &s->links[k];
-        if (l->target_begin >= end || l->target_end <= at) {
-            continue;
-        }
-        size_t source = l->source < s->source_begin ? s->source_begin : l->source;
-        while (source < s->source_end && plain[source] == ' ') {
-            source++;
-        }
-        if (source < s->source_end) {
-            first[i].source = (uint32_t)source;
-        }
-    }
-}
-
-/* [target, end) of the translation comes from [source, source_end): in proportion of units. */
+/* [target, end) of the translation comes from [source, source_end); how many units it has. */
 static size_t add_units(struct weave *v, size_t target, size_t end, size_t source,
                         size_t source_end) {
-    size_t plain_n, first = v->n_units;
-    const char *text = v->w->text + target, *plain = bth_html_plain(v->w->h, &plain_n) + source;
-    for (size_t p = 0, begin; (begin = next_unit(text, end - target, &p)) < end - target;) {
-        v->units[v->n_units++] = (struct unit){.begin = (uint32_t)(target - v->w->target + begin),
-                                               .end = (uint32_t)(target - v->w->target + p)};
-    }
-    size_t n = v->n_units - first, n_source = count_units(plain, source_end - source);
-    size_t at = 0, index = 0, p = 0, size = source_end - source;
-    for (size_t i = 0; i < n; i++) { /* the units of the source pass by */
-        size_t wanted = n_source ? (2 * i + 1) * n_source / (2 * n) : 0;
-        while (index <= wanted && n_source > 0) {
-            at = next_unit(plain, size, &p);
-            index++;
-        }
-        v->units[first + i].source = (uint32_t)(source + (at < size ? at : 0));
-    }
+    size_t plain_n;
+    const char *plain = bth_html_plain(v->w->h, &plain_n);
+    const struct bth_units_of all = {.target = v->w->text,
+                                     .origin = v->w->target,
+                                     .target_begin = target,
+                                     .target_end = end,
+                                     .source = plain,
+                                     .source_begin = source,
+                                     .source_end = source_end};
+    size_t n = bth_units_put(&all, &v->units[v->n_units]);
+    v->n_units += n;
     return n;
 }
 
@@ -159,8 +76,9 @@ static void make_units(struct weave *v) {
         add_units(v, target, end, source, source_end);
         if (i < w->n) {
             size_t first = v->n_units;
+            size_t plain_n;
             size_t n = add_units(v, s->target_begin, s->target_end, s->source_begin, s->source_end);
-            link_units(v, s, &v->units[first], n);
+            bth_units_link(s, bth_html_plain(w->h, &plain_n), w->target, &v->units[first], n);
             target = s->target_end;
             source = s->source_end;
         }
@@ -383,7 +301,7 @@ static void write_token(struct weave *v, uint32_t token) {
 
 static void write_unit(struct weave *v, size_t i) {
     const struct bth_html_woven *w = v->w;
-    const struct unit *u = &v->units[i];
+    const struct bth_unit *u = &v->units[i];
     write_gap(v, i);
     if (v->space_due) {
         bth_str_putc(v->out, ' ');
@@ -451,7 +369,7 @@ int bth_html_weave(const struct bth_html_woven *w, struct bth_str *out, struct b
     struct weave v = {.w = w, .out = out};
     size_t n_marks = w->paragraph->n_marks;
     /* an upper bound: sentences may be cut within a word */
-    size_t most = count_units(w->text + w->target, w->target_end - w->target) + 2 * w->n + 1;
+    size_t most = bth_units_count(w->text + w->target, w->target_end - w->target) + 2 * w->n + 1;
     v.units = bth_alloc(most * sizeof(*v.units));
     v.by_source = bth_alloc(most * sizeof(*v.by_source));
     v.nodes = bth_alloc((n_marks + 1) * sizeof(*v.nodes));

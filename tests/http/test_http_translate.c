@@ -152,6 +152,11 @@ static void test_own(void) {
          "{\"source\":\"nl\",\"target\":\"pt\",\"models\":[\"marian/nl-en\",\"marian/en-pt\"],"
          "\"pivot\":\"en\",\"translations\":[{\"text\":\"a\",\"alternatives\":[],\"sentences\":[]},"
          "\n{\"text\":\"b\",\"alternatives\":[],\"sentences\":[]}]}\n");
+    says("/v1/translate", json,
+         "{\"text\":\"a\",\"source\":\"en\",\"target\":\"pt\",\"glossary\":[\"a\"]}", 400,
+         "{\"error\":{\"message\":\"glossary is to be an object of terms and their "
+         "translations\",\"type\":\"invalid_request_error\",\"param\":\"glossary\",\"code\":"
+         "\"EINVAL\"}}\n");
     says("/v1/translate", json, "{\"texts\":[],\"model\":\"marian/en-pt\",\"turns\":2}", 200,
          "{\"models\":[\"marian/en-pt\"],\"translations\":[]}\n");
     says("/v1/translate", json,

@@ -253,6 +253,10 @@ static void print_translation(FILE *f, const struct berth_translation *t) {
         }
         fprintf(f, "\n");
     }
+    for (size_t i = 0; i < t->n_terms; i++) {
+        fprintf(f, "term %s: %s, %zu %zu\n", t->terms[i].source, t->terms[i].target,
+                t->terms[i].found, t->terms[i].placed);
+    }
 }
 
 char *drive_print(const struct berth_item *item) {

@@ -10,11 +10,11 @@
 enum { MOST = 512 };
 
 static const struct tiny_marian shapes[] = {
-    {64, 4, 128, 128, 2, 2, 400, 400, false, true, true, true, 2.5f, 3.5f, 1, 0},
-    {96, 3, 160, 256, 3, 1, 1500, 1500, true, true, true, false, 2.5f, 4.5f, 2, 0},
-    {64, 2, 192, 96, 1, 3, 420, 420, false, false, true, true, 3.0f, 4.0f, 3, 0},
-    {128, 8, 256, 256, 2, 2, 700, 700, true, true, false, true, 2.5f, 4.0f, 4, 0},
-    {512, 8, 2048, 2048, 6, 6, 3000, 3000, false, true, true, true, 2.5f, 5.0f, 5, 0},
+    {64, 4, 128, 128, 2, 2, 400, 400, false, true, true, true, 2.5f, 3.5f, 1, 0, false},
+    {96, 3, 160, 256, 3, 1, 1500, 1500, true, true, true, false, 2.5f, 4.5f, 2, 0, false},
+    {64, 2, 192, 96, 1, 3, 420, 420, false, false, true, true, 3.0f, 4.0f, 3, 0, false},
+    {128, 8, 256, 256, 2, 2, 700, 700, true, true, false, true, 2.5f, 4.0f, 4, 0, false},
+    {512, 8, 2048, 2048, 6, 6, 3000, 3000, false, true, true, true, 2.5f, 5.0f, 5, 0, false},
 };
 
 const struct tiny_marian *tiny_marian_shape(int i) {
@@ -129,6 +129,10 @@ static struct list *make_list(const struct tiny_marian *t) {
     for (int i = 0; i < t->decoder_layers; i++) {
         add_layer(l, true, i);
     }
+    if (t->pre_norm) {
+        add_norm(l, "model.encoder", "layer_norm");
+        add_norm(l, "model.decoder", "layer_norm");
+    }
     return l;
 }
 
@@ -142,6 +146,30 @@ static float value(const struct list *l, const struct tensor *t, uint64_t key, i
         return i ? 0 : l->t->eos_bias;
     }
     return element(t, key, i);
+}
+
+static float *values_of(const struct list *l, const struct tensor *t, int64_t *out_n) {
+    const int64_t n = t->n * (t->k ? t->k : 1);
+    const uint64_t key = key_of(t->name, l->t->seed);
+    float *values = malloc((size_t)n * sizeof(*values));
+    for (int64_t i = 0; i < n; i++) {
+        values[i] = value(l, t, key, i);
+    }
+    *out_n = n;
+    return values;
+}
+
+float *tiny_marian_values(const struct tiny_marian *t, const char *name, int64_t *out_n) {
+    struct list *l = make_list(t);
+    float *values = NULL;
+    for (int i = 0; i < l->n && !values; i++) {
+        values = strcmp(l->all[i].name, name) == 0 ? values_of(l, &l->all[i], out_n) : NULL;
+    }
+    free(l);
+    if (!values) {
+        TEST_FAIL("no tensor %s", name);
+    }
+    return values;
 }
 
 /* ---- files ----------------------------------------------------------------------------------- */
@@ -178,13 +206,8 @@ static void write_tensors(const struct list *l, const char *dir) {
     fwrite(&length, 8, 1, f);
     fwrite(header, 1, size, f);
     for (int i = 0; i < l->n; i++) {
-        const struct tensor *t = &l->all[i];
-        const int64_t n = t->n * (t->k ? t->k : 1);
-        const uint64_t key = key_of(t->name, l->t->seed);
-        float *values = malloc((size_t)n * sizeof(*values));
-        for (int64_t j = 0; j < n; j++) {
-            values[j] = value(l, t, key, j);
-        }
+        int64_t n;
+        float *values = values_of(l, &l->all[i], &n);
         CHECK(fwrite(values, sizeof(*values), (size_t)n, f) == (size_t)n);
         free(values);
     }
@@ -207,8 +230,8 @@ static void write_config(const struct tiny_marian *t, const char *dir) {
             " \"forced_eos_token_id\": 0, \"bos_token_id\": 0, \"is_encoder_decoder\": true}\n",
             t->d, t->heads, t->heads, t->encoder_ffn, t->decoder_ffn, t->encoder_layers,
             t->decoder_layers, t->vocab, t->decoder_vocab, t->relu ? "relu" : "swish",
-            t->positions ? t->positions : 512,
-            t->tied_embeddings ? "true" : "false", t->tied_output ? "true" : "false", pad, pad);
+            t->positions ? t->positions : 512, t->tied_embeddings ? "true" : "false",
+            t->tied_output ? "true" : "false", pad, pad);
     CHECK(fclose(f) == 0);
     f = create(dir, "generation_config.json");
     fprintf(f,

@@ -42,6 +42,13 @@ def _texts(item: n.Item) -> list[str]:
     return [_string(row[0].text) for row in _hypotheses(item)]
 
 
+def _option(value: Any) -> str:
+    """An option as the engine reads it; a glossary is a dict."""
+    if isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False)
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def _text(item: n.Item) -> str:
     return _string(item.translation.contents.text if item.translation else item.text)
 
@@ -296,7 +303,8 @@ class MarianModel:
     def translate(self, text: str | Iterable[str], **options: Any) -> str | list[str]:
         """A text of any length, or several: sentences are found here, and what is between them stays.
 
-        Options are the engine's: beams, html, target_lang, length_penalty, ... (docs/translation.md).
+        Options are the engine's: beams, html, target_lang, glossary={"term": "translation"}, ...
+        (docs/translation.md).
         """
         if isinstance(text, str):
             return self._source.run(self._work(text, options), _text)
@@ -310,7 +318,7 @@ class MarianModel:
     def _work(text: str, options: dict[str, Any]) -> Work:
         if not isinstance(text, str):
             raise TypeError(f"a text is a str, not {type(text).__name__}")
-        named = [(k, str(v).lower() if isinstance(v, bool) else str(v)) for k, v in options.items()]
+        named = [(k, _option(v)) for k, v in options.items()]
         return Work(named).with_text(text)
 
     def to(self, device: Any) -> MarianModel:

@@ -106,6 +106,15 @@ class Sentence(c.Structure):
     ]
 
 
+class Term(c.Structure):
+    _fields_ = [
+        ("source", c.c_char_p),
+        ("target", c.c_char_p),
+        ("found", c.c_size_t),
+        ("placed", c.c_size_t),
+    ]
+
+
 class Translation(c.Structure):
     _fields_ = [
         ("source", c.c_char_p),
@@ -115,6 +124,8 @@ class Translation(c.Structure):
         ("n_alternatives", c.c_size_t),
         ("sentences", c.POINTER(Sentence)),
         ("n_sentences", c.c_size_t),
+        ("terms", c.POINTER(Term)),
+        ("n_terms", c.c_size_t),
     ]
 
 

@@ -207,21 +207,26 @@ static float embedding_scale(const struct marian_files *f, const char *part) {
     return integer(t, 1) ? (float)sqrt((double)f->config.d) : 1;
 }
 
+/* A switch that is off. */
+static bool is_off(const struct bth_source_tensor *t) {
+    return t->rank == 0 && integer(t, 1) == 0;
+}
+
 /* Blocks that other architectures have: the names give them away. */
 static int check_kind(const struct marian_files *f, struct berth_error *err) {
     static const char *const foreign[] = {"/relative_", "/linear_0_noact/", "/rotary_",
                                           "/alibi",     "/embeddings_1/",   "/project_in/",
-                                          "/gate_"};
+                                          "/gate_",     "/multi_query_"};
     if (!*bth_ct2_spec(f->source, &(uint32_t){0}) && bth_source_count(f->source) > MAX_OLD) {
         return bth_error(err, BERTH_EFORMAT, "%zu tensors in a file of version 1, at most %d",
                          bth_source_count(f->source), MAX_OLD);
     }
     for (size_t i = 0; i < bth_source_count(f->source); i++) {
-        const char *name = bth_source_at(f->source, i)->name;
+        const struct bth_source_tensor *t = bth_source_at(f->source, i);
         for (size_t j = 0; j < BTH_COUNT(foreign); j++) {
-            if (strstr(name, foreign[j])) {
+            if (strstr(t->name, foreign[j]) && !is_off(t)) {
                 return bth_error(err, BERTH_EFORMAT, "%.100s belongs to no plain Transformer",
-                                 name);
+                                 t->name);
             }
         }
     }

@@ -89,7 +89,7 @@ static int make_key(struct marian_flight *f, const struct marian_sentence *from)
                                         .search = s->search,
                                         .kept = 1 + s->options.alternatives,
                                         .aligned = s->options.alignment,
-                                        .linked = s->html != NULL,
+                                        .linked = s->html || s->glossary,
                                         .guarded = s->options.repetition_guard};
     f->key.search.max_length = longest(s, from->n_tokens);
     if (s->limit_by_factor) {

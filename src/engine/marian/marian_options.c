@@ -35,6 +35,8 @@ static const struct spec specs[] = {
     {"html", BOOLEAN, AT(html), 0, 0},
     {"split", BOOLEAN, AT(split), 0, 0},
     {"target_lang", TEXT, AT(target_lang), 0, 0},
+    {"glossary", TEXT, AT(glossary), 0, 0},
+    {"glossary_keep", BOOLEAN, AT(glossary_keep), 0, 0},
     {"special_tokens", BOOLEAN, AT(special_tokens), 0, 0},
     {"repetition_guard", BOOLEAN, AT(repetition_guard), 0, 0},
     {"cache", BOOLEAN, AT(cache), 0, 0},
@@ -151,6 +153,11 @@ int marian_options_parse(const struct berth_request *request, struct marian_opti
     if (o.html && (o.task != MARIAN_TRANSLATE || !o.split)) {
         return bth_error(err, BERTH_EINVAL, "html is translated sentence by sentence: leave %s out",
                          o.split ? "task" : "split");
+    }
+    if (o.glossary && o.task != MARIAN_TRANSLATE) {
+        return bth_error(err, BERTH_EINVAL,
+                         "a glossary is for texts that are translated: leave "
+                         "task out");
     }
     *out = o;
     return 0;

@@ -24,6 +24,8 @@ struct marian_options {
     int alternatives;
     bool token_scores, alignment, html, split, special_tokens, repetition_guard, cache;
     const char *target_lang; /* in the request; NULL: none */
+    const char *glossary;    /* likewise: JSON */
+    bool glossary_keep;
 };
 
 /* EINVAL: unknown name, bad value, or values that do not go together. */

@@ -158,8 +158,7 @@ static void put_text(const struct marian_session *s, int rank, struct bth_html_s
     bth_str_append(out, s->plain + at, s->n_plain - at);
 }
 
-/* Which source byte each id of the best hypothesis comes from. */
-static int link_sentence(const struct marian_sentence *from, struct bth_html_sentence *span,
+int marian_link_sentence(const struct marian_sentence *from, struct bth_html_sentence *span,
                          struct bth_html_link **out) {
     const struct marian_found *f = &from->found;
     *out = NULL;
@@ -191,7 +190,7 @@ static int put_html(struct marian_session *s, const struct bth_str *plain, bool 
     struct bth_html_link **links = bth_calloc(s->n_sentences + 1, sizeof(struct bth_html_link *));
     int rc = links ? 0 : bth_error_nomem(&s->err);
     for (size_t i = 0; rc == 0 && best && i < s->n_sentences; i++) {
-        rc = link_sentence(&s->sentences[i], &spans[i], &links[i]);
+        rc = marian_link_sentence(&s->sentences[i], &spans[i], &links[i]);
         rc = rc < 0 ? bth_error_nomem(&s->err) : 0;
     }
     if (rc == 0) {
@@ -224,6 +223,25 @@ static int make_text(struct marian_session *s, struct bth_arena *arena, int rank
     return rc;
 }
 
+/* The glossary's terms that were found. */
+static int put_found_terms(struct marian_session *s, struct bth_arena *arena,
+                           struct berth_translation *t) {
+    const size_t n = s->glossary ? bth_glossary_count(s->glossary) : 0;
+    struct berth_term *all = bth_arena_alloc(arena, (n + 1) * sizeof(*all));
+    for (size_t i = 0; all && i < n; i++) {
+        if (s->terms[i].found > 0) {
+            struct berth_term *to = &all[t->n_terms++];
+            const char *source = s->terms[i].source, *target = s->terms[i].target;
+            *to = s->terms[i];
+            to->source = bth_arena_strndup(arena, source, strlen(source));
+            to->target = bth_arena_strndup(arena, target, strlen(target));
+            all = to->source && to->target ? all : NULL;
+        }
+    }
+    t->terms = all;
+    return all ? 0 : bth_error_nomem(&s->err);
+}
+
 /* Text, alternatives, and the places of sentences in the text. */
 static int complete(struct marian_session *s, struct bth_arena *arena, struct berth_translation *t,
                     struct berth_sentence *sentences) {
@@ -236,6 +254,9 @@ static int complete(struct marian_session *s, struct bth_arena *arena, struct be
     }
     if (rc == 0) {
         rc = make_text(s, arena, 0, spans, &t->text);
+    }
+    if (rc == 0) {
+        rc = put_found_terms(s, arena, t);
     }
     for (size_t i = 0; rc == 0 && i < s->n_sentences; i++) {
         sentences[i].source_begin = spans[i].source_begin + s->skipped;

@@ -118,7 +118,8 @@ static void plan_search(struct marian_session *s) {
  * a model translates into one of the like length. */
 static size_t text_bytes(const struct marian_session *s) {
     const size_t each = 128 + 24 * (size_t)s->options.alternatives +
-                        (s->options.alignment ? 128 : 0) + (s->options.html ? 16 : 0);
+                        (s->options.alignment ? 128 : 0) +
+                        (s->options.html || s->glossary ? 16 : 0);
     return s->n_text * each + (1 << 20);
 }
 
@@ -131,7 +132,7 @@ static struct berth_need need_of(const struct marian_session *s) {
     struct marian_search_options o = s->search;
     const size_t longest = (size_t)m->source_most;
     const size_t beam_bytes = 3 * sizeof(struct marian_choice) + 2 * sizeof(int32_t);
-    const bool marks = s->options.alignment || s->options.html;
+    const bool marks = s->options.alignment || s->options.html || s->glossary;
     const size_t one = marian_flight_slots(s, longest, o.max_length) * slot +
                        (size_t)o.beams * (size_t)o.max_length * beam_bytes +
                        (marks ? marian_marks_bytes(&o, longest) : 0);
@@ -157,6 +158,9 @@ int marian_begin(struct berth_model *model, const struct berth_request *request,
     }
     if (rc == 0) {
         rc = take_language(s, err);
+    }
+    if (rc == 0) {
+        rc = marian_terms_open(s, err);
     }
     if (rc < 0) {
         marian_end(&s->base);
@@ -209,6 +213,7 @@ void marian_end(struct berth_session *session) {
     }
     bth_free(s->sentences);
     bth_html_free(s->html);
+    marian_terms_close(s);
     bth_free(s->owned);
     bth_free(s);
 }

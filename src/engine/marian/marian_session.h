@@ -15,6 +15,7 @@
 #include "marian/marian_model.h"
 #include "marian/marian_options.h"
 #include "marian/marian_search.h"
+#include "text/glossary.h"
 #include "text/html_text.h"
 #include "text/sentences.h"
 
@@ -45,7 +46,7 @@ struct marian_found {
     int n;
     float *alignment; /* [hypotheses[0].n, n_tokens]; NULL: not asked for */
     uint32_t *links; /* [hypotheses[0].n] the source token that each id looks at most, not the last;
-                        for HTML, else NULL */
+                        for HTML and glossaries, else NULL */
     uint32_t *ends;  /* [hypotheses[0].n] where each id's text ends; NULL likewise */
     bool cached, repeats;
 };
@@ -113,7 +114,9 @@ struct marian_session {
     struct bth_html *html;
     const char *plain;       /* [n_plain]: the text that is translated, for html without markup */
     size_t n_plain, skipped; /* bytes of a language prefix before it */
-    int32_t language;        /* id that goes before every sentence; -1: none */
+    struct bth_glossary *glossary; /* NULL: none */
+    struct berth_term *terms;      /* [its terms] how often they were found and placed */
+    int32_t language;              /* id that goes before every sentence; -1: none */
 
     struct bth_sentences_cursor cursor; /* how far the text is split */
     bool planned;                       /* all of it */
@@ -159,6 +162,14 @@ int marian_detokenize(struct marian_session *s);
 /* How many sentences a turn could detokenise now. */
 size_t marian_detokenizable(const struct marian_session *s);
 
+/* marian_terms.c: the glossary */
+int marian_terms_open(struct marian_session *s, struct berth_error *err);
+void marian_terms_close(struct marian_session *s);
+/* Whether a stretch of the plain text has a term. */
+bool marian_has_terms(const struct marian_session *s, size_t begin, size_t end);
+/* Exchanges the terms of a sentence in hypothesis i, whose text is there. EBUDGET, ENOMEM. */
+int marian_put_terms(struct marian_session *s, struct marian_sentence *of, int i);
+
 /* marian_flight.c */
 size_t marian_flight_slots(const struct marian_session *s, size_t n_tokens, int max_length);
 /* Of the attention that is kept of a sentence that is to be aligned. */
@@ -180,6 +191,10 @@ int marian_flight_land(struct marian_flight *f, size_t *out_bytes);
 bool marian_cut_loops(struct marian_hypothesis *h);
 
 /* marian_result.c */
+/* Which byte of the plain text each id of the best hypothesis comes from: links of `span`, which
+ * *out holds; NULL: not known. ENOMEM. */
+int marian_link_sentence(const struct marian_sentence *from, struct bth_html_sentence *span,
+                         struct bth_html_link **out);
 void marian_found_finish(struct marian_found *f);
 size_t marian_found_bytes(const struct marian_found *f, size_t n_ids); /* without texts */
 int marian_emit_progress(struct marian_session *s);

@@ -216,7 +216,7 @@ static uint32_t rows_of(const struct marian_session *s) {
 
 /* The session's rows begin at `row`. Flights may end, and younger ones turn back, on the way. */
 static void settle_session(struct marian_model *m, struct marian_session *s, uint32_t row) {
-    const bool marks = s->options.alignment || s->html;
+    const bool marks = s->options.alignment || s->html || s->glossary;
     int rc = 0;
     for (int i = 0; rc == 0 && i < s->n_flights;) {
         struct marian_flight *f = s->flights[i];

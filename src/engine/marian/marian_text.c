@@ -77,8 +77,10 @@ static int split(struct marian_session *s) {
     rc = rc < 0 ? rc : more_sentences(s, pieces.n);
     for (size_t i = 0; rc == 0 && i < pieces.n; i++) {
         const struct bth_piece *p = &pieces.pieces[i];
-        s->sentences[s->n_sentences++] =
-            (struct marian_sentence){.begin = p->begin, .end = p->end, .through = !p->words};
+        s->sentences[s->n_sentences++] = (struct marian_sentence){
+            .begin = p->begin,
+            .end = p->end,
+            .through = !p->words && !marian_has_terms(s, p->begin, p->end)};
     }
     bth_sentences_finish(&pieces);
     s->planned = s->cursor.done;
@@ -267,7 +269,7 @@ static int decode(struct marian_session *s, const int32_t *ids, size_t n, uint32
 
 static int decode_hypothesis(struct marian_session *s, struct marian_found *found, int i) {
     struct marian_hypothesis *h = &found->hypotheses[i];
-    const bool ends = i == 0 && s->html;
+    const bool ends = i == 0 && (s->html || s->glossary);
     int32_t *ids = bth_alloc((size_t)(h->n + 1) * sizeof(*ids));
     if (ends && !found->ends) {
         found->ends = bth_calloc((size_t)h->n + 1, sizeof(*found->ends));
@@ -320,6 +322,7 @@ int marian_detokenize(struct marian_session *s) {
         if (s->options.task == MARIAN_TRANSLATE) {
             for (int j = 0; rc == 0 && j < next->found.n; j++) {
                 rc = decode_hypothesis(s, &next->found, j);
+                rc = rc == 0 && s->glossary ? marian_put_terms(s, next, j) : rc;
             }
         }
         if (rc < 0) {

@@ -15,6 +15,8 @@ static const struct berth_sentence sentences[] = {
     {0, 5, 0, 9, source_ids, 3, hypotheses, 3, alignment, true, true},
     {6, 9, 10, 13, NULL, 0, NULL, 0, NULL, false, false}};
 static const char *const alternatives[] = {"Oi 123", ""};
+static const struct berth_term terms[] = {{"train", "comboio", 3, 2},
+                                          {"a \"b\"", "\xC3\xA1", 1, 1}};
 static const struct berth_translation whole = {
     .source = "en",
     .target = "pt",
@@ -23,6 +25,8 @@ static const struct berth_translation whole = {
     .n_alternatives = 2,
     .sentences = sentences,
     .n_sentences = 2,
+    .terms = terms,
+    .n_terms = 2,
 };
 
 static void test_round_trip(const struct berth_translation *t) {
@@ -61,6 +65,9 @@ static void test_damaged(void) {
         const char *from, *to;
     } cases[] = {
         {"\"translation\":{", "\"translation\":7,\"x\":{"},
+        {"\"terms\":[", "\"terms\":7,\"x\":["},
+        {"[3,2]", "[-3,2]"},
+        {"[3,2]", "7"},
         {"\"source\":\"en\"", "\"source\":7"},
         {"\"span\":[0,5,0,9]", "\"span\":[0,5,0]"},
         {"\"span\":[0,5,0,9]", "\"span\":[6,5,0,9]"},

@@ -179,6 +179,39 @@ static void markup(void) {
     berth_item_free(one.final);
 }
 
+/* Every term of the text is in the result, in markup too and in what has no letters. */
+static void glossary(void) {
+    static const char *const options[] = {"beams=1",    "beams=4 alternatives=2",
+                                          "html=true",  "cache=true",
+                                          "cache=true", "split=false"};
+    for (size_t i = 0; i < sizeof(options) / sizeof(*options); i++) {
+        char all[256];
+        snprintf(all, sizeof(all), "glossary={\"two\":\"ZWEI\",\"4-2\":\"X\"} %s", options[i]);
+        struct drive_one one = ask("one <b>two</b> three, Two. 4-2\n\ttwo", all);
+        const struct berth_translation *t = run(&one);
+        const char *first = strstr(t->text, "ZWEI"),
+                   *second = first ? strstr(first + 1, "ZWEI") : NULL;
+        CHECK(second && strstr(second + 1, "ZWEI") && strchr(t->text, 'X'));
+        for (size_t j = 0; j < t->n_alternatives; j++) {
+            CHECK(strstr(t->alternatives[j], "ZWEI"));
+        }
+        CHECK_INT(t->n_terms, 2);
+        CHECK_STR(t->terms[1].source, "two");
+        CHECK_STR(t->terms[1].target, "ZWEI");
+        CHECK(t->terms[1].found == 3 && t->terms[1].placed <= 3 && t->terms[0].found == 1);
+        berth_item_free(one.final);
+    }
+    struct drive_one kept = ask("one two", "glossary={\"two\":\"ZWEI\"} glossary_keep=true");
+    const struct berth_translation *t = run(&kept);
+    CHECK(strstr(t->text, "two") && !strstr(t->text, "ZWEI"));
+    berth_item_free(kept.final);
+    struct drive_one none = ask("one two", "glossary={}");
+    CHECK_INT(run(&none)->n_terms, 0);
+    berth_item_free(none.final);
+    refused("one", "glossary=[]", BERTH_EINVAL, "object");
+    refused("one", "glossary={} task=tokenize", BERTH_EINVAL, "leave task out");
+}
+
 /* Of the attention of a long text in HTML only what its markup needs is kept. */
 static void much_markup(void) {
     enum { LINES = 30, WORDS = 60 };
@@ -406,6 +439,7 @@ int main(void) {
     tasks();
     markup();
     much_markup();
+    glossary();
     remembered();
     loops();
     refusals();
