@@ -378,13 +378,14 @@ static bool same_pages(const struct paged *p, int64_t a, int64_t b) {
  * the chunk is read from memory once. Then one barrier, then the chunks are combined. */
 static void op_attend_paged(const struct bth_cpu_turn *t) {
     const struct paged p = paged_of(t);
+    const struct row_share rows = row_share_of(t);
     int64_t first, end, before = 0, runs = 0;
-    for (int64_t r = 0; r < t->rows; r++) {
-        runs += r == 0 || !same_pages(&p, r - 1, r);
+    for (int64_t r = rows.first; r < rows.end; r++) {
+        runs += r == rows.first || !same_pages(&p, r - 1, r);
     }
-    share_of(runs * p.heads * p.chunks, t->member, t->n_members, &first, &end);
-    for (int64_t r = 0, r1; r < t->rows; r = r1) {
-        for (r1 = r + 1; r1 < t->rows && same_pages(&p, r1 - 1, r1); r1++) {
+    share_of(runs * p.heads * p.chunks, rows.part, rows.parts, &first, &end);
+    for (int64_t r = rows.first, r1; r < rows.end; r = r1) {
+        for (r1 = r + 1; r1 < rows.end && same_pages(&p, r1 - 1, r1); r1++) {
         }
         const int64_t items = p.heads * p.chunks;
         const int64_t from = first > before ? first - before : 0;
@@ -396,9 +397,9 @@ static void op_attend_paged(const struct bth_cpu_turn *t) {
         before += items;
     }
     wait_for_all(t);
-    share_of(t->rows * p.heads, t->member, t->n_members, &first, &end);
+    share_of((rows.end - rows.first) * p.heads, rows.part, rows.parts, &first, &end);
     for (int64_t i = first; i < end; i++) {
-        paged_combine(&p, i / p.heads, i % p.heads);
+        paged_combine(&p, rows.first + i / p.heads, i % p.heads);
     }
 }
 
