@@ -150,7 +150,11 @@ static void op_attend_full(const struct bth_cpu_turn *t) {
 
 /* ---- paged ---------------------------------------------------------------------------------- */
 
-enum { AHEAD = 1024 }; /* floats that are asked for before they are needed */
+enum {
+    AHEAD = 1024, /* floats that are asked for before they are needed */
+    NEAR = 64,    /* positions for which nothing is asked for */
+    TOGETHER = 8  /* short (row, head) that are worked on together */
+};
 
 /* What a chunk of positions gives one (row, head). */
 struct partial {
@@ -198,22 +202,47 @@ static struct partial *partial_at(const struct paged *p, int64_t row, int64_t he
     return (struct partial *)(void *)(p->partials + (size_t)i * p->partial_bytes);
 }
 
-/* Where the head's rows of the page that holds position t begin, at t; *n: rows from t on to the
- * end of the page or `end`. */
-static const float *page_at(const struct paged *p, const float *base, int64_t row, int64_t head,
-                            int64_t t, int64_t end, int64_t *n) {
-    const int64_t page = p->table[row * p->table_stride + t / p->page_rows];
-    const int64_t in_page = t % p->page_rows, left = p->page_rows - in_page;
-    *n = left < end - t ? left : end - t;
-    return base + page * p->page_stride + (head * p->page_rows + in_page) * p->dh;
+/* A walk over the positions [t, end) of a row, page by page: n of them lie at `at`. Dividing once
+ * for a walk and not for a page: a page may be a single position. */
+struct pages {
+    const float *base; /* keys or values of the head on page 0 */
+    const int32_t *next;
+    int64_t t, end, n, in_page;
+    const float *at;
+};
+
+static struct pages pages_of(const struct paged *p, const float *base, int64_t row, int64_t head,
+                             int64_t t, int64_t end) {
+    const int64_t page = t ? t / p->page_rows : 0;
+    return (struct pages){.base = base + head * p->page_rows * p->dh,
+                          .next = p->table + row * p->table_stride + page,
+                          .t = t,
+                          .end = end,
+                          .in_page = t - page * p->page_rows};
 }
 
-/* Lane sums of q . k: lane l holds columns l, l + 16 ... */
-V_INLINE v16 dot_lanes(const float *q, const float *k, int64_t dh) {
+/* false: that was all. */
+V_INLINE bool next_page(const struct paged *p, struct pages *w) {
+    w->t += w->n;
+    if (w->t >= w->end) {
+        return false;
+    }
+    const int64_t left = p->page_rows - w->in_page;
+    w->n = left < w->end - w->t ? left : w->end - w->t;
+    w->at = w->base + *w->next++ * p->page_stride + w->in_page * p->dh;
+    w->in_page = 0;
+    return true;
+}
+
+/* Lane sums of q . k: lane l holds columns l, l + 16 ... Of few rows (`ahead` false) nothing is
+ * asked for: they are near, and what is to be done for them fits the processor's window. */
+V_INLINE v16 dot_lanes(const float *q, const float *k, int64_t dh, const bool ahead) {
     v16 sum = v_zero();
     int64_t c = 0;
     for (; c + 16 <= dh; c += 16) {
-        __builtin_prefetch(k + c + AHEAD);
+        if (ahead) {
+            __builtin_prefetch(k + c + AHEAD);
+        }
         sum = v_fma(v_load(q + c), v_load(k + c), sum);
     }
     if (c < dh) {
@@ -223,33 +252,35 @@ V_INLINE v16 dot_lanes(const float *q, const float *k, int64_t dh) {
     return sum;
 }
 
-/* s[i] = q . k[i] for n rows; sixteen rows are summed together in the tree of v_sum. */
+/* s[j] = q . k[j] for sixteen rows, n of them real; summed together in the tree of v_sum. */
+V_INLINE v16 dot_sixteen(const float *q, const float *k, int64_t n, int64_t dh, const bool ahead) {
+    v16 v[16];
+    V_UNROLL
+    for (int j = 0; j < 16; j++) {
+        v[j] = dot_lanes(q, k + (j < n ? j : n - 1) * dh, dh, ahead);
+    }
+    return v_sums(v);
+}
+
+/* s[i] = q . k[i] for n rows. */
 V_INLINE void dot_rows(const float *q, const float *k, int64_t n, int64_t dh, float *s) {
+    enum { WORTH = 4 }; /* rows for which sixteen at once are faster than one by one */
     int64_t i = 0;
     for (; i + 16 <= n; i += 16) {
-        v16 v[16];
-        V_UNROLL
-        for (int j = 0; j < 16; j++) {
-            v[j] = dot_lanes(q, k + (i + j) * dh, dh);
-        }
-        v_transpose(v);
-        V_UNROLL
-        for (int half = 8; half > 0; half /= 2) {
-            V_UNROLL
-            for (int j = 0; j < half; j++) {
-                v[j] = v_add(v[j], v[j + half]);
-            }
-        }
-        v_store(s + i, v[0]);
+        v_store(s + i, dot_sixteen(q, k + i * dh, 16, dh, n > NEAR));
+    }
+    if (n - i >= WORTH) {
+        v_store_n(s + i, dot_sixteen(q, k + i * dh, n - i, dh, n > NEAR), (int)(n - i));
+        return;
     }
     for (; i < n; i++) {
-        s[i] = v_sum(dot_lanes(q, k + i * dh, dh));
+        s[i] = v_sum(dot_lanes(q, k + i * dh, dh, n > NEAR));
     }
 }
 
 /* out[c] += p[i] * v[i][c] for n rows in order, Z vectors of columns at a time. */
-V_INLINE void add_rows(const int Z, const float *p, const float *v, int64_t n, int64_t dh,
-                       float *out) {
+V_INLINE void add_rows(const int Z, const bool ahead, const float *p, const float *v, int64_t n,
+                       int64_t dh, float *out) {
     v16 sum[4];
     V_UNROLL
     for (int z = 0; z < Z; z++) {
@@ -260,7 +291,9 @@ V_INLINE void add_rows(const int Z, const float *p, const float *v, int64_t n, i
         V_UNROLL
         for (int z = 0; z < Z; z++) {
             const float *at = v + i * dh + z * 16;
-            __builtin_prefetch(at + AHEAD);
+            if (ahead) {
+                __builtin_prefetch(at + AHEAD);
+            }
             sum[z] = v_fma(w, v_load(at), sum[z]);
         }
     }
@@ -300,12 +333,15 @@ static void chunk_softmax(float *e, int64_t n, float *out_max, float *out_sum) {
 static void paged_scores(const struct paged *p, int64_t row, int64_t head, int64_t t0, int64_t end,
                          float *s) {
     const float *q = view_row(&p->q, row) + view_col(&p->q, head * p->dh);
-    for (int64_t t = t0, n; t < end; t += n) {
-        const float *k = page_at(p, p->keys, row, head, t, end, &n);
+    struct pages w = pages_of(p, p->keys, row, head, t0, end);
+    while (next_page(p, &w)) {
+        float *to = s + w.t - t0;
         if (p->dh == 64) {
-            dot_rows(q, k, n, 64, s + t - t0);
+            dot_rows(q, w.at, w.n, 64, to);
+        } else if (p->dh == 32) {
+            dot_rows(q, w.at, w.n, 32, to);
         } else {
-            dot_rows(q, k, n, p->dh, s + t - t0);
+            dot_rows(q, w.at, w.n, p->dh, to);
         }
     }
     if (p->scores.base) {
@@ -317,30 +353,69 @@ static void paged_scores(const struct paged *p, int64_t row, int64_t head, int64
 static void paged_values(const struct paged *p, int64_t row, int64_t head, int64_t t0, int64_t end,
                          const float *e, float *out) {
     memset(out, 0, (size_t)(p->dh + 15) / 16 * 64);
-    for (int64_t t = t0, n; t < end; t += n) {
-        const float *v = page_at(p, p->values, row, head, t, end, &n);
+    struct pages w = pages_of(p, p->values, row, head, t0, end);
+    while (next_page(p, &w)) {
+        const float *weight = e + w.t - t0;
         int64_t c = 0;
+        for (; c + 64 <= p->dh && w.n > NEAR; c += 64) {
+            add_rows(4, true, weight, w.at + c, w.n, p->dh, out + c);
+        }
         for (; c + 64 <= p->dh; c += 64) {
-            add_rows(4, e + t - t0, v + c, n, p->dh, out + c);
+            add_rows(4, false, weight, w.at + c, w.n, p->dh, out + c);
+        }
+        for (; c + 32 <= p->dh; c += 32) {
+            add_rows(2, false, weight, w.at + c, w.n, p->dh, out + c);
         }
         for (; c < p->dh; c += 16) {
             const int cols = p->dh - c < 16 ? (int)(p->dh - c) : 16;
-            add_tail(e + t - t0, v + c, n, p->dh, cols, out + c);
+            add_tail(weight, w.at + c, w.n, p->dh, cols, out + c);
         }
     }
 }
 
-static void paged_chunk(const struct paged *p, int64_t row, int64_t head, int64_t chunk) {
+/* Chunks that are worked on together, step by step, so that the long chains of roundings of one
+ * (a sum, an exponential) run beside those of the others. */
+struct together {
+    struct {
+        int64_t row, head, chunk, t0, end;
+    } item[TOGETHER];
+    int n;
+    float e[TOGETHER][BTH_CHUNK];
+};
+
+static void together_run(const struct paged *p, struct together *w) {
+    for (int i = 0; i < w->n; i++) {
+        paged_scores(p, w->item[i].row, w->item[i].head, w->item[i].t0, w->item[i].end, w->e[i]);
+    }
+    for (int i = 0; i < w->n; i++) {
+        struct partial *part = partial_at(p, w->item[i].row, w->item[i].head, w->item[i].chunk);
+        chunk_softmax(w->e[i], w->item[i].end - w->item[i].t0, &part->max, &part->sum);
+    }
+    for (int i = 0; i < w->n; i++) {
+        struct partial *part = partial_at(p, w->item[i].row, w->item[i].head, w->item[i].chunk);
+        paged_values(p, w->item[i].row, w->item[i].head, w->item[i].t0, w->item[i].end, w->e[i],
+                     part->out);
+    }
+    w->n = 0;
+}
+
+/* One more; a long one is done at once, while its positions are in a cache. */
+static void together_add(const struct paged *p, struct together *w, int64_t row, int64_t head,
+                         int64_t chunk) {
     const int64_t t0 = chunk * BTH_CHUNK, len = p->len[row];
     if (t0 >= len) {
         return;
     }
     const int64_t end = t0 + BTH_CHUNK < len ? t0 + BTH_CHUNK : len;
-    struct partial *part = partial_at(p, row, head, chunk);
-    float e[BTH_CHUNK];
-    paged_scores(p, row, head, t0, end, e);
-    chunk_softmax(e, end - t0, &part->max, &part->sum);
-    paged_values(p, row, head, t0, end, e, part->out);
+    w->item[w->n].row = row;
+    w->item[w->n].head = head;
+    w->item[w->n].chunk = chunk;
+    w->item[w->n].t0 = t0;
+    w->item[w->n].end = end;
+    w->n++;
+    if (w->n == TOGETHER || end - t0 > NEAR) {
+        together_run(p, w);
+    }
 }
 
 /* The chunks of one (row, head) in order: a running maximum, everything rescaled to it. */
@@ -361,8 +436,20 @@ static void paged_combine(const struct paged *p, int64_t row, int64_t head) {
             v_store(all->out + c, v_fma(v_load(all->out + c), a, v_mul(v_load(next->out + c), b)));
         }
     }
-    for (int64_t c = 0; c < p->dh; c++) {
-        y[view_col(&p->y, head * p->dh + c)] = chunks ? all->out[c] / all->sum : 0.0f;
+    const v16 sum = v_set1(chunks ? all->sum : 1.0f);
+    const int64_t dh = p->dh;
+    for (int64_t c = 0; c < dh; c += 16) {
+        const int n = dh - c < 16 ? (int)(dh - c) : 16;
+        const v16 mean = chunks ? v_div(v_load(all->out + c), sum) : v_zero();
+        if (view_run(&p->y, head * dh + c, n) == n) {
+            v_store_n(y + view_col(&p->y, head * dh + c), mean, n);
+            continue;
+        }
+        float lane[16];
+        v_store(lane, mean);
+        for (int i = 0; i < n; i++) {
+            y[view_col(&p->y, head * dh + c + i)] = lane[i];
+        }
     }
 }
 
@@ -379,7 +466,9 @@ static bool same_pages(const struct paged *p, int64_t a, int64_t b) {
 static void op_attend_paged(const struct bth_cpu_turn *t) {
     const struct paged p = paged_of(t);
     const struct row_share rows = row_share_of(t);
+    struct together work;
     int64_t first, end, before = 0, runs = 0;
+    work.n = 0;
     for (int64_t r = rows.first; r < rows.end; r++) {
         runs += r == rows.first || !same_pages(&p, r - 1, r);
     }
@@ -390,12 +479,14 @@ static void op_attend_paged(const struct bth_cpu_turn *t) {
         const int64_t items = p.heads * p.chunks;
         const int64_t from = first > before ? first - before : 0;
         for (int64_t i = from; i < items && before + i < end; i++) {
+            const int64_t head = p.chunks == 1 ? i : i / p.chunks;
             for (int64_t row = r; row < r1; row++) {
-                paged_chunk(&p, row, i / p.chunks, i % p.chunks);
+                together_add(&p, &work, row, head, i - head * p.chunks);
             }
         }
         before += items;
     }
+    together_run(&p, &work);
     wait_for_all(t);
     share_of((rows.end - rows.first) * p.heads, rows.part, rows.parts, &first, &end);
     for (int64_t i = first; i < end; i++) {

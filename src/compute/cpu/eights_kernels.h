@@ -368,19 +368,26 @@ static void op_linear_any(const struct bth_cpu_turn *t) {
 
 /* n <= 16 columns of y for the chosen ids. */
 static void select_eights(const struct berth_op_select *op, const struct eights_rows *q,
-                          const int32_t *ids, int n, float *y) {
+                          const float *bias, const int32_t *ids, int n, float *y) {
     const int8_t *bytes = (const int8_t *)op->w.buffer->host + op->w.offset;
     const float *unit = view_of(&op->eights.unit).base;
     const bool own = !(op->eights.alpha > 0);
     const int8_t *w[16];
-    int32_t sum[16], all[16] = {0};
+    int32_t sum[16] = {0}, all[16] = {0};
+    float scale[16] = {0}, plus[16] = {0};
     for (int i = 0; i < 16; i++) {
         w[i] = bytes + ids[i < n ? i : n - 1] * op->w.row_stride;
     }
     dot_sums(q->bytes, w, op->x.cols, n, sum, own ? all : NULL);
     for (int i = 0; i < n; i++) {
-        y[i] = (float)(sum[i] - 127 * all[i]) * row_unit(unit[ids[i]], q->alpha[0], own);
+        scale[i] = own ? row_unit(unit[ids[i]], q->alpha[0], own) : unit[ids[i]];
+        plus[i] = bias ? bias[ids[i]] : 0;
     }
+    for (int i = 0; i < 16; i++) {
+        const float product = (float)(sum[i] - 127 * all[i]) * scale[i];
+        scale[i] = bias ? product + plus[i] : product;
+    }
+    memcpy(y, scale, (size_t)n * sizeof(*y));
 }
 
 /* What select_eights will read. */
@@ -425,13 +432,11 @@ static void op_select(const struct bth_cpu_turn *t) {
         for (int64_t i = first; eights && i < end; i += 16) {
             const int64_t next = i + 16 < end ? i + 16 : end;
             select_expect(op, ids + next, end - next < 16 ? end - next : 16);
-            select_eights(op, &q, ids + i, (int)(next - i), to + i);
+            select_eights(op, &q, bias, ids + i, (int)(next - i), to + i);
         }
         for (int64_t i = first; !eights && i < end; i++) {
-            to[i] = select_float(from, w + ids[i] * op->w.row_stride, op->x.cols);
-        }
-        for (int64_t i = first; bias && i < end; i++) {
-            to[i] += bias[ids[i]];
+            const float v = select_float(from, w + ids[i] * op->w.row_stride, op->x.cols);
+            to[i] = bias ? v + bias[ids[i]] : v;
         }
     }
 }
