@@ -56,8 +56,8 @@ static int64_t row_work(const struct berth_op *op) {
         return op->u.gather.y.cols;
     case BERTH_OP_PICK:
         return SLOW * op->u.pick.logits.cols;
-    case BERTH_OP_SELECT:
-        return op->u.select.y.cols * op->u.select.x.cols;
+    case BERTH_OP_SELECT: /* as a rule a small part of all ids */
+        return op->u.select.y.cols / 8 * op->u.select.x.cols;
     case BERTH_OP_SSRU:
         return SLOW * op->u.ssru.y.cols;
     case BERTH_OP_TOP:
