@@ -13,7 +13,7 @@
 extern "C" {
 #endif
 
-enum { BTH_SPM_MAX_TEXT = 1 << 20 };
+enum { BTH_SPM_MAX_TEXT = 1 << 20, BTH_SPM_HEAD = 8 };
 
 enum bth_spm_kind {
     BTH_SPM_NORMAL = 1,
@@ -53,6 +53,7 @@ struct bth_spm_spelling {
     const char *text;
     size_t size;
     int32_t id;
+    unsigned char head[BTH_SPM_HEAD]; /* the first bytes of text: a search stays in the array */
 };
 struct bth_spm {
     struct bth_spm_model model;         /* pieces; its proto is gone after load */

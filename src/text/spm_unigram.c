@@ -113,7 +113,9 @@ static void offer(struct search *w, size_t at, size_t size, int32_t id, float pi
 
 /* -1: it is over before. */
 static int byte_at(const struct bth_spm_spelling *e, size_t depth) {
-    return e->size > depth ? (unsigned char)e->text[depth] : -1;
+    return e->size <= depth       ? -1
+           : depth < BTH_SPM_HEAD ? e->head[depth]
+                                  : (unsigned char)e->text[depth];
 }
 
 /* Spellings [low, high), one at least, that go on with byte c after `depth` equal ones. */

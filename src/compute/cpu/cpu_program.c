@@ -31,9 +31,12 @@ static int64_t live_rows(const struct berth_program *p, const struct berth_op *o
     return op->live >= 0 && (int64_t)p->live[op->live] < rows ? p->live[op->live] : rows;
 }
 
-/* About what a row (or a group) costs, in multiplications of a product, at most. */
+/* About what a row (or a group) costs, in multiplications of a product. */
 static int64_t row_work(const struct berth_op *op) {
-    enum { SLOW = 4 }; /* what is no product: exponentials, sums across lanes, moves */
+    enum {
+        SLOW = 4, /* what is no product: exponentials, sums across lanes, moves */
+        USUAL = 8 /* of a list or a context that may be so many times as long */
+    };
     switch (op->kind) {
     case BERTH_OP_EMBED:
         return op->u.embed.y.cols;
@@ -48,7 +51,7 @@ static int64_t row_work(const struct berth_op *op) {
     case BERTH_OP_KV_STORE:
         return op->u.kv_store.x.cols;
     case BERTH_OP_ATTEND_PAGED:
-        return SLOW * 2 * op->u.attend_paged.table.cols * op->u.attend_paged.kv.page_rows *
+        return SLOW * 2 * op->u.attend_paged.table.cols * op->u.attend_paged.kv.page_rows / USUAL *
                op->u.attend_paged.q.cols;
     case BERTH_OP_KV_COPY:
         return op->u.kv_copy.kv.page_stride;
@@ -56,8 +59,9 @@ static int64_t row_work(const struct berth_op *op) {
         return op->u.gather.y.cols;
     case BERTH_OP_PICK:
         return SLOW * op->u.pick.logits.cols;
-    case BERTH_OP_SELECT: /* as a rule a small part of all ids */
-        return op->u.select.y.cols / 8 * op->u.select.x.cols;
+    case BERTH_OP_SELECT: /* of some of the ids, as wide as they are stored */
+        return op->u.select.y.cols / USUAL * op->u.select.x.cols *
+               (op->u.select.w.dtype == BERTH_I8 ? 1 : 4);
     case BERTH_OP_SSRU:
         return SLOW * op->u.ssru.y.cols;
     case BERTH_OP_TOP:
