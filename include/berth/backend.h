@@ -350,10 +350,15 @@ enum berth_op_kind {
 #define BERTH_N_OPS 16
 
 /* An op and which of the program's live counts bounds its rows (rows of `y`; for grouped ops the
- * number of groups). */
+ * number of groups).
+ *
+ * `apart` is a promise: what row r reads was there before the run, or row r of ops before wrote it,
+ * or a barrier lies between; barriers are before and after each op that is not apart. So a device
+ * may give each of its threads some rows and let it run on without waiting for the others. */
 struct berth_op {
     enum berth_op_kind kind;
-    int live; /* index into `live`, -1: all rows always */
+    int live;   /* index into `live`, -1: all rows always */
+    bool apart; /* false is always right */
     union {
         struct berth_op_embed embed;
         struct berth_op_layer_norm layer_norm;

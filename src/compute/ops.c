@@ -31,6 +31,7 @@ static void append(struct bth_builder *b, int live, struct berth_op op) {
         b->capacity = capacity;
     }
     op.live = live;
+    op.apart = b->apart;
     b->ops[b->n++] = op;
 }
 

@@ -21,7 +21,8 @@ struct bth_builder {
     struct berth_device *device;
     struct berth_op *ops;
     size_t n, capacity;
-    int rc; /* the first failure */
+    bool apart; /* of the ops that follow, see struct berth_op; the engine sets it */
+    int rc;     /* the first failure */
     struct berth_error err;
 };
 

@@ -23,8 +23,9 @@ static int sort_spellings(struct bth_spm *s, struct berth_error *err) {
         return bth_error_nomem(err);
     }
     for (size_t i = 0; i < n; i++) {
-        s->spellings[i] =
-            (struct bth_spm_spelling){s->model.pieces[i].text, s->model.pieces[i].size, (int32_t)i};
+        const struct bth_spm_entry *e = &s->model.pieces[i];
+        s->spellings[i] = (struct bth_spm_spelling){e->text, e->size, (int32_t)i, {0}};
+        memcpy(s->spellings[i].head, e->text, BTH_MIN(e->size, (size_t)BTH_SPM_HEAD));
     }
     qsort(s->spellings, n, sizeof(*s->spellings), by_spelling);
     for (size_t i = 1; i < n; i++) {
@@ -99,7 +100,7 @@ int32_t bth_spm_unk(const struct bth_spm *s) {
 }
 
 int32_t bth_spm_find(const struct bth_spm *s, const char *piece, size_t n) {
-    struct bth_spm_spelling key = {piece, n, 0};
+    struct bth_spm_spelling key = {piece, n, 0, {0}};
     const struct bth_spm_spelling *at =
         n ? bsearch(&key, s->spellings, s->model.n, sizeof(key), by_spelling) : NULL;
     return at ? at->id : -1;

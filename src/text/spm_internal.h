@@ -13,7 +13,7 @@
 extern "C" {
 #endif
 
-enum { BTH_SPM_MAX_TEXT = 1 << 20 };
+enum { BTH_SPM_MAX_TEXT = 1 << 20, BTH_SPM_HEAD = 8 };
 
 enum bth_spm_kind {
     BTH_SPM_NORMAL = 1,
@@ -53,19 +53,22 @@ struct bth_spm_spelling {
     const char *text;
     size_t size;
     int32_t id;
+    unsigned char head[BTH_SPM_HEAD]; /* the first bytes of text: a search stays in the array */
 };
 struct bth_spm {
     struct bth_spm_model model;         /* pieces; its proto is gone after load */
     struct bth_spm_spelling *spellings; /* [model.n] sorted */
     float unknown, most; /* scores of an unknown character, and the best of a piece */
+    uint32_t first[257]; /* spellings [first[c], first[c + 1]) begin with byte c */
+    uint32_t blank[257]; /* and [blank[c], blank[c + 1]) with a blank and byte c */
     struct bth_spm_library *library;
 };
 
 int bth_spm_parse(const unsigned char *data, size_t size, struct bth_spm **out,
                   struct berth_error *err);
 
-/* spm_unigram.c: sets `unknown` and `most`, which an encode of a word must not look for among a
- * hundred thousand pieces. */
+/* spm_unigram.c: sets `unknown`, `most`, `first` and `blank`, which an encode of a word must not
+ * look for among a hundred thousand pieces. */
 void bth_spm_unigram_prepare(struct bth_spm *s);
 
 /* spm_unigram.c: the library's pieces by another search. The library (0.1.97) compares

@@ -56,7 +56,35 @@ static int join(struct search *w) {
     return w->norm.failed ? BERTH_ENOMEM : w->norm.size > MAX_NORM ? BERTH_ETOOLARGE : 0;
 }
 
+static const char blank[] = "\xe2\x96\x81";
+enum { BLANK = 3 }; /* its bytes */
+
+/* The first spelling from `at` on that is not below the n bytes of `prefix` and then c. */
+static size_t first_not_below(const struct bth_spm *s, size_t at, const char *prefix, size_t n,
+                              int c) {
+    for (; at < s->model.n; at++) {
+        const struct bth_spm_spelling *e = &s->spellings[at];
+        const int order = memcmp(e->text, prefix, e->size < n ? e->size : n);
+        const int next = e->size > n ? (unsigned char)e->text[n] : -1;
+        if (order > 0 || (order == 0 && e->size >= n && next >= c)) {
+            break;
+        }
+    }
+    return at;
+}
+
+static void prepare_starts(struct bth_spm *s) {
+    size_t first = 0, after = 0;
+    for (int c = 0; c < 257; c++) {
+        first = first_not_below(s, first, "", 0, c);
+        after = first_not_below(s, after, blank, BLANK, c);
+        s->first[c] = (uint32_t)first;
+        s->blank[c] = (uint32_t)after;
+    }
+}
+
 void bth_spm_unigram_prepare(struct bth_spm *s) {
+    prepare_starts(s);
     float least = FLT_MAX, most = -FLT_MAX;
     for (size_t i = 0; i < s->model.n; i++) {
         const struct bth_spm_entry *e = &s->model.pieces[i];
@@ -83,16 +111,25 @@ static void offer(struct search *w, size_t at, size_t size, int32_t id, float pi
     }
 }
 
-/* Spellings [low, high) that go on with byte c after `depth` equal ones. */
+/* -1: it is over before. */
+static int byte_at(const struct bth_spm_spelling *e, size_t depth) {
+    return e->size <= depth       ? -1
+           : depth < BTH_SPM_HEAD ? e->head[depth]
+                                  : (unsigned char)e->text[depth];
+}
+
+/* Spellings [low, high), one at least, that go on with byte c after `depth` equal ones. */
 static void narrow(const struct bth_spm_spelling *all, size_t depth, unsigned char c, size_t *low,
                    size_t *high) {
     size_t ends[2];
+    if (byte_at(&all[*low], depth) == c && byte_at(&all[*high - 1], depth) == c) {
+        return;
+    }
     for (int side = 0; side < 2; side++) {
         size_t a = *low, b = *high;
         while (a < b) {
             size_t m = a + (b - a) / 2;
-            int have = all[m].size > depth ? (unsigned char)all[m].text[depth] : -1;
-            if (have < c + side) {
+            if (byte_at(&all[m], depth) < c + side) {
                 a = m + 1;
             } else {
                 b = m;
@@ -109,9 +146,17 @@ static void pieces_from(struct search *w, size_t at) {
     const struct bth_spm_spelling *all = w->s->spellings;
     size_t low = 0, high = w->s->model.n, left = w->norm.size - at;
     size_t one = char_size(w->norm.data + at, left);
+    const bool after_blank = left > BLANK && memcmp(w->norm.data + at, blank, BLANK) == 0;
     bool single = false;
     for (size_t depth = 0; depth < left && low < high; depth++) {
-        narrow(all, depth, (unsigned char)w->norm.data[at + depth], &low, &high);
+        const unsigned char c = (unsigned char)w->norm.data[at + depth];
+        if (depth == 0 || (depth == BLANK && after_blank)) {
+            const uint32_t *start = depth == 0 ? w->s->first : w->s->blank;
+            low = start[c];
+            high = start[c + 1];
+        } else {
+            narrow(all, depth, c, &low, &high);
+        }
         if (low == high || all[low].size != depth + 1) { /* the shortest sorts first */
             continue;
         }
@@ -148,8 +193,8 @@ static int find_ways(struct search *w) {
 
 static size_t blanks(const char *p, size_t n) {
     size_t count = 0;
-    for (size_t i = 0; i + 3 <= n; i++) {
-        count += memcmp(p + i, "\xe2\x96\x81", 3) == 0;
+    for (size_t i = 0; i + BLANK <= n; i++) {
+        count += memcmp(p + i, blank, BLANK) == 0;
     }
     return count;
 }

@@ -1,5 +1,5 @@
 /*
- * compute/cpu/eights_kernels.h - products with weights of i8 (struct berth_eights), and select.
+ * compute/cpu/eights_kernels.h - products with weights of i8 (struct berth_eights).
  *
  * A row becomes bytes i + 127, so that instructions for unsigned times signed bytes fit; where the
  * sum wanted is that of i, 127 times the sum of the weight's row is taken off again. All sums are
@@ -46,19 +46,29 @@ static float row_alpha(const float *x, int64_t k) {
     return max > 0 ? 127.0f / max : 0.0f;
 }
 
+/* Low bytes of sixteen patterns, + 127. */
+static void eights_store(uint8_t *to, v16 v) {
+#if defined(__AVX512F__)
+    const __m512i bits = _mm512_add_epi32(_mm512_castps_si512(v), _mm512_set1_epi32(127));
+    _mm_storeu_si128((__m128i *)(void *)to, _mm512_cvtepi32_epi8(bits));
+#else
+    float lane[16];
+    uint32_t bits[16];
+    v_store(lane, v);
+    memcpy(bits, lane, sizeof(bits));
+    for (int i = 0; i < 16; i++) {
+        to[i] = (uint8_t)(bits[i] + 127);
+    }
+#endif
+}
+
 /* Adding 1.5 * 2^23 rounds to the nearest integer, which is then in the low bits. */
 static void quantise(const float *x, int64_t k, float alpha, uint8_t *to) {
     const v16 a = v_set1(alpha), magic = v_set1(0x1.8p23f);
     for (int64_t c = 0; c < k; c += 16) {
         const int n = k - c < 16 ? (int)(k - c) : 16;
-        float lane[16];
-        uint32_t bits[16];
         const v16 t = v_mul(v_load_n(x + c, n), a);
-        v_store(lane, v_add(v_min(v_max(t, v_set1(-127)), v_set1(127)), magic));
-        memcpy(bits, lane, sizeof(bits));
-        for (int i = 0; i < 16; i++) {
-            to[c + i] = (uint8_t)(bits[i] + 127);
-        }
+        eights_store(to + c, v_add(v_min(v_max(t, v_set1(-127)), v_set1(127)), magic));
     }
     for (int64_t c = (k + 15) / 16 * 16; c < eights_pitch(k); c++) {
         to[c] = 127;
@@ -115,7 +125,7 @@ static bool has_vnni(void) {
     return __builtin_cpu_supports("avx512vnni") != 0;
 }
 
-/* sum[R][cols]: R rows times Z half panels at w; R and Z are constants. */
+/* sum[R][Z * 16]: R rows times Z half panels at w; R and Z are constants. */
 #define EIGHTS_BLOCK(name, R, Z)                                                                   \
     EIGHTS_VNNI static void name(const uint8_t *a, int64_t pitch, int64_t fours, const int8_t *w,  \
                                  int32_t *sum) {                                                   \
@@ -155,92 +165,120 @@ static bool has_vnni(void) {
         }                                                                                          \
     }
 EIGHTS_BLOCK(eights_1x8, 1, 8)
+EIGHTS_BLOCK(eights_2x4, 2, 4)
+EIGHTS_BLOCK(eights_3x4, 3, 4)
+EIGHTS_BLOCK(eights_4x4, 4, 4)
 EIGHTS_BLOCK(eights_1x2, 1, 2)
 EIGHTS_BLOCK(eights_2x2, 2, 2)
+EIGHTS_BLOCK(eights_3x2, 3, 2)
 EIGHTS_BLOCK(eights_4x2, 4, 2)
+EIGHTS_BLOCK(eights_5x2, 5, 2)
+EIGHTS_BLOCK(eights_6x2, 6, 2)
+EIGHTS_BLOCK(eights_7x2, 7, 2)
 EIGHTS_BLOCK(eights_8x2, 8, 2)
+EIGHTS_BLOCK(eights_9x2, 9, 2)
+EIGHTS_BLOCK(eights_10x2, 10, 2)
+EIGHTS_BLOCK(eights_11x2, 11, 2)
 EIGHTS_BLOCK(eights_12x2, 12, 2)
 #undef EIGHTS_BLOCK
 
-/* How many of R rows run together in one panel. */
-static int vnni_panel(const uint8_t *a, int64_t pitch, int64_t fours, const int8_t *w, int R,
-                      int32_t *sum) {
-    if (R >= 12) {
-        eights_12x2(a, pitch, fours, w, sum);
-        return 12;
-    }
-    if (R >= 8) {
-        eights_8x2(a, pitch, fours, w, sum);
-        return 8;
-    }
-    if (R >= 4) {
-        eights_4x2(a, pitch, fours, w, sum);
-        return 4;
-    }
-    if (R >= 2) {
-        eights_2x2(a, pitch, fours, w, sum);
-        return 2;
-    }
-    eights_1x2(a, pitch, fours, w, sum);
-    return 1;
+typedef void eights_block(const uint8_t *a, int64_t pitch, int64_t fours, const int8_t *w,
+                          int32_t *sum);
+
+/* For R rows: of one panel, and of as many as vnni_width says. */
+static eights_block *const eights_one[EIGHTS_ROWS] = {
+    eights_1x2, eights_2x2, eights_3x2, eights_4x2,  eights_5x2,  eights_6x2,
+    eights_7x2, eights_8x2, eights_9x2, eights_10x2, eights_11x2, eights_12x2};
+static eights_block *const eights_wide[4] = {eights_1x8, eights_2x4, eights_3x4, eights_4x4};
+
+/* Panels that run together, so that there are enough sums for the units that add. */
+static int vnni_width(int R) {
+    return R == 1 ? 4 : R <= 4 ? 2 : 1;
 }
 
-/* Bytes of a row times bytes of i8: their sum, and that of w alone. */
-EIGHTS_VNNI static void vnni_dot(const uint8_t *a, const int8_t *w, int64_t k, bool sums,
-                                 int32_t *out, int32_t *out_sum) {
-    __m512i acc = _mm512_setzero_si512(), all = _mm512_setzero_si512();
-    const __m512i one = _mm512_set1_epi8(1);
+/* Sums of bytes of a row times bytes of sixteen others; a NULL: of those alone. */
+EIGHTS_VNNI static void vnni_dots(const uint8_t *a, const int8_t *const w[16], int64_t k,
+                                  int32_t out[16]) {
+    __m512i v[16];
+    V_UNROLL
+    for (int i = 0; i < 16; i++) {
+        v[i] = _mm512_setzero_si512();
+    }
     for (int64_t c = 0; c < k; c += 64) {
-        const int64_t left = k - c;
-        const __mmask64 live = left >= 64 ? ~0ULL : (1ULL << left) - 1;
-        const __m512i b = _mm512_maskz_loadu_epi8(live, w + c);
-        acc = _mm512_dpbusd_epi32(acc, _mm512_loadu_si512(a + c), b);
-        if (sums) {
-            all = _mm512_dpbusd_epi32(all, one, b);
+        const __mmask64 live = k - c >= 64 ? ~0ULL : (1ULL << (k - c)) - 1;
+        const __m512i x = a ? _mm512_loadu_si512(a + c) : _mm512_set1_epi8(1);
+        V_UNROLL
+        for (int i = 0; i < 16; i++) {
+            v[i] = _mm512_dpbusd_epi32(v[i], x, _mm512_maskz_loadu_epi8(live, w[i] + c));
         }
     }
-    *out = _mm512_reduce_add_epi32(acc);
-    *out_sum = sums ? _mm512_reduce_add_epi32(all) : 0;
+    /* lanes of pairs, then of pairs of pairs, then across the register */
+    V_UNROLL
+    for (int i = 0; i < 8; i++) {
+        v[i] = _mm512_add_epi32(_mm512_unpacklo_epi32(v[2 * i], v[2 * i + 1]),
+                                _mm512_unpackhi_epi32(v[2 * i], v[2 * i + 1]));
+    }
+    V_UNROLL
+    for (int i = 0; i < 4; i++) {
+        v[i] = _mm512_add_epi32(_mm512_unpacklo_epi64(v[2 * i], v[2 * i + 1]),
+                                _mm512_unpackhi_epi64(v[2 * i], v[2 * i + 1]));
+    }
+    V_UNROLL
+    for (int i = 0; i < 2; i++) {
+        v[i] = _mm512_add_epi32(_mm512_shuffle_i32x4(v[2 * i], v[2 * i + 1], 0x88),
+                                _mm512_shuffle_i32x4(v[2 * i], v[2 * i + 1], 0xdd));
+    }
+    v[0] = _mm512_add_epi32(_mm512_shuffle_i32x4(v[0], v[1], 0x88),
+                            _mm512_shuffle_i32x4(v[0], v[1], 0xdd));
+    _mm512_storeu_si512(out, v[0]);
 }
 #endif
 
-/* The sums of at most R rows in one panel, [rows][32]; how many rows they are. */
-static int panel_sums(const uint8_t *a, int64_t pitch, int64_t fours, const int8_t *w, int R,
-                      int32_t *sum) {
+/* Panels that are best taken together with R rows. */
+static int eights_width(int R) {
 #if defined(__AVX512F__)
     if (has_vnni()) {
-        return vnni_panel(a, pitch, fours, w, R, sum);
+        return vnni_width(R);
     }
 #endif
-    (void)pitch;
     (void)R;
-    plain_panel(a, fours, w, sum);
     return 1;
 }
 
-static void dot_sums(const uint8_t *a, const int8_t *w, int64_t k, bool sums, int32_t *out,
-                     int32_t *out_sum) {
+/* sum[R][panels * 32]: R rows times so many panels, one or eights_width(R). */
+static void eights_sums(const uint8_t *a, int64_t pitch, int64_t fours, const int8_t *w, int R,
+                        int panels, int32_t *sum) {
 #if defined(__AVX512F__)
     if (has_vnni()) {
-        vnni_dot(a, w, k, sums, out, out_sum);
+        (panels == 1 ? eights_one : eights_wide)[R - 1](a, pitch, fours, w, sum);
         return;
     }
 #endif
-    (void)sums;
-    plain_dot(a, w, k, out, out_sum);
+    for (int r = 0; r < R; r++) {
+        for (int i = 0; i < panels; i++) {
+            plain_panel(a + r * pitch, fours, w + i * fours * 4 * BTH_PANEL,
+                        sum + (r * panels + i) * BTH_PANEL);
+        }
+    }
 }
 
-/* One row and four panels at once, where that is faster: how many panels are done. */
-static int64_t wide_panels(const uint8_t *a, int64_t fours, const int8_t *w, int64_t panels,
-                           int32_t sum[4 * BTH_PANEL]) {
+/* Products of a row with n <= 16 others of k bytes, of which w[n] and beyond repeat one; with
+ * `all` their own sums too. */
+static void dot_sums(const uint8_t *a, const int8_t *const w[16], int64_t k, int n, int32_t *sum,
+                     int32_t *all) {
 #if defined(__AVX512F__)
-    if (panels >= 4 && has_vnni()) {
-        eights_1x8(a, 0, fours, w, sum);
-        return 4;
+    if (has_vnni()) {
+        vnni_dots(a, w, k, sum);
+        if (all) {
+            vnni_dots(NULL, w, k, all);
+        }
+        return;
     }
 #endif
-    (void)a, (void)fours, (void)w, (void)panels, (void)sum;
-    return 0;
+    for (int i = 0; i < n; i++) {
+        int32_t own;
+        plain_dot(a, w[i], k, &sum[i], all ? &all[i] : &own);
+    }
 }
 
 /* Sums [R][32] of a panel become numbers, and go where they belong. */
@@ -261,28 +299,23 @@ static void eights_finish(const struct eights_product *e, const float *alpha, co
     finish(&e->p, tile, R, BTH_PANEL, row, col);
 }
 
-/* Rows [row, row + rows) that lie in q, times panels [p0, p1). */
+/* Rows [row, row + rows) that lie in q, times panels [p0, p1). The rows are cut into blocks of like
+ * size: one of a single row takes as long as one of four. */
 static void eights_group(const struct eights_product *e, const struct eights_rows *q, int64_t row,
                          int64_t rows, int64_t p0, int64_t p1) {
-    const int8_t *w = (const int8_t *)e->p.w;
+    const int64_t blocks = (rows + EIGHTS_ROWS - 1) / EIGHTS_ROWS;
+    const int R = (int)((rows + blocks - 1) / blocks), width = eights_width(R);
     int32_t sum[EIGHTS_ROWS * BTH_PANEL];
-    int64_t panel = p0, done = 0;
-    for (; rows == 1; panel += done) {
-        done = wide_panels(q->bytes, e->fours, w + panel * e->p.panel_bytes, p1 - panel, sum);
-        if (done == 0) {
-            break;
-        }
-        for (int64_t i = 0; i < done; i++) {
-            eights_finish(e, q->alpha, sum + i * BTH_PANEL, 0, 1, row, (panel + i) * BTH_PANEL);
-        }
-    }
-    for (; panel < p1; panel++) {
-        const int8_t *at = w + panel * e->p.panel_bytes;
-        for (int64_t r = 0, n; r < rows; r += n) {
-            const uint8_t *a = q->bytes + r * q->pitch;
-            const int most = rows - r < EIGHTS_ROWS ? (int)(rows - r) : EIGHTS_ROWS;
-            n = panel_sums(a, q->pitch, e->fours, at, most, sum);
-            eights_finish(e, q->alpha + r, sum, BTH_PANEL, (int)n, row + r, panel * BTH_PANEL);
+    for (int64_t p = p0, n; p < p1; p += n) {
+        const int8_t *w = (const int8_t *)e->p.w + p * e->p.panel_bytes;
+        n = p1 - p >= width ? width : 1;
+        for (int64_t r = 0; r < rows; r += R) {
+            const int here = rows - r < R ? (int)(rows - r) : R;
+            eights_sums(q->bytes + r * q->pitch, q->pitch, e->fours, w, here, (int)n, sum);
+            for (int64_t i = 0; i < n; i++) {
+                eights_finish(e, q->alpha + r, sum + i * BTH_PANEL, n * BTH_PANEL, here, row + r,
+                              (p + i) * BTH_PANEL);
+            }
         }
     }
 }
@@ -297,7 +330,8 @@ static void op_linear_eights(const struct bth_cpu_turn *t, const struct product 
                                .alpha = op->eights.alpha};
     e.p.panel_bytes = e.fours * 4 * BTH_PANEL;
     const int64_t panels = (e.p.n + BTH_PANEL - 1) / BTH_PANEL;
-    const int parts = row_parts((t->rows + EIGHTS_ROWS - 1) / EIGHTS_ROWS, t->n_members);
+    const int parts = t->apart ? t->n_members
+                               : row_parts((t->rows + EIGHTS_ROWS - 1) / EIGHTS_ROWS, t->n_members);
     const int per_part = t->n_members / parts;
     int64_t first, end, p0, p1;
     share_of(t->rows, t->member / per_part, parts, &first, &end);
@@ -327,54 +361,6 @@ static void op_linear_any(const struct bth_cpu_turn *t) {
         op_linear_eights(t, &p);
     } else {
         product_run(&p, t, t->rows);
-    }
-}
-
-/* ---- select ---------------------------------------------------------------------------------- */
-
-static float select_eight(const struct berth_op_select *op, const struct eights_rows *q,
-                          const int8_t *w, float unit) {
-    const bool own = !(op->eights.alpha > 0);
-    int32_t sum, all;
-    dot_sums(q->bytes, w, op->x.cols, own, &sum, &all);
-    return (float)(sum - (own ? 127 * all : 0)) * row_unit(unit, q->alpha[0], own);
-}
-
-static float select_float(const float *x, const float *w, int64_t k) {
-    v16 sum = v_zero();
-    int64_t c = 0;
-    for (; c + 16 <= k; c += 16) {
-        sum = v_fma(v_load(x + c), v_load(w + c), sum);
-    }
-    if (c < k) {
-        sum = v_fma(v_load_n(x + c, (int)(k - c)), v_load_n(w + c, (int)(k - c)), sum);
-    }
-    return v_sum(sum);
-}
-
-static void op_select(const struct bth_cpu_turn *t) {
-    const struct berth_op_select *op = &t->op->u.select;
-    const struct view x = view_of(&op->x), y = view_of(&op->y);
-    const float *bias = view_of(&op->bias).base, *unit = view_of(&op->eights.unit).base;
-    const struct eights_rows q = eights_scratch(t->own, 1, op->x.cols);
-    const bool eights = op->w.dtype == BERTH_I8;
-    const float *w = (const float *)op->w.buffer->host + op->w.offset;
-    const int8_t *bytes = (const int8_t *)op->w.buffer->host + op->w.offset;
-    for (int64_t r = 0; r < t->rows; r++) {
-        const int32_t *ids = ints_of(&op->ids) + ints_of(&op->list)[r] * op->ids.row_stride;
-        const float *from = view_row(&x, r);
-        float *to = view_row(&y, r);
-        int64_t first, end;
-        share_of(ints_of(&op->count)[r], t->member, t->n_members, &first, &end);
-        if (eights && first < end) {
-            quantise_row(&q, 0, from, op->x.cols, op->eights.alpha);
-        }
-        for (int64_t i = first; i < end; i++) {
-            const int64_t at = ids[i] * op->w.row_stride;
-            const float v = eights ? select_eight(op, &q, bytes + at, unit[ids[i]])
-                                   : select_float(from, w + at, op->x.cols);
-            to[i] = bias ? v + bias[ids[i]] : v;
-        }
     }
 }
 

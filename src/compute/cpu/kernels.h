@@ -1,9 +1,10 @@
 /*
  * compute/cpu/kernels.h - the ops of berth/backend.h, once per instruction set.
  *
- * An op function does one member's share of one op. It splits the work by (member, n_members) alone
- * and the split never changes a bit: each result value is one fixed chain of roundings. The caller
- * puts a barrier behind each op; some ops have one inside as well.
+ * An op function does one member's share of one op. It splits the work by (member, n_members,
+ * apart) alone and the split never changes a bit: each result value is one fixed chain of
+ * roundings. The caller puts a barrier behind each op; some ops have one inside as well. Where
+ * members go `apart` (cpu_program.c says which ops can) there are none, and all is split by rows.
  *
  * The functions live in template headers (linear_kernels.h ...) that are compiled by each of
  * kernels_avx512.c, kernels_avx2.c and kernels_scalar.c.
@@ -51,15 +52,16 @@ BTH_UNUSED static inline int32_t *eight_sums(const struct bth_cpu_weight *w) {
 struct bth_cpu_turn {
     const struct berth_op *op;
     int member, n_members;
+    bool apart;   /* each member has the same part of the rows in every op, and nobody waits */
     int64_t rows; /* live rows, or groups, of this run */
     void *own;    /* this member's scratch, [bth_cpu_own_bytes], aligned to 64 */
     void *shared; /* scratch of all members, [bth_cpu_shared_bytes], aligned to 64 */
     struct bth_team *team;
 };
 
-/* The barrier inside an op; nobody waits for where a run is one thread's. */
+/* The barrier inside an op; nobody waits for where a run is one thread's, or in parts. */
 BTH_UNUSED static inline void wait_for_all(const struct bth_cpu_turn *t) {
-    if (t->n_members > 1) {
+    if (t->n_members > 1 && !t->apart) {
         bth_team_barrier(t->team);
     }
 }

@@ -320,7 +320,8 @@ static int row_parts(int64_t blocks, int members) {
 static void product_run(const struct product *p, const struct bth_cpu_turn *t, int64_t rows) {
     const int64_t blocks = (rows + V_ROWS - 1) / V_ROWS;
     const int64_t panels = (p->n + BTH_PANEL - 1) / BTH_PANEL;
-    const int parts = row_parts(blocks, t->n_members), per_part = t->n_members / parts;
+    const int parts = t->apart ? t->n_members : row_parts(blocks, t->n_members);
+    const int per_part = t->n_members / parts;
     int64_t first, end, p0, p1;
     share_of(rows, t->member / per_part, parts, &first, &end);
     share_of(panels, t->member % per_part, per_part, &p0, &p1);

@@ -8,8 +8,10 @@
 #include "eights_kernels.h"
 #include "linear_kernels.h"
 #include "maxout_kernels.h"
+#include "paged_kernels.h"
 #include "pick_kernels.h"
 #include "row_kernels.h"
+#include "select_kernels.h"
 #include "top_kernels.h"
 
 static const struct bth_kernels table = {

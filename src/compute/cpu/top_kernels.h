@@ -156,15 +156,16 @@ static void op_top(const struct bth_cpu_turn *t) {
                           .logits = view_of(&op->logits),
                           .panels = (op->logits.cols + BTH_PICK_PANEL - 1) / BTH_PICK_PANEL,
                           .panel = t->shared};
+    const struct row_share rows = row_share_of(t);
     int64_t first, end;
-    share_of(t->rows * p.panels, t->member, t->n_members, &first, &end);
+    share_of((rows.end - rows.first) * p.panels, rows.part, rows.parts, &first, &end);
     for (int64_t i = first; i < end; i++) {
-        top_panel(&p, i / p.panels, i % p.panels);
+        top_panel(&p, rows.first + i / p.panels, i % p.panels);
     }
     wait_for_all(t);
-    share_of(t->rows, t->member, t->n_members, &first, &end);
+    share_of(rows.end - rows.first, rows.part, rows.parts, &first, &end);
     for (int64_t r = first; r < end; r++) {
-        top_row(&p, r);
+        top_row(&p, rows.first + r);
     }
 }
 

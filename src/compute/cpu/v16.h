@@ -11,7 +11,7 @@
  *     v_max v_min  v_if_gt(a, b, x, y) = a > b ? x : y   v_if_num(a, y) = a is NaN ? y : a
  *     v_scale2(p, t): p * 2^n, n in the low bits of t's pattern (see math_kernels.h)
  *     v_sum(v): lanes l + (l + 8), then + 4, + 2, + 1      v_max_lane(v)
- *     v_transpose(v[16]): a 16 x 16 block in place
+ *     v_transpose(v[16]): a 16 x 16 block in place   v_sums(v[16]): v_sum of each, v is spent
  *     V_ROWS, V_COLS: the register block of the products, V_ROWS rows of V_COLS vectors
  */
 #ifndef BTH_V16_H
@@ -50,6 +50,20 @@
 #include "v16_avx2.h"
 #else
 #include "v16_scalar.h"
+#endif
+
+#ifndef V_HAS_SUMS
+V_INLINE v16 v_sums(v16 v[16]) {
+    v_transpose(v);
+    V_UNROLL
+    for (int half = 8; half > 0; half /= 2) {
+        V_UNROLL
+        for (int j = 0; j < half; j++) {
+            v[j] = v_add(v[j], v[j + half]);
+        }
+    }
+    return v[0];
+}
 #endif
 
 #endif

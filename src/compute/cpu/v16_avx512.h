@@ -103,4 +103,28 @@ V_INLINE void v_transpose(v16 v[16]) {
     }
 }
 
+/* The sums of sixteen registers, each in the tree of v_sum: both halves of two registers meet in
+ * one, then the quarters of two such, then pairs, then lanes. */
+#define V_HAS_SUMS
+V_INLINE v16 v_sums(v16 v[16]) {
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    V_UNROLL
+    for (int i = 0; i < 8; i++) {
+        v[i] = _mm512_add_ps(_mm512_shuffle_f32x4(v[2 * i], v[2 * i + 1], 0x44),
+                             _mm512_shuffle_f32x4(v[2 * i], v[2 * i + 1], 0xee));
+    }
+    V_UNROLL
+    for (int i = 0; i < 4; i++) {
+        v[i] = _mm512_add_ps(_mm512_shuffle_f32x4(v[2 * i], v[2 * i + 1], 0x88),
+                             _mm512_shuffle_f32x4(v[2 * i], v[2 * i + 1], 0xdd));
+    }
+    V_UNROLL
+    for (int i = 0; i < 2; i++) { /* 64 bits of each register of a quarter */
+        v[i] = _mm512_add_ps(_mm512_shuffle_ps(v[2 * i], v[2 * i + 1], 0x44),
+                             _mm512_shuffle_ps(v[2 * i], v[2 * i + 1], 0xee));
+    }
+    v[0] = _mm512_add_ps(_mm512_shuffle_ps(v[0], v[1], 0x88), _mm512_shuffle_ps(v[0], v[1], 0xdd));
+    return _mm512_permutexvar_ps(order, v[0]);
+}
+
 #endif

@@ -5,6 +5,7 @@
 #define BTH_VIEW_H
 
 #include "base/compiler.h"
+#include "kernels.h"
 #include <berth/backend.h>
 
 /* The first element of a dense tensor. */
@@ -60,6 +61,23 @@ BTH_UNUSED static inline int64_t view_run(const struct view *v, int64_t c, int64
 BTH_UNUSED static inline void share_of(int64_t n, int i, int parts, int64_t *first, int64_t *end) {
     *first = n * i / parts;
     *end = n * (i + 1) / parts;
+}
+
+/* Which rows a member works on, and which part of the work on them is its own: all of it on its
+ * share of the rows where members go apart, its share of it on all rows otherwise. */
+struct row_share {
+    int64_t first, end;
+    int part, parts;
+};
+
+BTH_UNUSED static inline struct row_share row_share_of(const struct bth_cpu_turn *t) {
+    struct row_share s = {0, t->rows, t->member, t->n_members};
+    if (t->apart) {
+        share_of(t->rows, t->member, t->n_members, &s.first, &s.end);
+        s.part = 0;
+        s.parts = 1;
+    }
+    return s;
 }
 
 #endif

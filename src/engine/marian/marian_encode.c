@@ -30,6 +30,7 @@ static void layer_ops(struct marian_rows *t, const struct marian_layer *l) {
         &t->b, 0,
         &(struct berth_op_kv_store){
             .x = bth_tensor_cols(t->qkv, d, 2 * d), .table = table, .pos = pos, .kv = turn_kv(m)});
+    t->b.apart = false; /* it reads what the other ids of the sentence have stored */
     bth_op_attend_paged(
         &t->b, 0,
         &(struct berth_op_attend_paged){.q = bth_tensor_cols(t->qkv, 0, d),
@@ -37,6 +38,7 @@ static void layer_ops(struct marian_rows *t, const struct marian_layer *l) {
                                         .len = marian_input(m, m->layout.len, BERTH_I32, 1, t->r),
                                         .y = t->attended,
                                         .kv = turn_kv(m)});
+    t->b.apart = true;
     marian_block_out(t, &l->self_norm, &l->self_out, t->attended);
     marian_op_feed_forward(t, l);
 }

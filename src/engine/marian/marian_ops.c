@@ -13,6 +13,7 @@ void marian_rows_begin(struct marian_rows *t, struct marian_model *m, int64_t r,
         t->end += (size_t)(most * cols[i]);
     }
     bth_builder_init(&t->b, m->base.device);
+    t->b.apart = true; /* but for what looks at other rows */
 }
 
 struct berth_tensor marian_input(const struct marian_model *m, size_t word, enum berth_dtype dtype,

@@ -782,6 +782,7 @@ void op_case_run(const struct op_case *c, struct berth_device *device, int64_t f
     struct bth_builder builder;
     bth_reservation_init(&b.bytes, BERTH_BYTES_WORKSPACE, SIZE_MAX / 2);
     bth_builder_init(&builder, device);
+    builder.apart = (c->seed + (unsigned long long)(first + n)) % 2; /* true of any single op */
     runs[c->kind](&b, &builder, first, n, out);
     bth_weight_destroy(b.weight);
     for (int i = 0; i < b.n_buffers; i++) {
