@@ -349,6 +349,9 @@ EXPORT int berth_cuda_open(int ordinal, bool fast, struct berth_device **out,
         rc = bth_cuda_check(d, attend_prepare(), "shared memory", err);
     }
     if (rc == 0) {
+        rc = bth_cuda_check(d, attend_fast_prepare(), "shared memory", err);
+    }
+    if (rc == 0) {
         rc = bth_cuda_check(d, fast_prepare(), "shared memory", err);
     }
     if (rc == 0 && !load_driver(&d->driver)) {

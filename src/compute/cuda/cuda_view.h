@@ -181,7 +181,7 @@ enum {
 };
 
 /* Once per device, before the first launch. */
-cudaError_t attend_prepare(void);
+cudaError_t attend_prepare(void), attend_fast_prepare(void);
 
 /* attend_full of a fast device: products in f16, sums in f32. */
 void launch_attend_fast(cudaStream_t s, const struct berth_op_attend_full *op, struct bound live);

@@ -84,13 +84,6 @@ struct conv_side {
 struct many_sums {
     float v[64];
 
-    /* Where a tile is, how it is laid out (PTX, "matrix descriptor"): rows of 128 bytes, swizzled,
-     * 1024 bytes from eight rows to the next. */
-    static __device__ uint64_t describe(uint32_t tile) {
-        return (uint64_t)(tile >> 4) | UINT64_C(1) << 16 | UINT64_C(1024 / 16) << 32 |
-               UINT64_C(1) << 62;
-    }
-
 #define SUMS4(i)  "+f"(v[i]), "+f"(v[i + 1]), "+f"(v[i + 2]), "+f"(v[i + 3])
 #define SUMS16(i) SUMS4(i), SUMS4(i + 4), SUMS4(i + 8), SUMS4(i + 12)
     __device__ void step(uint64_t a, uint64_t b) {
@@ -111,7 +104,7 @@ struct many_sums {
      * those of the stage before have ended. */
     __device__ static void before(void) {
         asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
-        asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+        show_products();
     }
     __device__ void multiply(uint32_t a, uint32_t b) {
         const uint64_t at = describe(a + threadIdx.x / 128 * (64 * TILE_ROW_BYTES)),
