@@ -1,7 +1,9 @@
 /*
- * The ops of an encoder layer on a device, one by one: time, rate of products, bytes a second.
+ * The ops of an encoder layer and of a decoder step on a device, one by one: time, rate of
+ * products, bytes a second.
  *
  * usage: bench_ops DEVICE exact|fast D WINDOWS      (base: 512, large: 1280)
+ *        bench_ops DEVICE exact|fast D rows N       a step of N rows
  */
 #include "base/clock.h"
 #include "base/dtype.h"
@@ -14,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { T = 1500, HEAD = 64, REPEAT = 10 };
+enum { T = 1500, HEAD = 64, VOCAB = 51865, REPEAT = 10 };
 
 static struct berth_device *device;
 static struct berth_reservation bytes;
@@ -144,26 +146,100 @@ static void norm(int64_t m, int64_t d) {
     report("norm", &b, 0, (double)(m * d) * (4 + (double)bth_dtype_bytes(device->narrow)));
 }
 
-int main(int argc, char **argv) {
-    if (argc != 5) {
-        fprintf(stderr, "usage: bench_ops DEVICE exact|fast D WINDOWS\n");
-        return 2;
+/* A product of few rows; a step's bytes are its weights'. */
+static void few(const char *name, int64_t m, int64_t n, int64_t k, bool onto) {
+    struct berth_op_linear op = {.x = tensor(BERTH_F32, m, k),
+                                 .bias = tensor(BERTH_F32, 1, n),
+                                 .y = tensor(BERTH_F32, m, n),
+                                 .w = weight(n, k)};
+    if (onto) {
+        op.residual = op.y;
     }
-    const int64_t d = strtol(argv[3], NULL, 10), windows = strtol(argv[4], NULL, 10);
+    struct bth_builder b;
+    bth_builder_init(&b, device);
+    for (int i = 0; i < REPEAT; i++) {
+        bth_op_linear(&b, -1, &op);
+    }
+    report(name, &b, 2.0 * (double)m * (double)n * (double)k,
+           (double)n * (double)k * (double)bth_dtype_bytes(op.w->dtype));
+}
+
+static struct berth_tensor numbered(int64_t n, int32_t first, int32_t step) {
+    struct berth_tensor t = tensor(BERTH_I32, 1, n);
+    for (int64_t i = 0; i < n; i++) {
+        const int32_t v = first + step * (int32_t)i;
+        check(device->ops->write(t.buffer, (size_t)i * sizeof(v), &v, sizeof(v)));
+    }
+    return t;
+}
+
+/* Attention over a page of `len` positions a row. */
+static void attend_rows(const char *name, int64_t rows, int64_t d, int64_t len) {
+    const size_t size = bth_dtype_bytes(device->narrow);
+    struct berth_op_attend_paged op = {.q = tensor(BERTH_F32, rows, d),
+                                       .y = tensor(BERTH_F32, rows, d),
+                                       .table = numbered(rows, 0, 1),
+                                       .len = numbered(rows, (int32_t)len, 0),
+                                       .kv = {.dtype = device->narrow,
+                                              .page_stride = 2 * len * d,
+                                              .page_rows = len,
+                                              .heads = d / HEAD,
+                                              .head_dim = HEAD,
+                                              .value_offset = len * d}};
+    op.table.rows = rows;
+    op.table.cols = op.table.row_stride = 1;
+    const size_t all = (size_t)(rows * 2 * len * d) * size,
+                 committed = (all + 65535) / 65536 * 65536;
+    check(device->ops->region_create(device, committed, &op.kv.buffer, &err));
+    check(device->ops->region_commit(op.kv.buffer, &bytes, 0, committed, &err));
+    struct bth_builder b;
+    bth_builder_init(&b, device);
+    for (int i = 0; i < REPEAT; i++) {
+        bth_op_attend_paged(&b, -1, &op);
+    }
+    report(name, &b, 0, (double)all);
+}
+
+static void step(int64_t d, int64_t rows) {
+    norm(rows, d);
+    few("qkv", rows, 3 * d, d, false);
+    attend_rows("self", rows, d, 96);
+    few("out", rows, d, d, true);
+    attend_rows("cross", rows, d, T);
+    few("up", rows, 4 * d, d, false);
+    few("down", rows, d, 4 * d, true);
+    few("logits", rows, VOCAB, d, false);
+}
+
+static void layer(int64_t d, int64_t windows) {
     const int64_t m = windows * T;
-    check(d > 0 && d % HEAD == 0 && windows > 0
-              ? 0
-              : bth_error(&err, BERTH_EINVAL, "D is a multiple of 64, WINDOWS at least 1"));
-    bth_reservation_init(&bytes, BERTH_BYTES_WORKSPACE, SIZE_MAX);
-    check(bth_device_open(
-        &(struct bth_device_wish){.name = argv[1], .precision = argv[2], .threads = 0}, &device,
-        &err));
     norm(m, d);
     linear("qkv", m, 3 * d, d, BERTH_ACT_NONE, false, 3 * d / HEAD);
     attend(windows, d);
     linear("out", m, d, d, BERTH_ACT_NONE, true, 0);
     linear("up", m, 4 * d, d, BERTH_ACT_GELU, false, 0);
     linear("down", m, d, 4 * d, BERTH_ACT_NONE, true, 0);
+}
+
+int main(int argc, char **argv) {
+    const bool stepping = argc == 6 && strcmp(argv[4], "rows") == 0;
+    if (argc != 5 && !stepping) {
+        fprintf(stderr, "usage: bench_ops DEVICE exact|fast D WINDOWS | D rows N\n");
+        return 2;
+    }
+    const int64_t d = strtol(argv[3], NULL, 10), n = strtol(argv[argc - 1], NULL, 10);
+    check(d > 0 && d % HEAD == 0 && n > 0
+              ? 0
+              : bth_error(&err, BERTH_EINVAL, "D is a multiple of 64, WINDOWS and N at least 1"));
+    bth_reservation_init(&bytes, BERTH_BYTES_WORKSPACE, SIZE_MAX);
+    check(bth_device_open(
+        &(struct bth_device_wish){.name = argv[1], .precision = argv[2], .threads = 0}, &device,
+        &err));
+    if (stepping) {
+        step(d, n);
+    } else {
+        layer(d, n);
+    }
     device->ops->close(device);
     return 0;
 }

@@ -241,23 +241,6 @@ static __device__ void put(float *to, const running &r, int lane) {
     }
 }
 
-/* Whether this block is the last of `n` to come here; the counter is zero again afterwards. What
- * the others wrote before is visible to it. */
-static __device__ bool last_of(uint32_t n, uint32_t *counter) {
-    __shared__ bool last;
-    __threadfence();
-    __syncthreads();
-    if (threadIdx.x == 0) {
-        last = atomicAdd(counter, 1) == n - 1;
-        if (last) {
-            *counter = 0;
-        }
-    }
-    __syncthreads();
-    __threadfence();
-    return last;
-}
-
 /* Grid (heads, rows, splits), 128 threads: eight half-warps walk the split's positions; the block
  * that ends last joins the splits, in order. partial: [row][head][split] {max, sum, o[64]}. */
 template <bool QUAD, class E>
@@ -327,6 +310,9 @@ static void run_paged(cudaStream_t s, const struct berth_op_attend_paged *op, ui
 
 void launch_attend_paged(cudaStream_t s, const struct berth_op_attend_paged *op, uint32_t *counters,
                          float *partial, struct bound live) {
+    if (launch_attend_rows(s, op, counters, partial, live)) {
+        return;
+    }
     if (op->kv.dtype == BERTH_F16) {
         run_paged<__half>(s, op, counters, partial, live);
     } else {

@@ -37,6 +37,7 @@ int bth_cuda_enter(struct bth_cuda_device *d, struct berth_error *err) {
 static void device_close(struct berth_device *device) {
     struct bth_cuda_device *d = bth_cuda(device);
     cudaSetDevice(d->ordinal);
+    bth_cuda_staging_finish(&d->staging);
     if (d->stream) {
         cudaStreamDestroy(d->stream);
     }
@@ -95,27 +96,18 @@ static void buffer_destroy(struct berth_buffer *base) {
     bth_free(b);
 }
 
-/* A copy from pageable memory is staged by the runtime before the call returns. */
 static int device_write(struct berth_buffer *base, size_t offset, const void *from, size_t bytes) {
     struct bth_cuda_device *d = bth_cuda(base->device);
     char *to = ((struct bth_cuda_buffer *)base)->data + offset;
     int rc = bth_cuda_enter(d, NULL);
-    return rc < 0
-               ? rc
-               : bth_cuda_check(d,
-                                cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, d->stream),
-                                "write", NULL);
+    return rc < 0 ? rc : bth_cuda_check(d, bth_cuda_write(d, to, from, bytes), "write", NULL);
 }
 
 static int device_read(struct berth_buffer *base, size_t offset, void *to, size_t bytes) {
     struct bth_cuda_device *d = bth_cuda(base->device);
     const char *from = ((struct bth_cuda_buffer *)base)->data + offset;
     int rc = bth_cuda_enter(d, NULL);
-    if (rc == 0) {
-        rc = bth_cuda_check(d, cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, d->stream),
-                            "read", NULL);
-    }
-    return rc < 0 ? rc : bth_cuda_check(d, cudaStreamSynchronize(d->stream), "read", NULL);
+    return rc < 0 ? rc : bth_cuda_check(d, bth_cuda_read(d, to, from, bytes), "read", NULL);
 }
 
 static int device_sync(struct berth_device *device, struct berth_error *err) {
@@ -349,7 +341,13 @@ EXPORT int berth_cuda_open(int ordinal, bool fast, struct berth_device **out,
         rc = bth_cuda_check(d, attend_prepare(), "shared memory", err);
     }
     if (rc == 0) {
+        rc = bth_cuda_check(d, attend_fast_prepare(), "shared memory", err);
+    }
+    if (rc == 0) {
         rc = bth_cuda_check(d, fast_prepare(), "shared memory", err);
+    }
+    if (rc == 0) {
+        rc = bth_cuda_check(d, bth_cuda_staging_init(&d->staging), "page-locked memory", err);
     }
     if (rc == 0 && !load_driver(&d->driver)) {
         rc = bth_error(err, BERTH_EUNSUPPORTED, "%s: the driver is too old", d->base.name);

@@ -35,12 +35,23 @@ struct bth_cuda_driver {
     CUresult (*set_access)(CUdeviceptr, size_t, const CUmemAccessDesc *, size_t);
 };
 
+/* Page-locked memory that copies pass through (cuda_copy.cu). */
+struct bth_cuda_staging {
+    bool ready;
+    pthread_mutex_t write_lock, read_lock;
+    char *ring, *landing;
+    cudaEvent_t copied[2]; /* all that was written from a half */
+    int half;              /* the one in use */
+    size_t used;           /* of it */
+};
+
 struct bth_cuda_device {
     struct berth_device base; /* first: the vtable's functions cast */
     int ordinal;
     bool fast; /* products in 16 bits with f32 sums */
     cudaStream_t stream;
     cudaStream_t capture; /* programs are captured here: what other threads queue is none of them */
+    struct bth_cuda_staging staging;
     struct bth_cuda_driver driver;
     size_t granularity;              /* of mapped memory */
     pthread_mutex_t lock;            /* of regions and their chunks */
@@ -84,6 +95,15 @@ int bth_cuda_check(struct bth_cuda_device *d, cudaError_t e, const char *what,
 
 /* cudaMalloc; where memory is short it takes back what idle chunks hold and tries again. */
 cudaError_t bth_cuda_malloc(struct bth_cuda_device *d, void **out, size_t bytes);
+
+cudaError_t bth_cuda_staging_init(struct bth_cuda_staging *s);
+void bth_cuda_staging_finish(struct bth_cuda_staging *s);
+
+/* Queues a copy to the device; `from` is the caller's again. Any thread. */
+cudaError_t bth_cuda_write(struct bth_cuda_device *d, void *to, const void *from, size_t bytes);
+
+/* Copies from the device once all that was queued before has ended. Any thread. */
+cudaError_t bth_cuda_read(struct bth_cuda_device *d, void *to, const void *from, size_t bytes);
 
 /* The vtable's parts, by file. */
 int bth_cuda_region_create(struct berth_device *device, size_t max_bytes, struct berth_buffer **out,

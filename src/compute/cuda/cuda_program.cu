@@ -197,9 +197,7 @@ int bth_cuda_program_run(struct berth_program *p, const uint32_t live[BERTH_MAX_
         rc = capture(p, err);
     }
     if (rc == 0) {
-        rc = bth_cuda_check(d,
-                            cudaMemcpyAsync(p->memory, live, BERTH_MAX_LIVE * sizeof(*live),
-                                            cudaMemcpyHostToDevice, d->stream),
+        rc = bth_cuda_check(d, bth_cuda_write(d, p->memory, live, BERTH_MAX_LIVE * sizeof(*live)),
                             "write live counts", err);
     }
     return rc < 0 ? rc : bth_cuda_check(d, cudaGraphLaunch(p->graph, d->stream), "launch", err);

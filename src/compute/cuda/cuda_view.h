@@ -69,7 +69,7 @@ struct view {
     }
     /* Whether four columns from the one at `column` on, where the first's index is a multiple of
      * four, lie side by side in every row, and can be read or written at once. */
-    __device__ bool fours(int64_t column) const {
+    __host__ __device__ bool fours(int64_t column) const {
         const int64_t align = dtype == BERTH_F32 ? 16 : 8;
         return (uintptr_t)data % align == 0 && column % 4 == 0 && row_stride % 4 == 0 &&
                group_stride % 4 == 0 && head_cols % 4 == 0;
@@ -142,6 +142,23 @@ static __device__ inline void after_previous() {
 #endif
 }
 
+/* Whether this block is the last of `n` to come here; the counter is zero again afterwards. What
+ * the others wrote before is visible to it. */
+static __device__ inline bool last_of(uint32_t n, uint32_t *counter) {
+    __shared__ bool last;
+    __threadfence();
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        last = atomicAdd(counter, 1) == n - 1;
+        if (last) {
+            *counter = 0;
+        }
+    }
+    __syncthreads();
+    __threadfence();
+    return last;
+}
+
 template <class... P, class... A>
 static void start(cudaStream_t s, dim3 grid, unsigned threads, size_t shared, void (*kernel)(P...),
                   const A &...args) {
@@ -181,13 +198,17 @@ enum {
 };
 
 /* Once per device, before the first launch. */
-cudaError_t attend_prepare(void);
+cudaError_t attend_prepare(void), attend_fast_prepare(void);
 
 /* attend_full of a fast device: products in f16, sums in f32. */
 void launch_attend_fast(cudaStream_t s, const struct berth_op_attend_full *op, struct bound live);
 
-/* Bytes that attend_paged needs: of `counters`, zero before the first run and left so, and of
- * `partial`. */
+/* attend_paged of a fast device, if keys and values are f16 rows of 64; false: they are not. */
+bool launch_attend_rows(cudaStream_t s, const struct berth_op_attend_paged *op, uint32_t *counters,
+                        float *partial, struct bound live);
+
+/* Bytes that attend_paged needs, by either kernel: of `counters`, zero before the first run and
+ * left so, and of `partial`. */
 size_t attend_paged_counters(const struct berth_op_attend_paged *op);
 size_t attend_paged_partial(const struct berth_op_attend_paged *op);
 

@@ -1,14 +1,13 @@
 /*
- * Fast products: f16 inputs on the tensor cores, f32 sums. What comes as f32 is rounded on its way
- * in.
+ * Fast products of whole windows: f16 inputs on the tensor cores, f32 sums. What comes as f32 is
+ * rounded on its way in.
  *
  * As in linear_cuda.cu which kernel runs is said by the op, and an output's sum over K has one
  * order whatever the rows beside it.
  */
+#include "fast_out.h"
 #include "linear_cuda.h"
 #include "mma.h"
-
-/* ---- whole windows ----------------------------------------------------------------------------*/
 
 /*
  * A block of 256 threads computes BM x BN outputs. Tiles of both sides pass through a ring of
@@ -84,13 +83,6 @@ struct conv_side {
 struct many_sums {
     float v[64];
 
-    /* Where a tile is, how it is laid out (PTX, "matrix descriptor"): rows of 128 bytes, swizzled,
-     * 1024 bytes from eight rows to the next. */
-    static __device__ uint64_t describe(uint32_t tile) {
-        return (uint64_t)(tile >> 4) | UINT64_C(1) << 16 | UINT64_C(1024 / 16) << 32 |
-               UINT64_C(1) << 62;
-    }
-
 #define SUMS4(i)  "+f"(v[i]), "+f"(v[i + 1]), "+f"(v[i + 2]), "+f"(v[i + 3])
 #define SUMS16(i) SUMS4(i), SUMS4(i + 4), SUMS4(i + 8), SUMS4(i + 12)
     __device__ void step(uint64_t a, uint64_t b) {
@@ -111,7 +103,7 @@ struct many_sums {
      * those of the stage before have ended. */
     __device__ static void before(void) {
         asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
-        asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+        show_products();
     }
     __device__ void multiply(uint32_t a, uint32_t b) {
         const uint64_t at = describe(a + threadIdx.x / 128 * (64 * TILE_ROW_BYTES)),
@@ -210,66 +202,6 @@ static __device__ void fill_stage(uint32_t stage, const Side &x, const typename 
 enum { OUT_STRIDE = BN + 8 };
 static_assert(BM * OUT_STRIDE * 4 <= STAGES * STAGE_BYTES, "the ring has room for the outputs");
 
-/* erf(x) within 2e-7 (Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.26), at a
- * third of erff's cost. */
-static __device__ float quick_erf(float x) {
-    const float a = fabsf(x), t = __fdividef(1.0f, fmaf(0.3275911f, a, 1.0f));
-    float p = fmaf(1.061405429f, t, -1.453152027f);
-    p = fmaf(p, t, 1.421413741f);
-    p = fmaf(p, t, -0.284496736f);
-    p = fmaf(p, t, 0.254829592f);
-    return copysignf(fmaf(-p * t, __expf(-a * a), 1.0f), x);
-}
-
-/* Four neighbouring columns of a lane, the same in every row. */
-struct four {
-    float bias[4], scale[4];
-    int64_t y, residual; /* where the first is in a row */
-    int have;            /* of them there are */
-    bool whole;          /* they lie side by side, aligned, in y and in the residual */
-};
-
-static __device__ four choose_four(const epilogue &out, int64_t c, int64_t n) {
-    four f = {};
-    f.have = (int)min((int64_t)4, max((int64_t)0, n - c));
-    if (!f.have) {
-        return f;
-    }
-    for (int i = 0; i < f.have; i++) {
-        f.bias[i] = out.bias ? out.bias[c + i] : 0.0f;
-        f.scale[i] = c + i < out.scale_cols ? out.scale : 1.0f;
-    }
-    f.y = out.y.col(c);
-    f.residual = out.residual.data ? out.residual.col(c) : 0;
-    f.whole =
-        f.have == 4 && out.y.fours(f.y) && (!out.residual.data || out.residual.fours(f.residual));
-    return f;
-}
-
-/* A row's four columns leave. */
-static __device__ void write_four(const epilogue &out, const four &f, int64_t r, int64_t c,
-                                  const float v[4]) {
-    const int64_t y = out.y.row(r), residual = out.residual.data ? out.residual.row(r) : 0;
-    if (!f.whole) {
-        for (int i = 0; i < f.have; i++) {
-            const float more =
-                out.residual.data ? out.residual.f32()[residual + out.residual.col(c + i)] : 0.0f;
-            out.y.put(y + out.y.col(c + i), v[i] + more);
-        }
-        return;
-    }
-    if (out.y.dtype == BERTH_F16) {
-        *(uint2 *)(out.y.f16() + y + f.y) = make_uint2(narrow2(v[0], v[1]), narrow2(v[2], v[3]));
-        return;
-    }
-    float4 more = make_float4(0, 0, 0, 0);
-    if (out.residual.data) {
-        more = *(const float4 *)(out.residual.f32() + residual + f.residual);
-    }
-    *(float4 *)(out.y.f32() + y + f.y) =
-        make_float4(v[0] + more.x, v[1] + more.y, v[2] + more.z, v[3] + more.w);
-}
-
 /* A warp writes every eighth row of a block's outputs, a lane four columns of it. */
 static __device__ void write_rows(const float *tile, int64_t r0, int64_t c0, int64_t m, int64_t n,
                                   const epilogue &out) {
@@ -283,19 +215,9 @@ static __device__ void write_rows(const float *tile, int64_t r0, int64_t c0, int
         }
         const float4 sums = *(const float4 *)(tile + i * OUT_STRIDE + lane * 4);
         float v[4] = {sums.x, sums.y, sums.z, sums.w};
-#pragma unroll
-        for (int j = 0; j < 4; j++) {
-            v[j] += f.bias[j];
-            if (out.act == BERTH_ACT_GELU) {
-                v[j] = 0.5f * v[j] * (1.0f + quick_erf(v[j] * 0.70710678118654752f));
-            } else if (out.act == BERTH_ACT_RELU) {
-                v[j] = fmaxf(v[j], 0.0f);
-            } else if (out.act == BERTH_ACT_SWISH) {
-                v[j] = __fdividef(v[j], 1.0f + __expf(-v[j]));
-            }
-            v[j] *= f.scale[j];
-        }
-        write_four(out, f, r0 + i, c, v);
+        finish_four(out, f, v);
+        write_four(out, f, out.y.row(r0 + i), out.residual.data ? out.residual.row(r0 + i) : 0, c,
+                   v);
     }
 }
 
@@ -381,12 +303,6 @@ cudaError_t fast_prepare(void) {
                                       cudaFuncAttributeMaxDynamicSharedMemorySize, MANY_SHARED);
 }
 
-/* Whether chunks of eight can be copied as they are. */
-static bool chunks(const view &x) {
-    return x.dtype == BERTH_F16 && (uintptr_t)x.data % 16 == 0 && x.row_stride % 8 == 0 &&
-           x.group_stride % 8 == 0 && !x.head_cols;
-}
-
 bool fast_many(cudaStream_t s, const view &x, const struct bth_cuda_weight *w, const epilogue &out,
                bound live) {
     const linear_side side = {x, chunks(x)};
@@ -403,106 +319,4 @@ bool fast_conv(cudaStream_t s, const struct berth_op_conv3 *op, const struct bth
                             divider::by(op->x.cols),
                             chunks(x) && op->x.cols % 8 == 0};
     return run_many(s, side, op->groups * op->t_out, w, out, live, op->t_out);
-}
-
-/* ---- few rows ---------------------------------------------------------------------------------*/
-
-enum { PIECE = 32 };
-
-/*
- * A block computes MT * 16 rows by NT * 8 columns; its warps take turns at pieces of 32 k and
- * their sums are added in order. Weights go from memory to the tensor cores without a stop: a lane
- * reads 16 bytes of its column, k (lane % 4) * 8 + 0..7 of the piece. The sum does not care which k
- * stands where, as long as A's fragment agrees.
- */
-template <int MT, int NT, int WARPS>
-static __global__ void __launch_bounds__(WARPS * 32)
-    product_rows(plain_rows rows, int64_t m, const __half *__restrict__ w, int64_t n, int k,
-                 epilogue out, bound live) {
-    __shared__ float part[WARPS][MT * 16][NT * 8 + 1];
-    const int64_t r0 = (int64_t)blockIdx.y * MT * 16, c0 = (int64_t)blockIdx.x * NT * 8;
-    after_previous();
-    m = live.rows(m);
-    if (r0 >= m) {
-        return;
-    }
-    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, own = lane % 4 * 8;
-    float sum[MT][NT][4] = {};
-#pragma unroll MT == 1 ? 4 : 1
-    for (int k0 = warp * PIECE + own; k0 < k; k0 += WARPS * PIECE) {
-        uint4 b[NT];
-#pragma unroll
-        for (int j = 0; j < NT; j++) {
-            b[j] = *(const uint4 *)(w + min(c0 + j * 8 + lane / 4, n - 1) * k + k0);
-        }
-#pragma unroll
-        for (int i = 0; i < MT; i++) {
-            const int64_t r = r0 + i * 16 + lane / 4;
-            if (r0 + i * 16 >= m) {
-                break;
-            }
-            float low[8], high[8];
-            rows.eight(rows.enter(min(r, m - 1)), k0, low);
-            rows.eight(rows.enter(min(r + 8, m - 1)), k0, high);
-            const uint4 a = narrow8(low), c = narrow8(high);
-            const uint32_t first[4] = {a.x, c.x, a.y, c.y}, second[4] = {a.z, c.z, a.w, c.w};
-#pragma unroll
-            for (int j = 0; j < NT; j++) {
-                mma(sum[i][j], first, &b[j].x);
-                mma(sum[i][j], second, &b[j].z);
-            }
-        }
-    }
-#pragma unroll
-    for (int i = 0; i < MT; i++) {
-#pragma unroll
-        for (int j = 0; j < NT; j++) {
-#pragma unroll
-            for (int e = 0; e < 4; e++) {
-                part[warp][i * 16 + lane / 4 + e / 2 * 8][j * 8 + lane % 4 * 2 + e % 2] =
-                    sum[i][j][e];
-            }
-        }
-    }
-    __syncthreads();
-    for (int i = threadIdx.x; i < MT * 16 * NT * 8; i += WARPS * 32) {
-        const int row = i / (NT * 8), column = i % (NT * 8);
-        float total = part[0][row][column];
-        for (int v = 1; v < WARPS; v++) {
-            total += part[v][row][column];
-        }
-        if (r0 + row < m && c0 + column < n) {
-            out.store(r0 + row, c0 + column, total);
-        }
-    }
-}
-
-template <int MT, int NT, int WARPS>
-static void run_few(cudaStream_t s, const plain_rows &a, int64_t m, const struct bth_cuda_weight *w,
-                    const epilogue &out, bound live) {
-    dim3 grid((unsigned)((w->base.n + NT * 8 - 1) / (NT * 8)),
-              (unsigned)((m + MT * 16 - 1) / (MT * 16)));
-    start(s, grid, WARPS * 32, 0, product_rows<MT, NT, WARPS>, a, m, (const __half *)w->data,
-          w->base.n, (int)w->base.k, out, live);
-}
-
-/* MT and NT only set how often rows and weights are read; WARPS orders the sums and so depends on
- * the weight alone. */
-static void choose_few(cudaStream_t s, const plain_rows &a, int64_t m,
-                       const struct bth_cuda_weight *w, const epilogue &out, bound live) {
-    const bool wide = w->base.n >= 8192, one = m <= 16;
-    if (wide) {
-        one ? run_few<1, 4, 4>(s, a, m, w, out, live) : run_few<4, 4, 4>(s, a, m, w, out, live);
-    } else {
-        one ? run_few<1, 1, 8>(s, a, m, w, out, live) : run_few<4, 1, 8>(s, a, m, w, out, live);
-    }
-}
-
-bool fast_few(cudaStream_t s, const plain_rows &a, int64_t m, const struct bth_cuda_weight *w,
-              const epilogue &out, bound live) {
-    if (w->base.k % PIECE != 0) {
-        return false;
-    }
-    choose_few(s, a, m, w, out, live);
-    return true;
 }

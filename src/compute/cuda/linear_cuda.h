@@ -45,6 +45,12 @@ static inline bool dense(const view &x) {
            !x.head_cols;
 }
 
+/* Whether eight f16 of a row can be copied as they are, from every eighth on. */
+static inline bool chunks(const view &x) {
+    return x.dtype == BERTH_F16 && (uintptr_t)x.data % 16 == 0 && x.row_stride % 8 == 0 &&
+           x.group_stride % 8 == 0 && !x.head_cols;
+}
+
 static __device__ inline void load8(const float *p, float out[8]) {
     float4 a = ((const float4 *)p)[0], b = ((const float4 *)p)[1];
     out[0] = a.x, out[1] = a.y, out[2] = a.z, out[3] = a.w;

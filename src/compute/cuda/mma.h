@@ -41,6 +41,14 @@ static __device__ inline uint32_t chunk_at(uint32_t tile, int r, int c) {
     return tile + (uint32_t)(r * TILE_ROW_BYTES + (c ^ (r % 8)) * 16);
 }
 
+/* How Hopper's products are told of a tile in shared memory that begins at a multiple of 1024 (PTX,
+ * "matrix descriptor"): 128-byte swizzle, 1024 bytes from eight rows to the next eight. The same
+ * for a tile whose rows are k (then the product is told to turn it over). */
+static __device__ inline uint64_t describe(uint32_t tile) {
+    return (uint64_t)(tile >> 4) | UINT64_C(1) << 16 | UINT64_C(1024 / 16) << 32 |
+           UINT64_C(1) << 62;
+}
+
 /* Four 8 x 8 tiles of 16-bit values; lane l gives the address of row l % 8 of tile l / 8. */
 static __device__ inline void load_tiles(uint32_t out[4], uint32_t row) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
@@ -66,6 +74,10 @@ static __device__ inline void put_chunk(uint32_t to, uint4 v) {
     asm volatile("st.shared.v4.b32 [%0], {%1,%2,%3,%4};" ::"r"(to), "r"(v.x), "r"(v.y), "r"(v.z),
                  "r"(v.w)
                  : "memory");
+}
+/* What this thread has put into shared memory can be seen by Hopper's products, after a barrier. */
+static __device__ inline void show_products(void) {
+    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 }
 /* Copies so far are a group; wait until all but the newest N groups have arrived. */
 static __device__ inline void end_group(void) {

@@ -78,6 +78,7 @@ struct whisper_session {
     float *chunk; /* [whisper_chunk] while listening */
     int64_t n_chunk;
     bool pcm_ended;
+    bool heard; /* to the end: the spectrogram is complete */
     struct bth_mel *mel;
     int64_t frames; /* of content */
     double seconds;

@@ -12,10 +12,16 @@ static struct whisper_session *session_at(const struct berth_batch *b, uint32_t 
 
 /* ---- host lane: one session ---- */
 
-/* Where host turns run between those of the device they must be short; beside a device of many
- * windows, whose turns are long, each wait for the next one costs more than the work. */
+/* Where host turns run between those of the device they must be short. A device of many windows has
+ * long turns of its own, and each wait for one costs more than the work: there a host turn takes a
+ * whole window from the file to the spectrogram, so that who came first can be encoded while
+ * others' sound is still decoded. */
+static bool hears_at_once(const struct whisper_model *m) {
+    return m->windows > 1;
+}
+
 size_t whisper_chunk(const struct whisper_model *m) {
-    return (m->windows > 1 ? 30 : 5) * (size_t)BTH_SAMPLE_RATE;
+    return (hears_at_once(m) ? 30 : 5) * (size_t)BTH_SAMPLE_RATE;
 }
 
 static int open_listening(struct whisper_session *s) {
@@ -35,23 +41,29 @@ static int open_listening(struct whisper_session *s) {
     return s->mel ? 0 : bth_mel_create(m->mel_tables, s->base.reservation, &s->mel, &s->err);
 }
 
+static int push_chunk(struct whisper_session *s) {
+    int rc = bth_mel_push(s->mel, s->chunk, (size_t)s->n_chunk, &s->err);
+    s->n_chunk = 0;
+    if (rc == 0 && s->pcm_ended) {
+        rc = bth_mel_finish(s->mel, &s->err);
+        s->heard = rc == 0;
+    }
+    return rc;
+}
+
 static int decode_chunk(struct whisper_session *s) {
+    const struct whisper_model *m = whisper_session_model(s);
+    const int64_t most = (int64_t)whisper_chunk(m);
     int rc = open_listening(s);
     if (rc < 0) {
         return rc;
     }
-    s->n_chunk = bth_pcm_read(s->pcm, s->chunk, whisper_chunk(whisper_session_model(s)), &s->err);
-    s->pcm_ended = s->n_chunk == 0;
-    return s->n_chunk < 0 ? (int)s->n_chunk : 0;
-}
-
-static int push_chunk(struct whisper_session *s) {
-    if (s->pcm_ended) {
-        return bth_mel_finish(s->mel, &s->err);
+    s->n_chunk = bth_pcm_read(s->pcm, s->chunk, (size_t)most, &s->err);
+    if (s->n_chunk < 0) {
+        return (int)s->n_chunk;
     }
-    int rc = bth_mel_push(s->mel, s->chunk, (size_t)s->n_chunk, &s->err);
-    s->n_chunk = 0;
-    return rc;
+    s->pcm_ended = s->n_chunk < most;
+    return hears_at_once(m) ? push_chunk(s) : 0;
 }
 
 /* ---- device lane ---- */
@@ -406,11 +418,10 @@ int whisper_enqueue(struct berth_batch *batch, struct berth_error *err) {
     return bth_error(err, BERTH_EINTERNAL, "whisper has no stage %d", batch->stage);
 }
 
-/* The mel is complete once the end of the sound has been pushed. */
 static void settle_listen(struct berth_batch *b) {
     for (uint32_t i = 0; i < b->n; i++) {
         struct whisper_session *s = session_at(b, i);
-        if (s->rc == 0 && b->stage == WHISPER_MEL && s->pcm_ended && s->phase == PHASE_LISTEN) {
+        if (s->rc == 0 && s->heard && s->phase == PHASE_LISTEN) {
             whisper_listened(s);
         }
     }

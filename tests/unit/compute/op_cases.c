@@ -241,8 +241,9 @@ static void make_weight(struct bench *b, int what, int64_t n, int64_t k) {
 
 /* Rows of the program for n live ones. */
 static int64_t capacity(const struct bench *b, int64_t n) {
+    const int64_t group = GROUP_ROWS * (b->c->tall ? b->c->tall : 1);
     n += b->c->spare;
-    return b->c->placing >= OP_GROUPS ? (n + GROUP_ROWS - 1) / GROUP_ROWS * GROUP_ROWS : n;
+    return b->c->placing >= OP_GROUPS ? (n + group - 1) / group * group : n;
 }
 
 static void run(struct bench *b, struct bth_builder *builder, int64_t live) {
@@ -327,18 +328,18 @@ static void run_layer_norm(struct bench *b, struct bth_builder *w, int64_t first
 static void run_linear(struct bench *b, struct bth_builder *w, int64_t first, int64_t n,
                        void *out) {
     const struct op_case *c = b->c;
-    const int64_t m = capacity(b, n), heads = c->heads ? c->heads : 1;
+    const int64_t m = capacity(b, n), heads = c->heads ? c->heads : 1, unit = c->tall ? c->tall : 1;
     make_weight(b, 0, c->n, c->k);
     struct berth_op_linear op = {
         .w = b->weight, .act = c->act, .scale_cols = c->n / 3, .many = c->many};
     op.scale = 0.125f;
     op.eights = eights(b, 4, c->n);
     /* inputs in heads need columns that divide; one head is as good as any */
-    op.x = tensor(c->many ? narrow(b) : b, c->placing, m, c->k, 1, c->k % 4 ? c->k : c->k / 4,
+    op.x = tensor(c->many ? narrow(b) : b, c->placing, m, c->k, unit, c->k % 4 ? c->k : c->k / 4,
                   floats(b, 1, c->rows * c->k, 1) + first * c->k, n);
     const float *residual = floats(b, 3, c->rows * c->n, 1) + first * c->n;
     const bool in_place = c->residual && c->seed % 2;
-    op.y = tensor(c->many && !c->residual ? narrow(b) : b, c->placing, m, c->n, 1, c->n / heads,
+    op.y = tensor(c->many && !c->residual ? narrow(b) : b, c->placing, m, c->n, unit, c->n / heads,
                   in_place ? residual : NULL, n);
     if (c->bias) {
         op.bias = vector(b, 2, c->n);

@@ -30,6 +30,7 @@ struct op_case {
     enum berth_activation act;
     bool bias, residual; /* also: add, scores, all_probs */
     bool many;           /* linear: whole windows */
+    int64_t tall;        /* linear: groups have so many times three rows; 0: three */
     bool near;           /* results are compared within a tolerance, not by their bytes */
     double tolerance;    /* of near ones, relative to 1 + |value| */
     unsigned long long seed;
