@@ -2,8 +2,9 @@
  * Ids and scores of generate() of transformers on models of random weights
  * (tests/golden/marian/generate.json, by tools/golden_marian.py): the same ids for every case whose
  * choices lie further apart than f32 sums may differ, and scores within 1e-4. Cases run in company.
+ * BERTH_DEVICE=cuda: on a GPU.
  */
-#include "compute/compute.h"
+#include "lib/device.h"
 #include "lib/drive.h"
 #include "lib/test.h"
 #include "lib/tiny_marian.h"
@@ -84,6 +85,10 @@ static void compare(int number, const struct one *o, struct drive_one *got, stru
     count->compared += !close;
     count->close += close;
     count->close_differ += close && !same;
+    if (close && !same) {
+        printf("case %d differs: its choices are %.2g apart\n", number,
+               json_number_value(json_array_get(o->c, 5)));
+    }
     berth_item_free(got->final);
     free(o->input);
 }
@@ -121,16 +126,14 @@ static void run_shape(json_t *cases, int shape, struct berth_device *device, str
 }
 
 int main(void) {
-    const struct bth_cpu_config config = {.threads = 2, .cap = BTH_CPU_AVX512};
     struct count count = {0};
-    struct berth_device *device;
-    struct berth_error err;
     json_error_t why;
     json_t *file = json_load_file(BTH_TEST_DATA "/golden/marian/generate.json", 0, &why);
     if (!file) {
         TEST_FAIL("golden/marian/generate.json: %s", why.text);
     }
-    CHECK_OK(bth_cpu_open(&config, &device, &err), err);
+    struct berth_device *device = test_open_device(false);
+    printf("on %s\n", device->description);
     for (int i = 0; tiny_marian_shape(i); i++) {
         run_shape(json_object_get(file, "cases"), i, device, &count);
     }

@@ -3,8 +3,9 @@
  * known answers, which hold for products of f32 and of i8 alike, by ids and by text; and the ids of
  * some 400 sentences by products of i8, every one as numpy has them
  * (tests/golden/marian/students.json, by tools/golden_marian_students.py).
+ * BERTH_DEVICE=cuda: on a GPU.
  */
-#include "compute/compute.h"
+#include "lib/device.h"
 #include "lib/drive.h"
 #include "lib/test.h"
 #include "marian/marian.h"
@@ -117,14 +118,11 @@ static void tried_again(struct berth_model *m, const struct known *all) {
 static void check_model(const char *folder, const char *name, const struct known *all, bool fast,
                         enum bth_cpu_isa cap) {
     const struct known *const first = all;
-    const struct bth_cpu_config config = {.threads = 2, .cap = cap};
-    struct berth_device *device;
+    struct berth_device *device = test_open_capped(fast, cap);
     struct drive_model m;
     struct berth_error err;
     char path[1024];
     snprintf(path, sizeof(path), "%s/%s", folder, name);
-    CHECK_OK(bth_cpu_open(&config, &device, &err), err);
-    device->fast = fast;
     CHECK_OK(drive_load(&bth_marian_engine, path, device, &m, &err), err);
     for (; all->text; all++) {
         char quoted[256];
@@ -153,6 +151,8 @@ int main(void) {
         check_model(folder, "enpt-1693087644", enpt, fast, BTH_CPU_AVX512);
         check_model(folder, "pten-1693087646", pten, fast, BTH_CPU_AVX512);
     }
-    check_model(folder, "enpt-1693087644", enpt, true, BTH_CPU_AVX2);
+    if (!test_on_gpu()) {
+        check_model(folder, "enpt-1693087644", enpt, true, BTH_CPU_AVX2);
+    }
     return 0;
 }

@@ -2,6 +2,7 @@
 #include "cuda_device.h"
 #include "cuda_module.h"
 #include "linear_cuda.h"
+#include "search_cuda.h"
 
 #include <cstdio>
 #include <cstring>
@@ -116,19 +117,21 @@ static int device_sync(struct berth_device *device, struct berth_error *err) {
     return rc < 0 ? rc : bth_cuda_check(d, cudaStreamSynchronize(d->stream), "run", err);
 }
 
-/* Of the ops that translation and spaCy's networks need there are no kernels here. */
+/* Of the ops that spaCy's networks need there are no kernels here. */
 static bool device_runs(const struct berth_device *, enum berth_op_kind kind) {
-    return kind <= BERTH_OP_PICK;
+    return kind <= BERTH_OP_TOP;
 }
 
-/* How a weight is kept: fast products want 16 bits. */
+/* How a weight is kept: fast products want 16 bits, but for those of bytes. */
 static enum berth_dtype kept_as(const struct bth_cuda_device *d, enum berth_dtype dtype) {
-    return d->fast ? BERTH_F16 : dtype;
+    return d->fast && dtype != BERTH_I8 ? BERTH_F16 : dtype;
 }
 
 static size_t weight_bytes(struct berth_device *device, enum berth_dtype dtype, int64_t n,
                            int64_t k) {
-    return (size_t)n * (size_t)k * (kept_as(bth_cuda(device), dtype) == BERTH_F32 ? 4 : 2);
+    const enum berth_dtype kept = kept_as(bth_cuda(device), dtype);
+    return kept == BERTH_I8 ? eights_bytes(n, k)
+                            : (size_t)n * (size_t)k * (kept == BERTH_F32 ? 4 : 2);
 }
 
 static float element(const void *from, enum berth_dtype dtype, size_t i) {
@@ -163,9 +166,6 @@ static int weight_create(struct berth_device *device, struct berth_reservation *
                          enum berth_dtype dtype, int64_t n, int64_t k, const void *rows,
                          struct berth_weight **out, struct berth_error *err) {
     struct bth_cuda_device *d = bth_cuda(device);
-    if (dtype != BERTH_F32 && dtype != BERTH_F16 && dtype != BERTH_BF16) {
-        return bth_error(err, BERTH_EUNSUPPORTED, "a GPU has no products of bytes; use the CPU");
-    }
     size_t bytes = weight_bytes(device, dtype, n, k);
     int rc = bth_cuda_enter(d, err);
     if (rc < 0) {
@@ -183,7 +183,8 @@ static int weight_create(struct berth_device *device, struct berth_reservation *
     rc = bth_cuda_check(d, bth_cuda_malloc(d, &w->data, bytes), "allocate weights", err);
     if (rc == 0) {
         rc = bth_cuda_check(d,
-                            kept_as(d, dtype) == dtype
+                            dtype == BERTH_I8 ? eights_write(w->data, (const int8_t *)rows, n, k)
+                            : kept_as(d, dtype) == dtype
                                 ? cudaMemcpy(w->data, rows, bytes, cudaMemcpyHostToDevice)
                                 : write_narrowed(w->data, rows, dtype, (size_t)(n * k)),
                             "write weights", err);
@@ -320,6 +321,7 @@ EXPORT int berth_cuda_open(int ordinal, bool fast, struct berth_device **out,
     pthread_mutex_init(&d->lock, NULL);
     d->granularity = GRANULARITY;
     d->fast = fast;
+    d->base.fast = fast;
     d->base.narrow = fast ? BERTH_F16 : BERTH_F32;
     cudaDeviceProp prop;
     int rc = bth_cuda_check(d, cudaGetDeviceProperties(&prop, ordinal), "properties", err);

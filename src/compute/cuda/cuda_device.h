@@ -78,7 +78,7 @@ struct bth_cuda_buffer {
 
 struct bth_cuda_weight {
     struct berth_weight base; /* first */
-    void *data;               /* [n, k] in base.dtype, row-major */
+    void *data;               /* [n, k] in base.dtype, row-major; i8: see search_cuda.h */
 };
 
 static inline struct bth_cuda_device *bth_cuda(const struct berth_device *d) {

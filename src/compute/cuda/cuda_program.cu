@@ -5,6 +5,7 @@
  * one graph serves every number of rows up to the program's.
  */
 #include "cuda_view.h"
+#include "search_cuda.h"
 
 #include <cstring>
 
@@ -26,15 +27,34 @@ struct berth_program {
 
 enum { LIVE_BYTES = 256 };
 
+static size_t counters_of(const struct berth_op *op) {
+    return op->kind == BERTH_OP_ATTEND_PAGED ? attend_paged_counters(&op->u.attend_paged) : 0;
+}
+
+static size_t scratch_of(const struct berth_op *op) {
+    switch (op->kind) {
+    case BERTH_OP_ATTEND_PAGED:
+        return attend_paged_partial(&op->u.attend_paged);
+    case BERTH_OP_LINEAR:
+        return op->u.linear.w->dtype == BERTH_I8
+                   ? eights_scratch(op->u.linear.x.rows, op->u.linear.x.cols)
+                   : 0;
+    case BERTH_OP_SELECT:
+        return op->u.select.w.dtype == BERTH_I8
+                   ? eights_scratch(op->u.select.x.rows, op->u.select.x.cols)
+                   : 0;
+    default:
+        return 0;
+    }
+}
+
 /* The most that an op needs of something: they run one after the other and share it. */
 static size_t most_of(const struct berth_op *ops, size_t n_ops,
-                      size_t (*need)(const struct berth_op_attend_paged *)) {
+                      size_t (*need)(const struct berth_op *)) {
     size_t most = 0;
     for (size_t i = 0; i < n_ops; i++) {
-        if (ops[i].kind == BERTH_OP_ATTEND_PAGED) {
-            size_t n = need(&ops[i].u.attend_paged);
-            most = n > most ? n : most;
-        }
+        size_t n = need(&ops[i]);
+        most = n > most ? n : most;
     }
     return (most + 255) / 256 * 256;
 }
@@ -43,9 +63,7 @@ static size_t most_of(const struct berth_op *ops, size_t n_ops,
 static int check_ops(struct berth_device *device, const struct berth_op *ops, size_t n_ops,
                      struct berth_error *err) {
     for (size_t i = 0; i < n_ops; i++) {
-        if (!device->ops->runs(device, ops[i].kind) ||
-            (ops[i].kind == BERTH_OP_EMBED && !ops[i].u.embed.table &&
-             ops[i].u.embed.rows.dtype == BERTH_I8)) {
+        if (!device->ops->runs(device, ops[i].kind)) {
             return bth_error(err, BERTH_EUNSUPPORTED,
                              "a GPU has no kernels for this model; use the CPU");
         }
@@ -76,8 +94,8 @@ int bth_cuda_program_create(struct berth_device *device, struct berth_reservatio
     }
     struct berth_program *p = (struct berth_program *)bth_calloc(1, sizeof(*p));
     struct berth_op *copy = (struct berth_op *)bth_memdup(ops, n_ops * sizeof(*ops));
-    size_t scratch = LIVE_BYTES + most_of(ops, n_ops, attend_paged_counters);
-    size_t bytes = scratch + most_of(ops, n_ops, attend_paged_partial);
+    size_t scratch = LIVE_BYTES + most_of(ops, n_ops, counters_of);
+    size_t bytes = scratch + most_of(ops, n_ops, scratch_of);
     void *memory = NULL;
     if (!p || !copy) {
         rc = bth_error_nomem(err);
@@ -138,7 +156,8 @@ static void launch(struct berth_program *p, const struct berth_op *op) {
     case BERTH_OP_LAYER_NORM:
         return launch_layer_norm(s, &op->u.layer_norm, live);
     case BERTH_OP_LINEAR:
-        return launch_linear(s, &op->u.linear, live);
+        return op->u.linear.w->dtype == BERTH_I8 ? launch_eights(s, &op->u.linear, scratch, live)
+                                                 : launch_linear(s, &op->u.linear, live);
     case BERTH_OP_CONV3:
         return launch_conv3(s, &op->u.conv3, live);
     case BERTH_OP_ATTEND_FULL:
@@ -154,12 +173,15 @@ static void launch(struct berth_program *p, const struct berth_op *op) {
         return launch_gather(s, &op->u.gather, live);
     case BERTH_OP_PICK:
         return launch_pick(s, &op->u.pick, live);
+    case BERTH_OP_SELECT:
+        return launch_select(s, &op->u.select, scratch, live);
+    case BERTH_OP_SSRU:
+        return launch_ssru(s, &op->u.ssru, live);
+    case BERTH_OP_TOP:
+        return launch_top(s, &op->u.top, live);
     case BERTH_OP_EMBED_SUM:
     case BERTH_OP_MAXOUT:
     case BERTH_OP_GATHER_MAX:
-    case BERTH_OP_SELECT:
-    case BERTH_OP_SSRU:
-    case BERTH_OP_TOP:
         break; /* refused when the program was made */
     }
 }

@@ -74,7 +74,7 @@ struct view {
         return (uintptr_t)data % align == 0 && column % 4 == 0 && row_stride % 4 == 0 &&
                group_stride % 4 == 0 && head_cols % 4 == 0;
     }
-    /* One element of a table that may be stored in 16 bits. */
+    /* One element of a table that may be stored in 16 bits or bytes. */
     __device__ float at(int64_t r, int64_t c) const {
         return element(row(r) + col(c));
     }
@@ -84,6 +84,8 @@ struct view {
             return __half2float(((const __half *)data)[i]);
         case BERTH_BF16:
             return __bfloat162float(((const __nv_bfloat16 *)data)[i]);
+        case BERTH_I8:
+            return (float)((const int8_t *)data)[i];
         default:
             return ((const float *)data)[i];
         }

@@ -33,7 +33,7 @@ struct epilogue {
     __device__ void store(int64_t r, int64_t c, float v) const {
         v = finish(c, v);
         if (residual.data) {
-            v += residual.f32()[residual.row(r) + residual.col(c)];
+            v = __fadd_rn(v, residual.f32()[residual.row(r) + residual.col(c)]);
         }
         y.put(y.row(r) + y.col(c), v);
     }

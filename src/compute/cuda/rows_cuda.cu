@@ -1,11 +1,12 @@
 /* Ops that move or normalise rows: embed, layer_norm, gather, kv_store, kv_copy. */
-#include "cuda_view.h"
+#include "search_cuda.h"
 
 enum { ROW_THREADS = 128 };
 
-/* One block a row: y[r] = table[ids[r]] * scale + positions[pos[r]]; zeros for ids below 0. */
+/* One block a row: y[r] = table[ids[r]] * unit * scale + positions[pos[r]]; zeros for ids
+ * below 0. */
 static __global__ void embed_rows(view ids, view pos, view table, view positions, view y,
-                                  float scale, bound live) {
+                                  float unit, float scale, bound live) {
     after_previous();
     int64_t r = blockIdx.x;
     if (live.dead(r)) {
@@ -14,7 +15,8 @@ static __global__ void embed_rows(view ids, view pos, view table, view positions
     int id = ((const int *)ids.data)[r], p = ((const int *)pos.data)[r];
     float *out = y.f32() + y.row(r);
     for (int64_t c = threadIdx.x; c < y.cols; c += blockDim.x) {
-        out[c] = (id < 0 ? 0.0f : table.at(id, c)) * scale + positions.at(p, c);
+        const float v = id < 0 ? 0.0f : __fmul_rn(table.at(id, c), unit);
+        out[c] = fmaf(v, scale, positions.at(p, c));
     }
 }
 
@@ -23,14 +25,16 @@ static view weight_view(const struct berth_weight *w) {
     v.data = ((const struct bth_cuda_weight *)w)->data;
     v.dtype = w->dtype;
     v.rows = w->n;
-    v.cols = v.row_stride = w->k;
+    v.cols = w->k;
+    v.row_stride = w->dtype == BERTH_I8 ? eights_pitch(w->k) : w->k;
     return v;
 }
 
 void launch_embed(cudaStream_t s, const struct berth_op_embed *op, struct bound live) {
+    const view table = op->table ? weight_view(op->table) : make_view(&op->rows);
     start(s, (unsigned)op->y.rows, ROW_THREADS, 0, embed_rows, make_view(&op->ids),
-          make_view(&op->pos), op->table ? weight_view(op->table) : make_view(&op->rows),
-          make_view(&op->positions), make_view(&op->y), op->scale, live);
+          make_view(&op->pos), table, make_view(&op->positions), make_view(&op->y),
+          table.dtype == BERTH_I8 ? op->unit : 1.0f, op->scale, live);
 }
 
 /* Sum over the block in a fixed tree: lanes by xor, then warps in order. */

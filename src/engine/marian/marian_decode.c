@@ -1,6 +1,7 @@
 /*
  * The decoder as programs: a row is the next id of one beam of any sentence of any session, each
- * with its own position, history and source. One program exists for 1, 2, 4, ... 64 rows. live[0]
+ * with its own position, history and source. One program exists for 1, 2, 4, ... rows,
+ * up to what a turn of this device may have. live[0]
  * is the number of rows.
  *
  * The history of a beam is a list of places, one for each position, so that beams which come from
@@ -93,7 +94,7 @@ static void output_ops(struct marian_rows *t, struct berth_tensor top) {
                       &(struct berth_op_select){
                           .x = top,
                           .w = m->output_rows,
-                          .ids = bth_tensor(m->lists, BERTH_I32, 0, MARIAN_MAX_ROWS, vocab),
+                          .ids = bth_tensor(m->lists, BERTH_I32, 0, m->room.step, vocab),
                           .list = marian_input(m, in->list, BERTH_I32, 1, r),
                           .count = marian_input(m, in->count, BERTH_I32, 1, r),
                           .bias = m->output_bias,
@@ -119,7 +120,7 @@ static int build(struct marian_model *m, int64_t rows, struct berth_program **ou
                  struct berth_error *err) {
     const struct marian_config *c = &m->config;
     struct marian_rows t;
-    marian_rows_begin(&t, m, rows, MARIAN_MAX_ROWS, c->decoder_ffn, false);
+    marian_rows_begin(&t, m, rows, m->room.step, c->decoder_ffn, false);
     marian_op_embed(&t, &m->target_table, m->target_positions, &m->decoder_first);
     for (int i = 0; i < c->decoder_layers; i++) {
         if (c->decoder == MARIAN_DECODER_SSRU) {
@@ -141,7 +142,7 @@ static int build(struct marian_model *m, int64_t rows, struct berth_program **ou
 
 int marian_decode_build(struct marian_model *m, struct berth_error *err) {
     int rc = 0;
-    for (int i = 0; rc == 0 && i < MARIAN_BUCKETS; i++) {
+    for (int i = 0; rc == 0 && INT64_C(1) << i <= m->room.step; i++) {
         const int64_t rows = INT64_C(1) << i;
         rc = build(m, rows, &m->step[i], err);
     }

@@ -46,9 +46,8 @@ static void layer_ops(struct marian_rows *t, const struct marian_layer *l) {
 static int build(struct marian_model *m, int64_t rows, struct berth_program **out,
                  struct berth_error *err) {
     const struct marian_config *c = &m->config;
-    const int64_t most = (int64_t)m->pages->bytes / (int64_t)sizeof(float) / (2 * c->d);
     struct marian_rows t;
-    marian_rows_begin(&t, m, rows, most, c->encoder_ffn, true);
+    marian_rows_begin(&t, m, rows, m->room.encode, c->encoder_ffn, true);
     marian_op_embed(&t, &m->source_table, m->source_positions, &m->encoder_first);
     for (int i = 0; i < c->encoder_layers; i++) {
         layer_ops(&t, &m->encoder[i]);
@@ -78,14 +77,14 @@ static int planned_rows(const struct marian_model *m) {
     const double layer = 2.0 * (double)(4 * c->d * c->d + 2 * c->d * c->encoder_ffn);
     const double cross = 2.0 * (double)(2 * c->d * c->d * c->decoder_layers);
     const double rows = m->base.device->turn_flops / (c->encoder_layers * layer + cross);
-    const int most = (int)(m->pages->bytes / sizeof(float) / (size_t)(2 * c->d));
+    const int most = (int)m->room.encode;
     return rows < 4 * MARIAN_PAGE ? 4 * MARIAN_PAGE
            : rows > most          ? most
                                   : (int)rows / MARIAN_PAGE * MARIAN_PAGE;
 }
 
 int marian_encode_build(struct marian_model *m, struct berth_error *err) {
-    const int64_t most = (int64_t)(m->pages->bytes / sizeof(float)) / (2 * m->config.d);
+    const int64_t most = m->room.encode;
     int rc = 0;
     m->encode_rows = planned_rows(m);
     for (int i = 0; rc == 0 && i < MARIAN_ENCODE_BUCKETS; i++) {

@@ -61,7 +61,7 @@ static int probe(const char *path, struct berth_model_info *out, struct berth_er
 static int estimate(const char *path, struct berth_device *device, struct berth_estimate *out,
                     struct berth_error *err) {
     if (!device->ops->runs(device, BERTH_OP_TOP)) {
-        return bth_error(err, BERTH_EUNSUPPORTED, "%s cannot run Marian models yet, a CPU can",
+        return bth_error(err, BERTH_EUNSUPPORTED, "%s cannot run Marian models, a CPU can",
                          device->name);
     }
     struct marian_files files;
@@ -69,9 +69,11 @@ static int estimate(const char *path, struct berth_device *device, struct berth_
     if (rc < 0) {
         return rc;
     }
+    const struct marian_room room = marian_room_of(&files.config, device);
     *out = (struct berth_estimate){
-        .weights_bytes = marian_weights_bytes(&files, device, device->fast),
-        .workspace_bytes = marian_workspace_bytes(&files.config, files.paths[2]),
+        .weights_bytes = marian_weights_bytes(
+            &files, device, marian_takes_eights(&files.config, device, device->fast)),
+        .workspace_bytes = marian_workspace_bytes(&files.config, &room, files.paths[2]),
         .session_bytes = 32 * marian_slot_bytes(&files.config)};
     marian_files_close(&files);
     return 0;
@@ -168,6 +170,12 @@ static int load(const struct berth_load *load, struct berth_model **out, struct 
     if (rc < 0) {
         return rc;
     }
+    if (options.eights == 0 && load->device->narrow != BERTH_F32) {
+        return bth_error(
+            err, BERTH_EUNSUPPORTED,
+            "%s multiplies in 16 bits: a model is exact where the device is (--precision)",
+            load->device->name);
+    }
     rc = marian_files_open(&files, load->path, err);
     if (rc < 0) {
         return rc;
@@ -181,7 +189,8 @@ static int load(const struct berth_load *load, struct berth_model **out, struct 
     m->base.device = load->device;
     m->config = files.config;
     m->workspace = load->workspace;
-    m->eights = options.eights < 0 ? load->device->fast : options.eights > 0;
+    m->eights = marian_takes_eights(&files.config, load->device,
+                                    options.eights < 0 ? load->device->fast : options.eights > 0);
     marian_limits(&m->config, &m->source_most, &m->target_most);
     name_languages(m, &options, load->path);
     m->cache = marian_cache_create(options.cache_bytes);

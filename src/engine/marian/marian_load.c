@@ -278,6 +278,11 @@ static size_t vector_elements(const struct marian_config *c) {
                     2 * target * c->d + 2 * c->target_vocab);
 }
 
+bool marian_takes_eights(const struct marian_config *c, const struct berth_device *device,
+                         bool fast) {
+    return fast && (c->int8 != MARIAN_INT8_NONE || device->narrow == BERTH_F32);
+}
+
 size_t marian_weights_bytes(const struct marian_files *f, struct berth_device *device,
                             bool eights) {
     const struct marian_config *c = &f->config;

@@ -38,28 +38,34 @@ static int64_t round_up(int64_t n, int64_t to) {
     return (n + to - 1) / to * to;
 }
 
-/* Rows of the largest ENCODE turn. */
-static int64_t encode_most(const struct marian_config *c) {
+struct marian_room marian_room_of(const struct marian_config *c,
+                                  const struct berth_device *device) {
+    const bool large = device->max_windows > 1;
+    const int64_t least = large ? MARIAN_MOST : 128;
     int64_t source, target;
     marian_limits(c, &source, &target);
-    return round_up(source, MARIAN_PAGE) > 128 ? round_up(source, MARIAN_PAGE) : 128;
+    source = round_up(source, MARIAN_PAGE);
+    return (struct marian_room){.encode = source > least ? source : least,
+                                .step = large ? MARIAN_MAX_ROWS : MARIAN_FEW_ROWS};
 }
 
 /* x, norm, attention, q k v, hidden; for STEP logits too. */
-static size_t scratch_elements(const struct marian_config *c) {
-    const int64_t encoder = encode_most(c) * (6 * c->d + c->encoder_ffn);
-    const int64_t decoder = MARIAN_MAX_ROWS * (8 * c->d + c->decoder_ffn + c->target_vocab);
+static size_t scratch_elements(const struct marian_config *c, const struct marian_room *room) {
+    const int64_t encoder = room->encode * (6 * c->d + c->encoder_ffn);
+    const int64_t decoder = room->step * (8 * c->d + c->decoder_ffn + c->target_vocab);
     return (size_t)(encoder > decoder ? encoder : decoder);
 }
 
-static size_t score_elements(const struct marian_config *c, int64_t source) {
-    return (size_t)(MARIAN_MAX_ROWS * c->decoder_heads * round_up(source, MARIAN_PAGE));
+static size_t score_elements(const struct marian_config *c, const struct marian_room *room,
+                             int64_t source) {
+    return (size_t)(room->step * c->decoder_heads * round_up(source, MARIAN_PAGE));
 }
 
-static struct marian_inputs input_layout(const struct marian_config *c) {
+static struct marian_inputs input_layout(const struct marian_config *c,
+                                         const struct marian_room *room) {
     int64_t source, target;
     marian_limits(c, &source, &target);
-    const size_t r = MARIAN_MAX_ROWS, e = (size_t)encode_most(c);
+    const size_t r = (size_t)room->step, e = (size_t)room->encode;
     const size_t pages = (size_t)(round_up(source, MARIAN_PAGE) / MARIAN_PAGE);
     const size_t own = r * (size_t)target > e * pages ? r * (size_t)target : e * pages;
     struct marian_inputs l = {0};
@@ -85,31 +91,34 @@ static struct marian_inputs input_layout(const struct marian_config *c) {
     return l;
 }
 
-static size_t list_words(const struct marian_config *c, bool shortlist) {
-    return shortlist ? MARIAN_MAX_ROWS * (size_t)c->target_vocab : 1;
+static size_t list_words(const struct marian_config *c, const struct marian_room *room,
+                         bool shortlist) {
+    return shortlist ? (size_t)room->step * (size_t)c->target_vocab : 1;
 }
 
 /* Keys and values of the sentences of an ENCODE turn. */
-static size_t page_elements(const struct marian_config *c) {
-    return (size_t)(encode_most(c) * 2 * c->d);
+static size_t page_elements(const struct marian_config *c, const struct marian_room *room) {
+    return (size_t)(room->encode * 2 * c->d);
 }
 
 /* Programs draw a little of their own: what their largest op needs. */
-static size_t program_bytes(const struct marian_config *c) {
+static size_t program_bytes(const struct marian_config *c, const struct marian_room *room) {
     int64_t source, target;
     marian_limits(c, &source, &target);
-    const size_t rows = (size_t)encode_most(c), heads = (size_t)c->encoder_heads;
+    const size_t rows = (size_t)room->encode, heads = (size_t)c->encoder_heads;
     const size_t chunks = (size_t)target / 256 + 2;
     return (32 << 20) + rows * heads * chunks * ((size_t)(c->d) + 80) * 4 +
            2 * rows * (size_t)(c->encoder_ffn + c->decoder_ffn) * sizeof(float);
 }
 
-size_t marian_workspace_bytes(const struct marian_config *c, bool shortlist) {
+size_t marian_workspace_bytes(const struct marian_config *c, const struct marian_room *room,
+                              bool shortlist) {
     int64_t source, target;
     marian_limits(c, &source, &target);
-    return (scratch_elements(c) + page_elements(c) + score_elements(c, source)) * sizeof(float) +
-           (input_layout(c).words + list_words(c, shortlist)) * 4 +
-           MARIAN_MAX_ROWS * sizeof(struct berth_top_out) + program_bytes(c);
+    return (scratch_elements(c, room) + page_elements(c, room) + score_elements(c, room, source)) *
+               sizeof(float) +
+           (input_layout(c, room).words + list_words(c, room, shortlist)) * 4 +
+           (size_t)room->step * sizeof(struct berth_top_out) + program_bytes(c, room);
 }
 
 static int scratch(struct marian_model *m, size_t bytes, struct berth_buffer **out,
@@ -121,17 +130,19 @@ static int scratch(struct marian_model *m, size_t bytes, struct berth_buffer **o
 int marian_memory_create(struct marian_model *m, struct berth_error *err) {
     const struct marian_config *c = &m->config;
     struct berth_device *device = m->base.device;
-    m->layout = input_layout(c);
+    const struct marian_room *room = &m->room;
+    m->room = marian_room_of(c, device);
+    m->layout = input_layout(c, room);
     m->position_stride = position_stride(c);
     const struct {
         size_t bytes;
         struct berth_buffer **out;
-    } parts[] = {{scratch_elements(c) * sizeof(float), &m->scratch},
-                 {page_elements(c) * sizeof(float), &m->pages},
-                 {score_elements(c, m->source_most) * sizeof(float), &m->scores},
+    } parts[] = {{scratch_elements(c, room) * sizeof(float), &m->scratch},
+                 {page_elements(c, room) * sizeof(float), &m->pages},
+                 {score_elements(c, room, m->source_most) * sizeof(float), &m->scores},
                  {m->layout.words * 4, &m->inputs},
-                 {list_words(c, m->shortlist) * 4, &m->lists},
-                 {MARIAN_MAX_ROWS * sizeof(struct berth_top_out), &m->outputs}};
+                 {list_words(c, room, m->shortlist) * 4, &m->lists},
+                 {(size_t)room->step * sizeof(struct berth_top_out), &m->outputs}};
     int rc =
         device->ops->region_create(device, MARIAN_MAX_SLOTS * marian_slot_bytes(c), &m->slots, err);
     for (size_t i = 0; rc == 0 && i < BTH_COUNT(parts); i++) {
@@ -145,7 +156,7 @@ int marian_memory_create(struct marian_model *m, struct berth_error *err) {
         return rc;
     }
     m->host_inputs = bth_calloc(m->layout.words, sizeof(*m->host_inputs));
-    m->host_outputs = bth_calloc(MARIAN_MAX_ROWS, sizeof(*m->host_outputs));
+    m->host_outputs = bth_calloc((size_t)room->step, sizeof(*m->host_outputs));
     return m->host_inputs && m->host_outputs ? 0 : bth_error_nomem(err);
 }
 

@@ -14,8 +14,9 @@
 
 enum {
     MARIAN_PAGE = 16,          /* positions of a slot */
-    MARIAN_MAX_ROWS = 64,      /* of a decoder turn */
-    MARIAN_BUCKETS = 7,        /* 1, 2, 4, ... 64 rows */
+    MARIAN_MAX_ROWS = 256,     /* of a decoder turn, on a device that gains from so many */
+    MARIAN_FEW_ROWS = 64,      /* on others; of one session everywhere */
+    MARIAN_BUCKETS = 9,        /* 1, 2, 4, ... 256 rows */
     MARIAN_MOST = 1024,        /* ids of a sentence, source or target */
     MARIAN_ENCODE_BUCKETS = 7, /* 16, 32, ... 1024 rows */
     MARIAN_MAX_SLOTS = 1 << 15,
@@ -62,6 +63,11 @@ struct marian_inputs {
     size_t words;
 };
 
+/* The most rows of a turn of each stage. */
+struct marian_room {
+    int64_t encode, step;
+};
+
 struct bth_shortlist;
 
 struct marian_cache;
@@ -74,6 +80,7 @@ struct marian_model {
     char source[32], target[32];      /* languages; "" where not known */
     bool eights;                      /* products of i8 */
     int64_t source_most, target_most; /* ids of a sentence; rows of the position table */
+    struct marian_room room;          /* most rows of its turns */
 
     /* weights */
     struct berth_buffer *vectors; /* biases, norms, positions, units: f32 */
@@ -98,10 +105,10 @@ struct marian_model {
     /* scratch of turns */
     struct berth_buffer *scratch; /* f32 */
     struct berth_buffer *pages;   /* keys and values of the sentences in an ENCODE turn */
-    struct berth_buffer *scores;  /* [64 * heads, source_most] f32, of the layer that aligns */
+    struct berth_buffer *scores;  /* [rows * heads, source_most] f32, of the layer that aligns */
     struct berth_buffer *inputs;  /* u32 words, see marian_inputs */
-    struct berth_buffer *outputs; /* [64] berth_top_out */
-    struct berth_buffer *lists;   /* [64, target_vocab] i32: shortlists */
+    struct berth_buffer *outputs; /* [rows] berth_top_out */
+    struct berth_buffer *lists;   /* [rows, target_vocab] i32: shortlists */
     uint64_t list_owner[MARIAN_MAX_ROWS]; /* whose list a row of it holds */
     uint64_t n_lists;                     /* counter of their numbers */
     struct marian_inputs layout;
@@ -124,6 +131,10 @@ static inline int64_t marian_source_pages(const struct marian_model *m) {
 }
 
 /* marian_load.c */
+/* Whether products are of i8: fast ones, of weights that the file holds in i8, and of all others on
+ * a device whose fast products are of nothing better (f16). */
+bool marian_takes_eights(const struct marian_config *c, const struct berth_device *device,
+                         bool fast);
 size_t marian_weights_bytes(const struct marian_files *f, struct berth_device *device, bool eights);
 int marian_weights_load(struct marian_model *m, const struct marian_files *f,
                         struct berth_reservation *weights, struct berth_error *err);
@@ -132,7 +143,9 @@ void marian_weights_unload(struct marian_model *m);
 /* marian_memory.c */
 /* Longest source and target in ids. */
 void marian_limits(const struct marian_config *c, int64_t *out_source, int64_t *out_target);
-size_t marian_workspace_bytes(const struct marian_config *c, bool shortlist);
+struct marian_room marian_room_of(const struct marian_config *c, const struct berth_device *device);
+size_t marian_workspace_bytes(const struct marian_config *c, const struct marian_room *room,
+                              bool shortlist);
 size_t marian_slot_bytes(const struct marian_config *c);
 int marian_memory_create(struct marian_model *m, struct berth_error *err);
 void marian_memory_destroy(struct marian_model *m);

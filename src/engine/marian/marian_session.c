@@ -110,7 +110,7 @@ static void plan_search(struct marian_session *s) {
         .eos = c->eos,
         .forced_eos = c->forced_eos,
         .forced_bos = c->forced_bos};
-    s->most_flights = MARIAN_MAX_ROWS / s->search.beams;
+    s->most_flights = MARIAN_FEW_ROWS / s->search.beams;
     s->most_flights = s->most_flights > MARIAN_MAX_FLIGHTS ? MARIAN_MAX_FLIGHTS : s->most_flights;
 }
 
@@ -288,6 +288,7 @@ void marian_next(struct berth_session *session, struct berth_want *out) {
     } else if (s->n_flights > 0) {
         out->stage = MARIAN_STAGE_STEP;
         out->rows = live_beams(s);
+        out->max_rows = (uint32_t)m->room.step;
     } else {
         out->stage = MARIAN_STAGE_DETOKENIZE;
     }

@@ -145,7 +145,8 @@ int marian_step_enqueue(struct marian_model *m, struct berth_batch *b, struct be
     while ((1U << bucket) < rows) {
         bucket++;
     }
-    rc = marian_turn_send(m, rows, (size_t)m->target_most, err);
+    const bool recurrent = m->config.decoder == MARIAN_DECODER_SSRU; /* it has no histories */
+    rc = marian_turn_send(m, rows, recurrent ? 0 : (size_t)m->target_most, err);
     return rc < 0 ? rc : marian_turn_run(m, m->step[bucket], rows, err);
 }
 

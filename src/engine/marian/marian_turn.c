@@ -18,7 +18,7 @@ int marian_turn_send(struct marian_model *m, uint32_t rows, size_t own_columns,
     if (rc == 0) {
         rc = send(m, l->cross_table, rows * (size_t)marian_source_pages(m), err);
     }
-    return rc < 0 ? rc : send(m, l->table, rows * own_columns, err);
+    return rc < 0 || own_columns == 0 ? rc : send(m, l->table, rows * own_columns, err);
 }
 
 int marian_turn_run(const struct marian_model *m, struct berth_program *p, uint32_t rows,

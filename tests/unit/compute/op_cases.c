@@ -109,9 +109,10 @@ static int64_t place(const struct berth_tensor *t, int64_t r, int64_t c) {
     return at + r * t->row_stride + c;
 }
 
-/* The next tensor is one that may be narrow: on a device that has such a type it is. */
+/* The next tensor is one that may be narrow: on a device that has such a type it is, but beside a
+ * weight of i8, where a rounded input may be another byte. */
 static struct bench *narrow(struct bench *b) {
-    b->narrow = b->device->narrow != BERTH_F32;
+    b->narrow = b->device->narrow != BERTH_F32 && b->c->dtype != BERTH_I8;
     return b;
 }
 

@@ -2,9 +2,10 @@
  * Alone or in company, the same bytes: texts of one sentence and of many, greedy and with beams of
  * different widths, step together in batches of many sizes, joining and leaving at every stage, on
  * every instruction set and team, with products of f32 and of i8; and where memory is so short that
- * sentences have to start again.
+ * sentences have to start again. BERTH_DEVICE=cuda: on a GPU, with its products of f32, of f16 and
+ * of i8.
  */
-#include "compute/compute.h"
+#include "lib/device.h"
 #include "lib/drive.h"
 #include "lib/test.h"
 #include "lib/tiny_marian.h"
@@ -152,13 +153,36 @@ static void device_kinds(const char *dir, bool fast, char **expected) {
     }
 }
 
+/* bytes: products of i8 also for weights that the file does not hold so. */
+static void gpu_kinds(const char *dir, bool fast, bool bytes, char **expected) {
+    static const size_t companies[] = {3, 8, 33};
+    struct berth_device *device = test_open_gpu(fast);
+    struct drive_model m;
+    struct berth_error err;
+    device->fast = fast || bytes;
+    CHECK_OK(drive_load(&bth_marian_engine, dir, device, &m, &err), err);
+    alone(m.model, expected);
+    crowded(m.model, expected);
+    for (size_t j = 0; j < N(companies); j++) {
+        together(m.model, companies[j], N_KINDS, expected, device->description);
+    }
+    drive_unload(&m);
+    device->ops->close(device);
+}
+
 int main(void) {
     char *expected[N_KINDS] = {NULL};
     for (int shape = 0; shape < 3; shape += 2) {
         char *dir = tiny_marian_dir();
         tiny_marian_hf(tiny_marian_shape(shape), dir);
-        device_kinds(dir, false, expected);
-        device_kinds(dir, true, expected);
+        if (test_on_gpu()) {
+            gpu_kinds(dir, false, false, expected);
+            gpu_kinds(dir, true, false, expected);
+            gpu_kinds(dir, false, true, expected);
+        } else {
+            device_kinds(dir, false, expected);
+            device_kinds(dir, true, expected);
+        }
         tiny_marian_remove(dir);
     }
     for (size_t k = 0; k < N_KINDS; k++) {
