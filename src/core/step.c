@@ -233,7 +233,7 @@ static void on_use_end(struct bth_state *s, const struct bth_event *e, struct bt
     m->scope.uses--;
     s->families[m->family].uses--;
     g->uses--;
-    g->used_seq = ++s->last_use;
+    bth_gen_touch(s, g);
     uint32_t model = g->model;
     bth_table_drop(&s->uses, u);
     bth_gen_rest(s, g);
@@ -323,10 +323,10 @@ static void on_load_done(struct bth_state *s, const struct bth_event *e, struct 
         bth_ledger_commit(d, g, e->bytes, e->spare);
         g->handle = e->handle;
         g->inst = g->closing ? BTH_DRAIN : BTH_READY;
-        g->used_seq = ++s->last_use;
         m->failures = 0;
         m->loads++;
         m->load_ns = s->now - g->load_at;
+        bth_gen_touch(s, g);
         bth_gen_rest(s, g);
         bth_gen_settle(s, g, out);
     }

@@ -102,7 +102,7 @@ void bth_grant(struct bth_state *s, const struct bth_ticket *t, struct bth_gen *
     } else {
         assert(g->inst == BTH_READY || g->inst == BTH_DRAIN);
         g->leases++;
-        g->used_seq = ++s->last_use;
+        bth_gen_touch(s, g);
         s->models[t->scope].used_at = s->now;
     }
     struct bth_action *a = bth_act(out, BTH_ACT_GRANT);
@@ -126,7 +126,7 @@ static void let_go(struct bth_state *s, struct bth_lease_row *l, struct bth_acti
     struct bth_gen *g = bth_table_get(&s->gens, l->gen);
     if (g) {
         g->leases--;
-        g->used_seq = ++s->last_use;
+        bth_gen_touch(s, g);
         s->models[l->scope].used_at = s->now;
         s->stirred |= g->leases + g->uses == 0; /* it may be evicted now */
         bth_gen_rest(s, g);

@@ -16,6 +16,8 @@ void bth_gen_close(struct bth_state *s, struct bth_gen *g, struct bth_actions *o
 void bth_gen_settle(struct bth_state *s, struct bth_gen *g, struct bth_actions *out);
 /* Its last user has gone, or it is new: its time begins to run, if it has one. */
 void bth_gen_rest(struct bth_state *s, struct bth_gen *g);
+/* It is used, or has been. */
+void bth_gen_touch(struct bth_state *s, struct bth_gen *g);
 void bth_gen_dead(struct bth_state *s, struct bth_gen *g, struct bth_actions *out);
 
 struct bth_scope *bth_scope_of(struct bth_state *s, uint32_t scope);
