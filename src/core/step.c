@@ -324,6 +324,7 @@ static void on_load_done(struct bth_state *s, const struct bth_event *e, struct 
         g->handle = e->handle;
         g->inst = g->closing ? BTH_DRAIN : BTH_READY;
         m->failures = 0;
+        m->retry_at = s->now;
         m->loads++;
         m->load_ns = s->now - g->load_at;
         bth_gen_touch(s, g);

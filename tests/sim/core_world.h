@@ -11,6 +11,7 @@
 #include "core/ledger.h"
 #include "core/step.h"
 #include "lib/test.h"
+#include "sim/rows.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -92,6 +93,8 @@ struct world {
     int64_t now;
     uint64_t size[MAX_MODELS], spare[MAX_MODELS], session[MAX_MODELS];
     bool barred[MAX_MODELS][BTH_MAX_DEVICES]; /* no load of the model there */
+    uint32_t failures[MAX_MODELS];            /* in a row */
+    int64_t failed_at[MAX_MODELS];
     struct client clients[MAX_CLIENTS];
     struct sweep sweeps[MAX_SWEEPS];
     size_t n_sweeps;
@@ -112,6 +115,10 @@ struct world {
     bool spoilt;
     void (*spoil)(struct world *w, const struct bth_event *e); /* or NULL */
     bool unchecked; /* events that have been checked already */
+    bool quiet;     /* not counted for the rows */
+    bool crashed;   /* the step itself, while hunted */
+    bool told;      /* prints what happens */
+    int n_told;     /* events that changed something */
     int last_event;
     char why[256];
     jmp_buf out;
@@ -144,6 +151,9 @@ static void mix(uint64_t *h, uint64_t v) {
     *h = (*h ^ v) * UINT64_C(1099511628211);
     *h ^= *h >> 29;
 }
+#define EVENT_NAMES                                                                                \
+    "ACQUIRE", "CANCEL", "RELEASE", "USE_OPEN", "USE_BEGIN", "USE_END", "OP_BEGIN", "ESTIMATED",   \
+        "LOAD_DONE", "FREE_DONE", "GROW", "UNLOAD", "CLEANUP", "CLOSE", "ESTIMATE", "TICK"
 #define EACH_ROW(type, var, table)                                                                 \
     for (type *var = bth_table_next(&(table), NULL); var; var = bth_table_next(&(table), var))
 
@@ -412,6 +422,19 @@ static void check_oldest(struct world *w, const struct bth_ticket *t) {
     }
 }
 
+/* 1, 2, 4 ... 60 s after the last of several failures in a row. */
+static int64_t retry_at(const struct world *w, uint32_t model) {
+    const uint32_t n = w->failures[model];
+    const int64_t s = n > 6 ? BTH_BACKOFF_MAX_S : INT64_C(1) << (n - 1);
+    return n ? w->failed_at[model] + s * BTH_NS_PER_S : w->now;
+}
+
+/* A load, or an estimate, has ended so. */
+static void book_load(struct world *w, uint32_t model, bool failed, bool loaded) {
+    w->failures[model] = failed ? w->failures[model] + 1 : loaded ? 0 : w->failures[model];
+    w->failed_at[model] = failed ? w->now : w->failed_at[model];
+}
+
 static void check_conserving(struct world *w) {
     const struct bth_ticket *oldest = NULL;
     uint64_t hungry = 0, last = 0;
@@ -424,7 +447,7 @@ static void check_conserving(struct world *w) {
             continue;
         }
         HOLDS(w, !g || g->inst != BTH_READY, "I9: waits for a ready model");
-        HOLDS(w, g || w->state.now >= m->retry_at, "I9: waits for a model that has failed");
+        HOLDS(w, g || w->now >= retry_at(w, i), "I9: waits for a model that has failed");
         if (g) {
             HOLDS(w, m->why == BTH_WHY_LOADING, "why");
         } else if (m->est_state != BTH_EST_KNOWN) {
@@ -498,8 +521,8 @@ static void check_keeping(struct world *w) {
 static void check_leaving(struct world *w, const struct bth_gen *gone) {
     const uint32_t device = gone->device;
     const struct bth_ledger *d = &w->state.devices[device];
-    uint64_t coming = bth_ledger_room(d) + d->freeing;
-    bool wanted = false;
+    uint64_t coming = bth_ledger_room(d) + d->freeing, most = 0;
+    int wanted = 0;
     HOLDS(w, !w->state.models[gone->model].pinned, "I10: a pinned one went");
     if (!gone->evicted) {
         HOLDS(w, w->now >= gone->idle_at, "I10: unloaded before its time");
@@ -507,15 +530,50 @@ static void check_leaving(struct world *w, const struct bth_gen *gone) {
         return;
     }
     for (uint32_t i = 0; i < w->state.n_models; i++) {
-        wanted |= w->state.models[i].hungry && need_on(w, i, device) <= coming;
+        const uint64_t need = need_on(w, i, device);
+        if (w->state.models[i].hungry && need <= coming) {
+            wanted++;
+            most = BTH_MAX(most, need);
+        }
     }
     EACH_ROW(struct bth_use_row, u, w->state.uses) {
         const struct bth_gen *g = bth_table_get(&w->state.gens, u->gen);
-        wanted |= u->state == BTH_USE_WAIT && g->device == device &&
-                  bth_ledger_session_delta(g, g->use_bytes + u->bytes) <= coming;
+        if (u->state == BTH_USE_WAIT && g->device == device) {
+            const uint64_t need = bth_ledger_session_delta(g, g->use_bytes + u->bytes);
+            wanted += need <= coming;
+            most = need <= coming ? BTH_MAX(most, need) : most;
+        }
     }
-    HOLDS(w, wanted, "I10: evicted for nothing");
+    HOLDS(w, wanted > 0, "I10: evicted for nothing");
+    HOLDS(w, wanted > 1 || most > coming - gone->held, "I10: evicted and not needed");
     seen_evictions++;
+}
+
+/* Nobody who came later takes what the oldest waits for. With one device, and
+ * while no request waits for bytes: it comes first. */
+static void check_passing(struct world *w, uint64_t last_op, uint64_t hunger) {
+    const struct bth_model *m =
+        w->state.hungriest ? &w->state.models[w->state.hungriest - 1] : NULL;
+    if (w->state.n_devices > 1 || !m || m->hunger != hunger || hunger == 0 ||
+        w->state.waiting.first || loads(w, w->state.hungriest - 1, 0)) {
+        return;
+    }
+    EACH_ROW(struct bth_gen, g, w->state.gens) {
+        const struct bth_ticket *t =
+            bth_table_get(&w->state.tickets, w->state.models[g->model].scope.queue.first);
+        HOLDS(w, g->inst != BTH_RESV || g->op <= last_op || !t || t->seq < hunger,
+              "I8: a load passes one who has waited for longer");
+    }
+}
+
+/* Who is loaded is used first by those who waited for it. */
+static void check_fresh(struct world *w, const struct bth_gen *g) {
+    const struct bth_ticket *t =
+        bth_table_get(&w->state.tickets, w->state.models[g->model].scope.queue.first);
+    HOLDS(w,
+          !g->evicted || !t || t->exclusive ||
+              waits_for_leases(w, &w->clients[(uintptr_t)t->arg - 1]),
+          "I10: evicted when it had been loaded, and somebody waits for it");
 }
 
 static struct bth_action *find_action(struct world *w, enum bth_action_kind kind) {
@@ -554,6 +612,8 @@ static bool holds_part(const struct world *w, const struct client *c, uint64_t g
 static void take_refusal(struct world *w, struct client *c, const struct bth_action *a) {
     HOLDS(w, a->code < 0 && a->reason != BTH_REASON_NONE, "a refusal without a reason");
     HOLDS(w, a->reason != BTH_REASON_TIMEOUT || w->now >= c->expires, "timed out too soon");
+    HOLDS(w, a->reason != BTH_REASON_LOAD_FAILED || w->now < retry_at(w, c->scope),
+          "refused for a failure that is over");
     HOLDS(w,
           a->reason != BTH_REASON_UPGRADE ||
               (c->exclusive && !is_inside(w, c) && holds_part(w, c, 0)),
@@ -643,6 +703,64 @@ static void take_action(struct world *w, const struct bth_action *a) {
     }
 }
 
+/* All that matters, so that "changes nothing" can be checked. */
+static uint64_t state_hash(const struct bth_state *s) {
+    uint64_t h = 7;
+    for (uint32_t i = 0; i < s->n_devices; i++) {
+        mix(&h, s->devices[i].reserved);
+        mix(&h, s->devices[i].committed);
+        mix(&h, s->devices[i].freeing);
+        mix(&h, s->devices[i].residual);
+    }
+    for (uint32_t i = 0; i < s->n_models; i++) {
+        mix(&h, s->models[i].open);
+        mix(&h, s->models[i].est_state);
+        mix(&h, s->models[i].failures);
+        mix(&h, s->models[i].served);
+        mix(&h, s->models[i].scope.held);
+    }
+    EACH_ROW(struct bth_gen, g, s->gens) {
+        mix(&h, g->id);
+        mix(&h, g->inst);
+        mix(&h, g->op);
+        mix(&h, g->leases);
+        mix(&h, g->uses);
+        mix(&h, bth_gen_bytes(g));
+    }
+    EACH_ROW(struct bth_ticket, t, s->tickets) {
+        mix(&h, t->id);
+    }
+    EACH_ROW(struct bth_lease_row, l, s->leases) {
+        mix(&h, l->id);
+        mix(&h, l->state);
+    }
+    EACH_ROW(struct bth_use_row, u, s->uses) {
+        mix(&h, u->id);
+        mix(&h, u->state);
+    }
+    return h;
+}
+
+/* Prints an event that has changed something, and what came of it. */
+static void tell(struct world *w, const struct bth_event *e, uint64_t before) {
+    static const char *const events[BTH_N_EVENTS] = {EVENT_NAMES};
+    static const char *const actions[] = {"queued",   "grant",       "refuse",        "use opened",
+                                          "use runs", "use refused", "use cancelled", "revoked",
+                                          "work",     "grown",       "dead"};
+    if (w->actions.n == 0 && state_hash(&w->state) == before) {
+        return;
+    }
+    printf("  %2d. %.3f s %s", ++w->n_told, (double)w->now / 1e9, events[e->kind]);
+    if (e->kind == BTH_EV_ACQUIRE || e->kind == BTH_EV_UNLOAD || e->kind == BTH_EV_ESTIMATE) {
+        printf(" %s %u", e->scope & BTH_FAMILY ? "family" : "model", e->scope & ~BTH_FAMILY);
+    }
+    printf("%s%s:", e->exclusive ? " exclusive" : "", e->error ? " failed" : "");
+    for (size_t i = 0; i < w->actions.n; i++) {
+        printf(" %s", actions[w->actions.items[i].kind]);
+    }
+    puts("");
+}
+
 static void happen(struct world *w, struct bth_event e) {
     bool ready[MAX_INSTANCES] = {false};
     for (uint32_t i = 0; i < w->state.n_devices; i++) {
@@ -653,7 +771,16 @@ static void happen(struct world *w, struct bth_event e) {
     }
     seen_events[e.kind]++;
     w->last_event = (int)e.kind;
+    const enum row before = row_before(&w->state, &e);
+    const uint64_t hunger = w->state.hungriest ? w->state.models[w->state.hungriest - 1].hunger : 0;
+    const uint64_t last_op = w->state.last_op, hash = w->told ? state_hash(&w->state) : 0;
     bth_step(&w->state, &e, w->now, &w->actions);
+    if (!w->quiet) {
+        count_rows(&w->state, &e, before, last_op, &w->actions);
+    }
+    if (w->told) {
+        tell(w, &e, hash);
+    }
     if (w->spoil) {
         w->spoil(w, &e);
     }
@@ -678,6 +805,7 @@ static void happen(struct world *w, struct bth_event e) {
     check_loaders(w);
     check_conserving(w);
     check_keeping(w);
+    check_passing(w, last_op, hunger);
     if (e.kind == BTH_EV_USE_BEGIN && w->actions.n == 0) {
         seen_waits++;
     }
@@ -685,6 +813,9 @@ static void happen(struct world *w, struct bth_event e) {
     bool asked = e.kind != BTH_EV_UNLOAD && e.kind != BTH_EV_CLEANUP && e.kind != BTH_EV_CLOSE &&
                  !find_action(w, BTH_ACT_USE_RUN);
     EACH_ROW(struct bth_gen, g, w->state.gens) {
+        if (g->inst == BTH_FREEING && g->op > last_op && e.kind == BTH_EV_LOAD_DONE) {
+            check_fresh(w, g);
+        }
         if (asked && g->inst == BTH_FREEING && ready[(size_t)(g->id & 0xFFFFFF) % MAX_INSTANCES]) {
             check_leaving(w, g);
         }

@@ -43,6 +43,7 @@ static bool work(struct world *w, bool fail) {
                                         : BTH_EV_FREE_DONE;
     e.bytes = op.kind == BTH_OP_LOAD && !fail ? 6 : 0;
     happen(w, (struct bth_event){.kind = BTH_EV_OP_BEGIN, .op = op.id});
+    book_load(w, op.model, fail, op.kind == BTH_OP_LOAD);
     happen(w, e);
     return true;
 }

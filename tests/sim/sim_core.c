@@ -2,6 +2,7 @@
  * A seeded simulation of core/step.h: clients, loaders and a clock that exist only here.
  *
  *     sim_core [--seeds N] [--first S]
+ *     sim_core --hunt N      the first of N seeds that fails, shrunk: for steps known to be wrong
  *
  * Each seed makes a small world (devices, models, sizes, habits), lets random events happen (late,
  * twice, in any order, with failures) and checks the invariants of the manager's model after every
@@ -18,12 +19,18 @@
  *   I10 evictions suffice          I12 counts are right      stale events change nothing
  */
 #include "sim/core_world.h"
+#include <signal.h>
+#include <sys/time.h>
 
 static const char *const mutant_names[N_MUTANTS] = {
     "none",        "lost grant",   "double grant",   "leaked byte",  "early free",
     "revived",     "miscounted",   "late time-out",  "overtaken",    "grant unloaded",
     "freed twice", "lost wake-up", "overbooked",     "kept revoked", "forgotten exclusive",
     "barged",      "kept lease",   "stuck exclusive"};
+
+/* Plans acted upon, by kind; the longest that anybody waited once all let go, ns. */
+static uint64_t seen_plans[BTH_PLAN_IMPOSSIBLE + 1];
+static int64_t longest_wait;
 
 static bool one_in(struct world *w, uint64_t n) {
     return rnd(w, n) == 0;
@@ -172,44 +179,6 @@ static void spoil(struct world *w, const struct bth_event *e) {
 
 /* ---- the driver -----------------------------------------------------------------------------*/
 
-/* All that matters, so that "changes nothing" can be checked. */
-static uint64_t state_hash(const struct bth_state *s) {
-    uint64_t h = 7;
-    for (uint32_t i = 0; i < s->n_devices; i++) {
-        mix(&h, s->devices[i].reserved);
-        mix(&h, s->devices[i].committed);
-        mix(&h, s->devices[i].freeing);
-        mix(&h, s->devices[i].residual);
-    }
-    for (uint32_t i = 0; i < s->n_models; i++) {
-        mix(&h, s->models[i].open);
-        mix(&h, s->models[i].est_state);
-        mix(&h, s->models[i].failures);
-        mix(&h, s->models[i].served);
-        mix(&h, s->models[i].scope.held);
-    }
-    EACH_ROW(struct bth_gen, g, s->gens) {
-        mix(&h, g->id);
-        mix(&h, g->inst);
-        mix(&h, g->op);
-        mix(&h, g->leases);
-        mix(&h, g->uses);
-        mix(&h, bth_gen_bytes(g));
-    }
-    EACH_ROW(struct bth_ticket, t, s->tickets) {
-        mix(&h, t->id);
-    }
-    EACH_ROW(struct bth_lease_row, l, s->leases) {
-        mix(&h, l->id);
-        mix(&h, l->state);
-    }
-    EACH_ROW(struct bth_use_row, u, s->uses) {
-        mix(&h, u->id);
-        mix(&h, u->state);
-    }
-    return h;
-}
-
 /* Something that comes too late or once too often. */
 static void happen_stale(struct world *w, struct bth_event e) {
     uint64_t before = state_hash(&w->state);
@@ -241,10 +210,10 @@ static void finish_estimate(struct world *w, const struct bth_op *op, struct ber
                      : (struct bth_estimate){w->size[op->model], w->spare[op->model],
                                              w->session[op->model]};
     }
-    happen(w, (struct bth_event){.kind = BTH_EV_ESTIMATED,
-                                 .op = op->id,
-                                 .error = w->faults && one_in(w, 16) ? error : NULL,
-                                 .estimates = est});
+    error = w->faults && one_in(w, 16) ? error : NULL;
+    book_load(w, op->model, error != NULL, false);
+    happen(w, (struct bth_event){
+                  .kind = BTH_EV_ESTIMATED, .op = op->id, .error = error, .estimates = est});
 }
 
 static void finish_load(struct world *w, const struct bth_op *op, struct berth_error *error) {
@@ -260,6 +229,7 @@ static void finish_load(struct world *w, const struct bth_op *op, struct berth_e
         w->instances[w->n_instances++] = (struct instance){.gen = op->gen, .alive = true};
         e.handle = (void *)(uintptr_t)w->n_instances;
     }
+    book_load(w, op->model, e.error != NULL, !e.error);
     happen(w, e);
 }
 
@@ -303,6 +273,7 @@ static void do_acquire(struct world *w) {
     }
     c->order = ++w->order;
     c->order = is_inside(w, c) ? 0 : c->order;
+    const bool upgrade = c->exclusive && c->order && holds_part(w, c, 0) && !w->state.closing;
     c->state = WAITING;
     happen(w, (struct bth_event){.kind = BTH_EV_ACQUIRE,
                                  .scope = c->scope,
@@ -311,6 +282,7 @@ static void do_acquire(struct world *w) {
                                  .owner = c->owner,
                                  .expires = c->expires,
                                  .arg = (void *)(uintptr_t)(i + 1)});
+    HOLDS(w, !upgrade || c->state == ABSENT, "waits for his own lease");
 }
 
 static void do_cleanup(struct world *w) {
@@ -348,6 +320,11 @@ static void do_use(struct world *w) {
                                      .id = c->id,
                                      .arg = (void *)(uintptr_t)(u - w->uses + 1)});
         HOLDS(w, (c->state == HOLDING) == (u->state == OPENED), "a use of a held lease opens");
+    } else if (u->state == UNUSED && one_in(w, 6)) { /* of a lease that was given back */
+        happen(w, (struct bth_event){.kind = BTH_EV_USE_OPEN,
+                                     .id = w->stale_lease,
+                                     .arg = (void *)(uintptr_t)(u - w->uses + 1)});
+        HOLDS(w, u->state == UNUSED, "a use of no lease opens");
     } else if (u->state == OPENED) {
         u->state = ASKED;
         u->bytes = one_in(w, 40) ? 100000 : rnd(w, 60);
@@ -443,6 +420,84 @@ static void do_time(struct world *w) {
     check_sweeps(w);
 }
 
+/* Everything, byte for byte. */
+static uint64_t whole_hash(const struct bth_state *s) {
+    const struct {
+        const void *data;
+        size_t size;
+    } parts[] = {{s, sizeof(*s)},
+                 {s->models, s->n_models * sizeof(*s->models)},
+                 {s->gens.rows, s->gens.capacity * s->gens.width},
+                 {s->tickets.rows, s->tickets.capacity * s->tickets.width},
+                 {s->leases.rows, s->leases.capacity * s->leases.width},
+                 {s->uses.rows, s->uses.capacity * s->uses.width}};
+    uint64_t h = 3;
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        for (size_t k = 0; k < parts[i].size; k++) {
+            mix(&h, ((const unsigned char *)parts[i].data)[k]);
+        }
+    }
+    return h;
+}
+
+/* Nobody's lease is in the way of one more. */
+static bool is_open(struct world *w, uint32_t model) {
+    const struct bth_model *m = &w->state.models[model];
+    return m->scope.waiting == 0 && w->state.families[m->family].waiting == 0 &&
+           bth_state_is_available(&w->state, model, 0, UINT32_MAX) && !w->state.closing &&
+           w->state.gens.used < w->state.gens.capacity;
+}
+
+/* Those of the models `n` that have been evicted since op `last`. */
+static bool are_evicted(struct world *w, const struct bth_plan *plan, uint64_t last) {
+    uint32_t n = 0;
+    EACH_ROW(struct bth_gen, g, w->state.gens) {
+        bool named = false;
+        for (uint32_t i = 0; i < plan->n_victims; i++) {
+            named |= plan->victims[i] == g->model && plan->device == g->device;
+        }
+        if (g->evicted && g->op > last) {
+            HOLDS(w, named, "plan: model %u was evicted and not named", g->model);
+            n++;
+        }
+    }
+    return n == plan->n_victims;
+}
+
+/* What a plan says is what comes of it. */
+static void act(struct world *w, uint32_t model, const struct bth_plan *plan) {
+    static const enum row rows[] = {[BTH_PLAN_READY] = ROW_ACQUIRE_GRANTED,
+                                    [BTH_PLAN_LOADING] = ROW_ACQUIRE_QUEUED_LOADING,
+                                    [BTH_PLAN_UNKNOWN] = ROW_ACQUIRE_QUEUED_ESTIMATE,
+                                    [BTH_PLAN_FAILED] = ROW_ACQUIRE_LOAD_FAILED,
+                                    [BTH_PLAN_FITS] = ROW_ACQUIRE_QUEUED_LOADING,
+                                    [BTH_PLAN_EVICTS] = ROW_ACQUIRE_QUEUED_BYTES,
+                                    [BTH_PLAN_WAITS] = ROW_ACQUIRE_QUEUED_BYTES,
+                                    [BTH_PLAN_IMPOSSIBLE] = ROW_ACQUIRE_IMPOSSIBLE};
+    struct client *c = w->clients;
+    while (c < w->clients + MAX_CLIENTS && c->state != ABSENT) {
+        c++;
+    }
+    if (c == w->clients + MAX_CLIENTS) {
+        return;
+    }
+    const uint64_t last = w->state.last_op;
+    *c = (struct client){.state = WAITING, .scope = model, .expires = BTH_FOREVER};
+    c->order = ++w->order;
+    const struct bth_event e = {.kind = BTH_EV_ACQUIRE,
+                                .scope = model,
+                                .expires = BTH_FOREVER,
+                                .arg = (void *)(uintptr_t)(c - w->clients + 1)};
+    happen(w, e);
+    const enum row row = row_after(&w->state, &e, &w->actions);
+    HOLDS(w, row == rows[plan->kind], "plan %d: it came to row %d", (int)plan->kind, (int)row);
+    HOLDS(w, are_evicted(w, plan, last), "plan: %u victims, and not all went", plan->n_victims);
+    const struct bth_gen *g = bth_table_get(&w->state.gens, w->state.models[model].open);
+    HOLDS(w, plan->kind != BTH_PLAN_FITS || (g && g->device == plan->device),
+          "plan: on another device");
+    seen_plans[plan->kind]++;
+}
+
 /* A plan changes nothing. */
 static void do_plan(struct world *w) {
     const uint32_t model = (uint32_t)rnd(w, w->state.n_models);
@@ -450,11 +505,12 @@ static void do_plan(struct world *w) {
     if (one_in(w, 4)) {
         happen(w, (struct bth_event){.kind = BTH_EV_ESTIMATE, .scope = model});
     }
-    const uint64_t before = state_hash(&w->state);
+    happen(w, (struct bth_event){.kind = BTH_EV_TICK}); /* a plan is as of the last event */
+    const uint64_t before = whole_hash(&w->state);
     bth_state_plan(&w->state, model, &plan);
-    HOLDS(w, state_hash(&w->state) == before, "a plan did something");
-    EACH_ROW(struct bth_gen, g, w->state.gens) {
-        HOLDS(w, !g->victim, "a plan left a mark");
+    HOLDS(w, whole_hash(&w->state) == before, "a plan did something");
+    if (is_open(w, model)) {
+        act(w, model, &plan);
     }
 }
 
@@ -553,9 +609,14 @@ static void work_on(struct world *w, bool revoked) {
     }
 }
 
+/* 12 s for each of MAX_CLIENTS, one after the other: an estimate, an eviction and a load take 0.4 s
+ * each at most, the turns that whoever holds it takes to let go the rest. */
+#define LONGEST_WAIT (12 * MAX_CLIENTS * BTH_NS_PER_S)
+
 /* E1: faults stop, whoever holds a lease ends sooner or later: everybody is answered. */
 static void answer_all(struct world *w) {
     bool waits = true;
+    const int64_t began = w->now;
     for (int i = 0; i < 20000 && waits; i++) {
         struct client *c = &w->clients[rnd(w, MAX_CLIENTS)];
         if (c->state == HOLDING || c->state == REVOKED) {
@@ -572,6 +633,9 @@ static void answer_all(struct world *w) {
         }
     }
     HOLDS(w, !waits, "E1: somebody waits for ever");
+    HOLDS(w, w->now - began <= LONGEST_WAIT, "E1: somebody waited for %.0f s",
+          (double)(w->now - began) / 1e9);
+    longest_wait = BTH_MAX(longest_wait, w->now - began);
 }
 
 /* A clean-up of holders who never let go: it ends, and whoever came meanwhile has not been hurt. */
@@ -630,26 +694,44 @@ static void finish(struct world *w) {
     HOLDS(w, w->state.leases.used == 0 && w->state.tickets.used == 0, "E2: rows are left");
 }
 
-/* false: an invariant was broken, see w->why. */
-static bool run(struct world *w, uint64_t seed, enum mutant mutant) {
+/* Each step draws numbers of its own, so that it does much the same when others are left out. */
+static void reseed(struct world *w, uint64_t seed, uint64_t step) {
+    uint64_t h = seed;
+    mix(&h, step + 1);
+    mix(&h, step + 1);
+    w->rng = h | 1;
+    rnd(w, 2);
+}
+
+/* false: an invariant was broken, see w->why. The steps in `skip`, or NULL, are left out. */
+static bool run(struct world *w, uint64_t seed, enum mutant mutant, const bool skip[STEPS],
+                bool told) {
     build(w, seed, mutant);
+    w->told = told;
+    w->quiet = mutant || skip;
     volatile bool good = false;
     if (setjmp(w->out) == 0) {
         for (int i = 0; i < STEPS; i++) {
-            do_something(w);
+            reseed(w, seed, (uint64_t)i);
+            if (!skip || !skip[i]) {
+                do_something(w);
+            }
         }
+        reseed(w, seed, STEPS);
         finish(w);
         good = true;
     }
-    bth_state_finish(&w->state);
-    bth_actions_finish(&w->actions);
+    if (!w->crashed) { /* else who knows what is in it */
+        bth_state_finish(&w->state);
+        bth_actions_finish(&w->actions);
+    }
     return good;
 }
 
 static void run_mutants(struct world *w) {
     for (enum mutant m = NO_MUTANT + 1; m < N_MUTANTS; m++) {
         uint64_t seed = 1;
-        while (seed <= 500 && run(w, seed, m)) {
+        while (seed <= 500 && run(w, seed, m, NULL, false)) {
             seed++;
         }
         if (seed > 500) {
@@ -660,27 +742,41 @@ static void run_mutants(struct world *w) {
     }
 }
 
+/* Each is to have been seen so often. */
+static void print_rows(uint64_t least) {
+#define ROW_NAME(id, event, what) {event, what},
+    static const struct { const char *event, *what; } names[N_ROWS] = {ROWS(ROW_NAME)};
+#undef ROW_NAME
+    int missing = 0;
+    for (size_t i = 0; i < N_ROWS; i++) {
+        printf("%-10s %-42s %10llu%s\n", names[i].event, names[i].what,
+               (unsigned long long)seen_rows[i], seen_rows[i] < least ? "  too few" : "");
+        missing += seen_rows[i] < least;
+    }
+    if (missing) {
+        fflush(stdout);
+        TEST_FAIL("%d rows were seen less than %llu times", missing, (unsigned long long)least);
+    }
+}
+
 static void print_coverage(void) {
-    static const char *const events[BTH_N_EVENTS] = {
-        "ACQUIRE",  "CANCEL",    "RELEASE",   "USE_OPEN",  "USE_BEGIN", "USE_END",
-        "OP_BEGIN", "ESTIMATED", "LOAD_DONE", "FREE_DONE", "GROW",      "UNLOAD",
-        "CLEANUP",  "CLOSE",     "ESTIMATE",  "TICK"};
-    static const char *const reasons[BTH_N_REASONS] = {
-        "none",       "memory",      "shutdown", "timeout", "cancelled",
-        "impossible", "load_failed", "lost",     "revoked", "upgrade"};
-    for (size_t i = 0; i < BTH_N_EVENTS; i++) {
-        printf("%s %llu%s", events[i], (unsigned long long)seen_events[i],
-               i + 1 < BTH_N_EVENTS ? ", " : "\nrefused: ");
-        CHECK(seen_events[i] >= 100);
-    }
-    for (size_t i = BTH_REASON_SHUTDOWN; i < BTH_N_REASONS; i++) {
-        printf("%s %llu, ", reasons[i], (unsigned long long)seen_reasons[i]);
-        CHECK(seen_reasons[i] >= 100 || i == BTH_REASON_LOST || i == BTH_REASON_REVOKED);
-    }
-    printf("\nexclusives %llu, from inside %llu, clean-ups %llu, exclusives waiting %llu\n",
+    print_rows(100);
+    printf("exclusives %llu, from inside %llu, clean-ups %llu, exclusives waiting %llu\n",
            (unsigned long long)seen_exclusives, (unsigned long long)seen_inside,
            (unsigned long long)seen_sweeps, (unsigned long long)seen_blocked);
     CHECK(seen_exclusives >= 100 && seen_inside >= 100 && seen_sweeps >= 100);
+    printf(
+        "plans acted upon: ready %llu, loading %llu, unknown %llu, failed %llu, fits %llu, evicts "
+        "%llu, waits %llu, impossible %llu\n",
+        (unsigned long long)seen_plans[0], (unsigned long long)seen_plans[1],
+        (unsigned long long)seen_plans[2], (unsigned long long)seen_plans[3],
+        (unsigned long long)seen_plans[4], (unsigned long long)seen_plans[5],
+        (unsigned long long)seen_plans[6], (unsigned long long)seen_plans[7]);
+    for (size_t i = 0; i <= BTH_PLAN_IMPOSSIBLE; i++) {
+        CHECK(seen_plans[i] >= 20);
+    }
+    printf("faults over, leases let go: everybody answered within %.1f s (at most %.0f)\n",
+           (double)longest_wait / 1e9, (double)LONGEST_WAIT / 1e9);
     printf("evictions %llu, unloaded after their time %llu, uses that waited %llu, uses cancelled "
            "%llu, leases revoked %llu\n",
            (unsigned long long)seen_evictions, (unsigned long long)seen_idle,
@@ -688,6 +784,74 @@ static void print_coverage(void) {
            (unsigned long long)seen_actions[BTH_ACT_REVOKED]);
     CHECK(seen_evictions >= 100 && seen_idle >= 100 && seen_waits >= 100 &&
           seen_actions[BTH_ACT_USE_CANCEL] >= 100);
+}
+
+/* ---- a step that is wrong -------------------------------------------------------------------*/
+
+static struct world *hunted;
+
+static void on_crash(int number) {
+    hunted->crashed = true;
+    broken(hunted, "%s", number == SIGVTALRM ? "does not end" : "crash");
+}
+
+/* run() where a crash, a failed assertion or a loop without end is a broken invariant too. */
+static bool run_wild(struct world *w, uint64_t seed, const bool skip[STEPS], bool told) {
+    const struct itimerval most = {.it_value.tv_usec = 400000}, none = {.it_value.tv_usec = 0};
+    hunted = w;
+    setitimer(ITIMER_VIRTUAL, &most, NULL);
+    const bool good = run(w, seed, NO_MUTANT, skip, told);
+    setitimer(ITIMER_VIRTUAL, &none, NULL);
+    return good;
+}
+
+static void set_range(bool skip[STEPS], int from, int to, bool to_skip, const bool was[STEPS]) {
+    for (int i = from; i < to && i < STEPS; i++) {
+        skip[i] = to_skip || was[i];
+    }
+}
+
+/* Leaves out every range of steps without which the seed fails too, large ones first. */
+static void shrink(struct world *w, uint64_t seed, bool skip[STEPS]) {
+    bool was[STEPS];
+    for (int size = STEPS / 2, any = 0; size > 0; size = any ? size : size / 2) {
+        any = 0;
+        for (int from = 0; from < STEPS; from += size) {
+            memcpy(was, skip, sizeof(was));
+            set_range(skip, from, from + size, true, was);
+            if (memcmp(was, skip, sizeof(was)) == 0) {
+                continue;
+            }
+            if (run_wild(w, seed, skip, false)) {
+                set_range(skip, from, from + size, false, was);
+            } else {
+                any = 1;
+            }
+        }
+    }
+}
+
+/* The first seed that fails, made small. 3: there is one. */
+static int hunt(struct world *w, uint64_t seeds) {
+    bool skip[STEPS] = {false};
+    static const int signals[] = {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGVTALRM};
+    for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+        sigaction(signals[i], &(struct sigaction){.sa_handler = on_crash, .sa_flags = SA_NODEFER},
+                  NULL);
+    }
+    for (uint64_t seed = 1; seed <= seeds; seed++) {
+        if (run_wild(w, seed, NULL, false)) {
+            continue;
+        }
+        printf("seed %llu: %s\n", (unsigned long long)seed, w->why);
+        CHECK(freopen("/dev/null", "w", stderr)); /* each failed assertion would say so */
+        shrink(w, seed, skip);
+        run_wild(w, seed, skip, true);
+        printf("shrunk to %d events: %s\n", w->n_told, w->why);
+        return 3;
+    }
+    printf("%llu seeds, nothing found\n", (unsigned long long)seeds);
+    return 0;
 }
 
 int main(int argc, char **argv) {
@@ -698,16 +862,18 @@ int main(int argc, char **argv) {
             seeds = strtoull(argv[i + 1], NULL, 10);
         } else if (strcmp(argv[i], "--first") == 0) {
             first = strtoull(argv[i + 1], NULL, 10);
+        } else if (strcmp(argv[i], "--hunt") == 0) {
+            return hunt(&w, strtoull(argv[i + 1], NULL, 10));
         } else {
-            TEST_FAIL("usage: sim_core [--seeds N] [--first SEED]");
+            TEST_FAIL("usage: sim_core [--seeds N] [--first SEED] [--hunt N]");
         }
     }
     for (unsigned long long seed = first; seed < first + seeds; seed++) {
-        if (!run(&w, seed, NO_MUTANT)) {
+        if (!run(&w, seed, NO_MUTANT, NULL, false)) {
             TEST_FAIL("seed %llu: %s", seed, w.why);
         }
         uint64_t hash = w.hash;
-        if (seed % 16 == 0 && (!run(&w, seed, NO_MUTANT) || w.hash != hash)) {
+        if (seed % 16 == 0 && (!run(&w, seed, NO_MUTANT, NULL, false) || w.hash != hash)) {
             TEST_FAIL("seed %llu does not do the same twice", seed);
         }
     }
