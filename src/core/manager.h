@@ -18,6 +18,7 @@
 
 struct bth_manager;
 struct bth_lease;
+struct bth_trace_sink;
 
 struct bth_manager_config {
     struct berth_device **devices; /* [n_devices]; the manager closes them at its end */
@@ -32,6 +33,7 @@ struct bth_manager_config {
      * NULL. */
     void (*revoked)(void *arg, struct bth_lease *lease);
     void *arg;
+    const struct bth_trace_sink *trace; /* core/trace.h; or NULL */
 };
 
 int bth_manager_create(const struct bth_manager_config *config, struct bth_manager **out,

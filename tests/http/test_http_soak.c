@@ -211,6 +211,7 @@ struct run {
     unsigned long long rng;
     int64_t began;
     struct samples samples;
+    char trace[512];
 };
 
 static void prepare(struct run *r) {
@@ -227,6 +228,9 @@ static void prepare(struct run *r) {
                       names[i] + 4);
     }
     test_dir_write(&r->d.dir, "berth.yaml", config, (size_t)n);
+    if (r->seconds <= 60) { /* it grows by half a megabyte a second */
+        r->d.trace = test_dir_path(&r->d.dir, "trace", r->trace);
+    }
     /* it logs every request: a gigabyte in ten minutes; that it ends well is seen at its end */
     const int kept = dup(STDERR_FILENO), none = open("/dev/null", O_WRONLY);
     CHECK(kept >= 0 && none >= 0 && dup2(none, STDERR_FILENO) >= 0);
@@ -323,6 +327,19 @@ static void report(struct run *r) {
     }
 }
 
+/* What it has decided is what the step decides, given the same. */
+static void replay(const char *trace) {
+    int status;
+    const pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        execl(BTH_TEST_REPLAY, "replay_core", trace, (char *)NULL);
+        _exit(99);
+    }
+    CHECK(waitpid(pid, &status, 0) == pid);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
 int main(int argc, char **argv) {
     static struct run r;
     struct user users[THREADS];
@@ -352,6 +369,9 @@ int main(int argc, char **argv) {
     berth_close(r.b, 0, NULL);
     const int status = daemon_end(&r.d, SIGTERM);
     CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    if (r.d.trace) {
+        replay(r.d.trace);
+    }
     test_dir_close(&r.d.dir);
     return 0;
 }
