@@ -161,6 +161,23 @@ static int count_in(pid_t pid, const char *folder) {
     return n;
 }
 
+/* What its descriptors are. */
+static void print_descriptors(pid_t pid) {
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+    DIR *dir = opendir(path);
+    CHECK(dir);
+    for (struct dirent *e; (e = readdir(dir));) {
+        char link[128], to[256];
+        snprintf(link, sizeof(link), "%s/%.20s", path, e->d_name);
+        const ssize_t n = readlink(link, to, sizeof(to));
+        if (n > 0) {
+            printf("  %s %.*s\n", e->d_name, (int)n, to);
+        }
+    }
+    closedir(dir);
+}
+
 static double rss_mib(pid_t pid) {
     char path[64];
     unsigned long long size = 0, pages = 0;
@@ -288,7 +305,7 @@ static void end_workers(struct run *r) {
 }
 
 /* Waits for what the dead have left behind to be given back. */
-static void expect_base(const struct run *r, int fds, int threads) {
+static void wait_for_base(const struct run *r, int fds, int threads) {
     for (int i = 0;
          i < 300 && (count_in(r->d.pid, "fd") > fds || count_in(r->d.pid, "task") > threads ||
                      metric(&r->d, "berth_events_total{kind=\"grant\"}") !=
@@ -296,8 +313,14 @@ static void expect_base(const struct run *r, int fds, int threads) {
          i++) {
         daemon_sleep_ms(20);
     }
+}
+
+static void expect_base(const struct run *r, int fds, int threads) {
     printf("descriptors %d, threads %d; before %d, %d\n", count_in(r->d.pid, "fd"),
            count_in(r->d.pid, "task"), fds, threads);
+    if (count_in(r->d.pid, "fd") > fds) {
+        print_descriptors(r->d.pid);
+    }
     CHECK(count_in(r->d.pid, "fd") <= fds && count_in(r->d.pid, "task") <= threads);
 }
 
@@ -364,8 +387,9 @@ int main(int argc, char **argv) {
     end_workers(&r);
     struct berth_error err;
     CHECK_OK(berth_cleanup(r.b, 0, 0, NULL, &err), err);
-    expect_base(&r, fds, threads);
+    wait_for_base(&r, fds, threads);
     report(&r);
+    expect_base(&r, fds, threads);
     berth_close(r.b, 0, NULL);
     const int status = daemon_end(&r.d, SIGTERM);
     CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);

@@ -741,6 +741,28 @@ static uint64_t state_hash(const struct bth_state *s) {
     return h;
 }
 
+/* Everything, byte for byte. */
+static uint64_t whole_hash(const struct bth_state *s) {
+    const struct {
+        const void *data;
+        size_t size;
+    } parts[] = {{s, sizeof(*s)},
+                 {s->models, s->n_models * sizeof(*s->models)},
+                 {s->gens.rows, s->gens.capacity * s->gens.width},
+                 {s->tickets.rows, s->tickets.capacity * s->tickets.width},
+                 {s->leases.rows, s->leases.capacity * s->leases.width},
+                 {s->uses.rows, s->uses.capacity * s->uses.width}};
+    uint64_t h = 3;
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        for (size_t k = 0; k < parts[i].size; k += sizeof(uint64_t)) { /* all are of such words */
+            uint64_t word;
+            memcpy(&word, (const char *)parts[i].data + k, sizeof(word));
+            mix(&h, word);
+        }
+    }
+    return h;
+}
+
 /* Prints an event that has changed something, and what came of it. */
 static void tell(struct world *w, const struct bth_event *e, uint64_t before) {
     static const char *const events[BTH_N_EVENTS] = {EVENT_NAMES};

@@ -420,26 +420,6 @@ static void do_time(struct world *w) {
     check_sweeps(w);
 }
 
-/* Everything, byte for byte. */
-static uint64_t whole_hash(const struct bth_state *s) {
-    const struct {
-        const void *data;
-        size_t size;
-    } parts[] = {{s, sizeof(*s)},
-                 {s->models, s->n_models * sizeof(*s->models)},
-                 {s->gens.rows, s->gens.capacity * s->gens.width},
-                 {s->tickets.rows, s->tickets.capacity * s->tickets.width},
-                 {s->leases.rows, s->leases.capacity * s->leases.width},
-                 {s->uses.rows, s->uses.capacity * s->uses.width}};
-    uint64_t h = 3;
-    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-        for (size_t k = 0; k < parts[i].size; k++) {
-            mix(&h, ((const unsigned char *)parts[i].data)[k]);
-        }
-    }
-    return h;
-}
-
 /* Nobody's lease is in the way of one more. */
 static bool is_open(struct world *w, uint32_t model) {
     const struct bth_model *m = &w->state.models[model];
