@@ -54,13 +54,25 @@ struct bth_world {
 
 extern const struct bth_world bth_local_world, bth_remote_world;
 
+/* Looks once a second whether a device hangs, and gives it up. */
+struct bth_watch {
+    struct bth_thread thread;
+    struct berth *berth;
+    int64_t limit; /* of bth_sched_is_stuck */
+    int stop;      /* an eventfd; -1: not started */
+};
+int bth_watch_start(struct bth_watch *w, struct berth *b, int64_t limit, struct berth_error *err);
+/* Zeroed ones and those that could not be started are allowed. */
+void bth_watch_stop(struct bth_watch *w) BLOCKING;
+
 struct berth {
     pid_t pid; /* handles do not work in a forked child: its threads are not there */
     const struct bth_world *world;
     /* local */
     struct bth_manager *manager;
-    struct bth_sched *scheds[BTH_MAX_DEVICES];
+    struct bth_sched *scheds[BTH_MAX_DEVICES]; /* a group: by device */
     size_t n_devices;
+    struct bth_watch watch;
     struct bth_thread preloader; /* loads these one after the other, and ends */
     char **preload;              /* [n_preload] */
     size_t n_preload;

@@ -16,9 +16,7 @@
 
 static void cancel_jobs(void *arg, struct bth_lease *lease) {
     struct berth *b = arg;
-    for (size_t i = 0; i < b->n_devices; i++) {
-        bth_sched_cancel(b->scheds[i], lease);
-    }
+    bth_sched_cancel(b->scheds[0], lease);
 }
 
 /* The first that says something, or NULL. */
@@ -82,11 +80,12 @@ static int start(struct berth *b, const struct bth_config *config,
         return rc;
     }
     for (size_t i = 0; rc == 0 && i < d.n; i++) {
-        const struct bth_sched_config sc = {.host_threads = d.host_threads[i]};
+        const struct bth_sched_config sc = {
+            .host_threads = d.host_threads[i], .first = b->scheds[0], .manager = b->manager};
         rc = bth_sched_create(&sc, &b->scheds[i], err);
         b->n_devices += rc == 0;
     }
-    return rc;
+    return rc < 0 ? rc : bth_watch_start(&b->watch, b, BTH_STUCK_NS, err);
 }
 
 /* ---- preloading ----------------------------------------------------------------------------*/
@@ -159,8 +158,12 @@ static void stop(struct berth *b) {
     end_preload(b);
     bth_free(b->config_file);
     b->config_file = NULL;
+    bth_watch_stop(&b->watch);
     for (size_t i = 0; i < b->n_devices; i++) {
-        bth_sched_destroy(b->scheds[i]);
+        if (!bth_sched_destroy(b->scheds[i])) {
+            const struct berth_error why = {BERTH_EDEVICE, "a call on the device hangs"};
+            bth_manager_lose(b->manager, i, &why);
+        }
     }
     bth_manager_destroy(b->manager);
 }

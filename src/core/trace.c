@@ -3,15 +3,23 @@
 #include "base/compiler.h"
 #include <inttypes.h>
 
-static const char *const names[] = {
-    [BTH_EV_ACQUIRE] = "ACQUIRE",     [BTH_EV_CANCEL] = "CANCEL",
-    [BTH_EV_RELEASE] = "RELEASE",     [BTH_EV_USE_OPEN] = "USE_OPEN",
-    [BTH_EV_USE_BEGIN] = "USE_BEGIN", [BTH_EV_USE_END] = "USE_END",
-    [BTH_EV_OP_BEGIN] = "OP_BEGIN",   [BTH_EV_ESTIMATED] = "ESTIMATED",
-    [BTH_EV_LOAD_DONE] = "LOAD_DONE", [BTH_EV_FREE_DONE] = "FREE_DONE",
-    [BTH_EV_GROW] = "GROW",           [BTH_EV_UNLOAD] = "UNLOAD",
-    [BTH_EV_CLEANUP] = "CLEANUP",     [BTH_EV_CLOSE] = "CLOSE",
-    [BTH_EV_ESTIMATE] = "ESTIMATE",   [BTH_EV_TICK] = "TICK"};
+static const char *const names[] = {[BTH_EV_ACQUIRE] = "ACQUIRE",
+                                    [BTH_EV_CANCEL] = "CANCEL",
+                                    [BTH_EV_RELEASE] = "RELEASE",
+                                    [BTH_EV_USE_OPEN] = "USE_OPEN",
+                                    [BTH_EV_USE_BEGIN] = "USE_BEGIN",
+                                    [BTH_EV_USE_END] = "USE_END",
+                                    [BTH_EV_OP_BEGIN] = "OP_BEGIN",
+                                    [BTH_EV_ESTIMATED] = "ESTIMATED",
+                                    [BTH_EV_LOAD_DONE] = "LOAD_DONE",
+                                    [BTH_EV_FREE_DONE] = "FREE_DONE",
+                                    [BTH_EV_GROW] = "GROW",
+                                    [BTH_EV_UNLOAD] = "UNLOAD",
+                                    [BTH_EV_CLEANUP] = "CLEANUP",
+                                    [BTH_EV_CLOSE] = "CLOSE",
+                                    [BTH_EV_ESTIMATE] = "ESTIMATE",
+                                    [BTH_EV_DEVICE_LOST] = "DEVICE_LOST",
+                                    [BTH_EV_TICK] = "TICK"};
 _Static_assert(BTH_COUNT(names) == BTH_N_EVENTS, "every event has a name");
 
 const char *bth_trace_name(enum bth_event_kind kind) {
@@ -58,6 +66,7 @@ static void put_event(struct bth_trace *t, const struct bth_event *e, uint32_t n
     put(t, "op", e->op);
     put(t, "scope", e->scope);
     put(t, "max_concurrent", e->max_concurrent);
+    put(t, "device", e->device);
     put(t, "exclusive", e->exclusive);
     put(t, "owner", e->owner);
     put(t, "arg", (uintptr_t)e->arg);
@@ -82,7 +91,8 @@ void bth_trace_begin(struct bth_trace *t, const struct bth_trace_sink *sink,
     if (begin(t)) {
         bth_str_puts(&t->text, ",\"trace\":1,\"devices\":[");
         for (uint32_t i = 0; i < s->n_devices; i++) {
-            bth_str_printf(&t->text, "%s%" PRIu64, i ? "," : "", s->devices[i].budget);
+            bth_str_printf(&t->text, "%s[%" PRIu64 ",%u]", i ? "," : "", s->devices[i].budget,
+                           s->devices[i].kind);
         }
         bth_str_putc(&t->text, ']');
         end(t);
@@ -96,10 +106,11 @@ void bth_trace_model(struct bth_trace *t, uint32_t model, uint32_t family) {
     }
 }
 
-void bth_trace_keep(struct bth_trace *t, uint32_t model, int64_t keep_alive, bool pinned) {
+void bth_trace_keep(struct bth_trace *t, uint32_t model, const struct bth_model *m) {
     if (begin(t)) {
-        bth_str_printf(&t->text, ",\"keep\":%u,\"keep_alive\":%" PRId64 ",\"pinned\":%s", model,
-                       keep_alive, pinned ? "true" : "false");
+        bth_str_printf(&t->text,
+                       ",\"keep\":%u,\"keep_alive\":%" PRId64 ",\"pinned\":%s,\"most\":%u", model,
+                       m->keep_alive, m->pinned ? "true" : "false", m->most);
         end(t);
     }
 }
@@ -116,10 +127,10 @@ void bth_trace_step(struct bth_trace *t, const struct bth_state *s, const struct
         const struct bth_action *a = &actions->items[i];
         bth_str_printf(&t->text,
                        "%s[%d,%d,%d,%d,%u,%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64
-                       "]",
+                       ",%" PRId64 "]",
                        i ? "," : "", (int)a->kind, (int)a->reason, (int)a->why, a->code, a->scope,
                        (int64_t)a->id, (int64_t)a->gen, (int64_t)a->op, (int64_t)a->bytes,
-                       (int64_t)(uintptr_t)a->arg);
+                       (int64_t)(uintptr_t)a->arg, (int64_t)(uintptr_t)a->handle);
     }
     bth_str_putc(&t->text, ']');
     end(t);

@@ -2,10 +2,10 @@
  * core/trace.h - all that the step was given and all that it answered, a line of JSON each, so that
  * what a manager has decided can be decided again elsewhere, from the trace alone.
  *
- *     {"n":1,"trace":1,"devices":[BUDGET,...]}
+ *     {"n":1,"trace":1,"devices":[[BUDGET,KIND],...]}
  *     {"n":2,"model":0,"family":0}
- *     {"n":3,"keep":0,"keep_alive":NS,"pinned":false}
- *     {"n":4,"at":NS,"event":"ACQUIRE",...,"actions":[[KIND,REASON,WHY,CODE,SCOPE,ID,GEN,OP,BYTES,ARG],...]}
+ *     {"n":3,"keep":0,"keep_alive":NS,"pinned":false,"most":0}
+ *     {"n":4,"at":NS,"event":"ACQUIRE",...,"actions":[[KIND,REASON,WHY,CODE,SCOPE,ID,GEN,OP,BYTES,ARG,HANDLE],...]}
  *
  * Fields that are zero are left out, numbers beyond 63 bits are written as negative ones, pointers
  * (arg, handle) as numbers that mean nothing but themselves. Lines are counted: a gap shows that
@@ -35,7 +35,7 @@ struct bth_trace {
 void bth_trace_begin(struct bth_trace *t, const struct bth_trace_sink *sink,
                      const struct bth_state *s);
 void bth_trace_model(struct bth_trace *t, uint32_t model, uint32_t family);
-void bth_trace_keep(struct bth_trace *t, uint32_t model, int64_t keep_alive, bool pinned);
+void bth_trace_keep(struct bth_trace *t, uint32_t model, const struct bth_model *m);
 void bth_trace_step(struct bth_trace *t, const struct bth_state *s, const struct bth_event *e,
                     int64_t now, const struct bth_actions *actions);
 void bth_trace_finish(struct bth_trace *t);

@@ -35,8 +35,8 @@ struct client {
     bool exclusive;
     uint32_t max_concurrent;
     uint64_t owner;
-    uint64_t id; /* of the ticket, then of the lease */
-    uint64_t gen;
+    uint64_t id;      /* of the ticket, then of the lease */
+    uint64_t gen;     /* serial of the generation; 0: exclusive */
     uint64_t order;   /* of asking; 0: from inside his own exclusive */
     uint64_t granted; /* order of the grant */
     int64_t expires;
@@ -84,6 +84,8 @@ enum mutant {
     BARGED,
     KEPT_LEASE,
     STUCK_EXCLUSIVE,
+    KEPT_LOST,
+    MISROUTED,
     N_MUTANTS
 };
 struct world {
@@ -110,6 +112,8 @@ struct world {
     uint64_t exclusives; /* one in so many acquires */
     uint64_t cleanups;   /* one in so many events */
     uint64_t unloads;    /* one in so many events */
+    uint64_t losses;     /* one in so many events */
+    bool crowded;        /* uses last, so that there are many */
     uint64_t keeps;      /* one in so many events */
     enum mutant mutant;
     bool spoilt;
@@ -125,7 +129,8 @@ struct world {
 };
 
 static uint64_t seen_events[BTH_N_EVENTS], seen_reasons[BTH_N_REASONS], seen_evictions, seen_idle,
-    seen_waits, seen_inside, seen_exclusives, seen_sweeps, seen_blocked, seen_actions[16];
+    seen_waits, seen_inside, seen_exclusives, seen_sweeps, seen_blocked, seen_replicas, seen_heirs,
+    seen_spares, seen_drained, seen_actions[16];
 
 static void broken(struct world *w, const char *fmt, ...) {
     va_list args;
@@ -153,7 +158,8 @@ static void mix(uint64_t *h, uint64_t v) {
 }
 #define EVENT_NAMES                                                                                \
     "ACQUIRE", "CANCEL", "RELEASE", "USE_OPEN", "USE_BEGIN", "USE_END", "OP_BEGIN", "ESTIMATED",   \
-        "LOAD_DONE", "FREE_DONE", "GROW", "UNLOAD", "CLEANUP", "CLOSE", "ESTIMATE", "TICK"
+        "LOAD_DONE", "FREE_DONE", "GROW", "UNLOAD", "CLEANUP", "CLOSE", "ESTIMATE", "DEVICE_LOST", \
+        "TICK"
 #define EACH_ROW(type, var, table)                                                                 \
     for (type *var = bth_table_next(&(table), NULL); var; var = bth_table_next(&(table), var))
 
@@ -161,6 +167,30 @@ static void mix(uint64_t *h, uint64_t v) {
 
 static uint64_t total(const struct bth_ledger *d) {
     return d->reserved + d->committed + d->freeing + d->residual;
+}
+
+static uint64_t first_of(const struct bth_gen *g) {
+    return g->of ? g->of : g->id;
+}
+
+/* Another READY instance of its generation. */
+static bool is_spare(const struct world *w, const struct bth_gen *g) {
+    EACH_ROW(struct bth_gen, o, w->state.gens) {
+        if (o != g && o->model == g->model && o->serial == g->serial && o->inst == BTH_READY) {
+            return g->inst == BTH_READY;
+        }
+    }
+    return false;
+}
+
+/* Any instance of the generation: is it still there? */
+static const struct bth_gen *gen_of(const struct world *w, uint32_t model, uint64_t serial) {
+    EACH_ROW(struct bth_gen, g, w->state.gens) {
+        if (g->model == model && g->serial == serial && g->of == 0) {
+            return g;
+        }
+    }
+    return NULL;
 }
 
 static void check_ledger(struct world *w) {
@@ -192,7 +222,9 @@ static void check_growth(struct world *w, const struct bth_event *e) {
 static void check_generations(struct world *w) {
     EACH_ROW(struct bth_gen, a, w->state.gens) {
         const struct bth_model *m = &w->state.models[a->model];
-        HOLDS(w, a->closing == (m->open != a->id), "I6: open generation");
+        HOLDS(w, a->of ? a->closing || m->open == a->of : a->closing == (m->open != a->id),
+              "I6: open generation");
+        HOLDS(w, !w->state.devices[a->device].lost, "something is on a lost device");
         HOLDS(w, a->inst != BTH_READY || !a->closing, "a closing generation is READY");
         HOLDS(w, a->inst != BTH_DRAIN || a->leases || a->uses, "I9: drained and not freed");
         for (size_t i = 0; i < w->n_old; i++) {
@@ -203,7 +235,27 @@ static void check_generations(struct world *w) {
                   a == b || a->model != b->model || a->device != b->device ||
                       a->inst > BTH_LOADING || b->inst > BTH_LOADING,
                   "I6: two loads of one model on one device");
+            HOLDS(w,
+                  a == b || a->closing || b->closing || a->model != b->model ||
+                      (a->device != b->device && first_of(a) == first_of(b) &&
+                       w->state.devices[a->device].kind == w->state.devices[b->device].kind),
+                  "two instances of one generation where one belongs");
         }
+    }
+}
+
+/* A generation and its replicas: counted, no more than allowed, and none before the first. */
+static void check_replicas(struct world *w) {
+    EACH_ROW(struct bth_gen, a, w->state.gens) {
+        uint32_t n = 0;
+        EACH_ROW(struct bth_gen, b, w->state.gens) {
+            n += b->of == a->id && !b->closing;
+        }
+        const uint32_t most = w->state.models[a->model].most;
+        HOLDS(w, a->replicas == n && (a->of == 0 || n + a->leases == 0), "replicas are miscounted");
+        HOLDS(w, n == 0 || a->inst == BTH_READY, "a replica of what is not ready");
+        HOLDS(w, n == 0 || most == 0 || n < most, "too many replicas");
+        seen_replicas += a->of && a->inst == BTH_READY;
     }
 }
 
@@ -252,7 +304,8 @@ static void check_counts(struct world *w) {
         uint32_t held = 0, uses = 0;
         uint64_t bytes = 0;
         EACH_CLIENT(c, w) {
-            held += c->state == HOLDING && c->gen == g->id;
+            held += c->state == HOLDING && c->scope == g->model && c->gen == g->serial &&
+                    g->of == 0 && !c->exclusive;
         }
         for (size_t i = 0; i < MAX_USES; i++) {
             const struct use *u = &w->uses[i];
@@ -331,6 +384,7 @@ static void check_queues(struct world *w) {
             const struct client *c = &w->clients[(uintptr_t)t->arg - 1];
             HOLDS(w, c->state == WAITING && c->scope == nth_scope(i), "I7: answered and queued");
             HOLDS(w, c->order > last || c->order == 0, "I8: out of order");
+            HOLDS(w, (t->seq == 0) == (c->order == 0), "I8: he is not inside and comes first");
             last = c->order;
             n++;
             if (t->prev == 0 && t->exclusive) {
@@ -390,8 +444,8 @@ static bool loads(const struct world *w, uint32_t model, uint32_t device) {
 static uint64_t idle_bytes(const struct world *w, uint32_t device) {
     uint64_t sum = 0;
     EACH_ROW(struct bth_gen, g, w->state.gens) {
-        if (g->device == device && g->inst == BTH_READY && g->leases + g->uses == 0 &&
-            !w->state.models[g->model].pinned) {
+        if (g->device == device && g->inst == BTH_READY &&
+            (is_spare(w, g) || (g->leases + g->uses == 0 && !w->state.models[g->model].pinned))) {
             sum += bth_gen_bytes(g);
         }
     }
@@ -508,10 +562,13 @@ static void check_keeping(struct world *w) {
     EACH_ROW(struct bth_gen, g, w->state.gens) {
         const struct bth_model *m = &w->state.models[g->model];
         HOLDS(w, !w->barred[g->model][g->device], "loaded where it cannot be");
-        if (g->inst == BTH_READY && g->leases + g->uses == 0) {
-            const bool ever = m->pinned || m->keep_alive == BTH_FOREVER;
-            HOLDS(w, ever == (g->idle_at == BTH_FOREVER) && w->state.idle_at <= g->idle_at,
+        if (g->inst == BTH_READY && g->uses == 0) {
+            const bool ever = m->pinned || m->keep_alive == BTH_FOREVER, leased = g->leases > 0;
+            HOLDS(w, !is_spare(w, g) || g->idle_at != BTH_FOREVER, "I9: a spare one is forgotten");
+            HOLDS(w,
+                  leased || ever == (g->idle_at == BTH_FOREVER) || (ever && w->state.n_devices > 1),
                   "I9: an idle model is forgotten");
+            HOLDS(w, leased || w->state.idle_at <= g->idle_at, "I9: nobody looks in time");
         }
     }
 }
@@ -522,8 +579,13 @@ static void check_leaving(struct world *w, const struct bth_gen *gone) {
     const uint32_t device = gone->device;
     const struct bth_ledger *d = &w->state.devices[device];
     uint64_t coming = bth_ledger_room(d) + d->freeing, most = 0;
+    const bool spare = gone->of != 0;
     int wanted = 0;
-    HOLDS(w, !w->state.models[gone->model].pinned, "I10: a pinned one went");
+    EACH_ROW(struct bth_gen, g, w->state.gens) {
+        coming += g->device == device && g->inst == BTH_DRAIN && g->evicted ? bth_gen_bytes(g) : 0;
+    }
+    HOLDS(w, spare || !w->state.models[gone->model].pinned, "I10: a pinned one went");
+    seen_spares += spare;
     if (!gone->evicted) {
         HOLDS(w, w->now >= gone->idle_at, "I10: unloaded before its time");
         seen_idle++;
@@ -631,7 +693,7 @@ static void take_answer(struct world *w, const struct bth_action *a) {
         return;
     }
     const struct bth_gen *g = bth_table_get(&w->state.gens, a->gen);
-    bool again = c->exclusive ? is_inside(w, c) : holds_part(w, c, a->gen);
+    bool again = c->exclusive ? is_inside(w, c) : g && holds_part(w, c, g->serial);
     if (c->exclusive) {
         HOLDS(w, a->gen == 0, "an exclusive has a generation");
         seen_exclusives++;
@@ -648,8 +710,19 @@ static void take_answer(struct world *w, const struct bth_action *a) {
     }
     c->state = HOLDING;
     c->id = a->id;
-    c->gen = a->gen;
+    c->gen = g ? g->serial : 0;
     c->granted = ++w->order;
+}
+
+/* It went to the instance with fewest, this one not counted. */
+static void check_opened(struct world *w, const struct bth_gen *at) {
+    HOLDS(w, at && (at->inst == BTH_READY || at->inst == BTH_DRAIN), "a use of what is not there");
+    EACH_ROW(struct bth_gen, g, w->state.gens) {
+        HOLDS(w,
+              g == at || g->model != at->model || g->serial != at->serial || g->inst != BTH_READY ||
+                  g->uses >= at->uses || (g->uses == at->uses - 1 && g->device > at->device),
+              "a use went to a busier instance");
+    }
 }
 
 static void take_use(struct world *w, const struct bth_action *a) {
@@ -657,6 +730,7 @@ static void take_use(struct world *w, const struct bth_action *a) {
     switch (a->kind) {
     case BTH_ACT_USE_OPENED:
         HOLDS(w, u->state == UNUSED, "opened twice");
+        check_opened(w, bth_table_get(&w->state.gens, a->gen));
         u->state = OPENED;
         u->id = a->id;
         u->gen = a->gen;
@@ -668,6 +742,11 @@ static void take_use(struct world *w, const struct bth_action *a) {
     case BTH_ACT_USE_REFUSED:
         HOLDS(w, u->state == ASKED || u->state == UNUSED, "I7: a use answered twice");
         u->state = u->state == ASKED ? REFUSED : UNUSED;
+        break;
+    case BTH_ACT_USE_LOST:
+        HOLDS(w, u->state != UNUSED && w->last_event == BTH_EV_DEVICE_LOST, "a use lost by itself");
+        u->state = UNUSED;
+        w->stale_use = a->id;
         break;
     default:
         HOLDS(w, u->state == RUNNING, "cancelled without running");
@@ -693,6 +772,13 @@ static void take_action(struct world *w, const struct bth_action *a) {
     case BTH_ACT_DEAD:
         if (w->n_old < MAX_INSTANCES) {
             w->old_gens[w->n_old++] = a->gen;
+        }
+        break;
+    case BTH_ACT_LOST:
+        if (a->handle) {
+            struct instance *in = &w->instances[(uintptr_t)a->handle - 1];
+            HOLDS(w, in->alive && in->gen == a->gen, "I5: lost twice");
+            in->alive = false;
         }
         break;
     case BTH_ACT_WORK:
@@ -766,9 +852,9 @@ static uint64_t whole_hash(const struct bth_state *s) {
 /* Prints an event that has changed something, and what came of it. */
 static void tell(struct world *w, const struct bth_event *e, uint64_t before) {
     static const char *const events[BTH_N_EVENTS] = {EVENT_NAMES};
-    static const char *const actions[] = {"queued",   "grant",       "refuse",        "use opened",
-                                          "use runs", "use refused", "use cancelled", "revoked",
-                                          "work",     "grown",       "dead"};
+    static const char *const actions[] = {
+        "queued",   "grant",   "refuse", "use opened", "use runs", "use refused", "use cancelled",
+        "use lost", "revoked", "work",   "grown",      "lost",     "dead"};
     if (w->actions.n == 0 && state_hash(&w->state) == before) {
         return;
     }
@@ -788,8 +874,11 @@ static void happen(struct world *w, struct bth_event e) {
     for (uint32_t i = 0; i < w->state.n_devices; i++) {
         w->total_before[i] = total(&w->state.devices[i]);
     }
+    const bool loses = e.kind == BTH_EV_DEVICE_LOST && !w->state.devices[e.device].lost;
     EACH_ROW(struct bth_gen, g, w->state.gens) {
         ready[(size_t)(g->id & 0xFFFFFF) % MAX_INSTANCES] = g->inst == BTH_READY;
+        w->residual[e.device] += loses && g->device == e.device ? bth_gen_bytes(g) : 0;
+        seen_heirs += loses && g->device == e.device && is_spare(w, g);
     }
     seen_events[e.kind]++;
     w->last_event = (int)e.kind;
@@ -820,6 +909,7 @@ static void happen(struct world *w, struct bth_event e) {
     check_ledger(w);
     check_growth(w, &e);
     check_generations(w);
+    check_replicas(w);
     check_counts(w);
     check_queues(w);
     check_exclusives(w);
@@ -838,6 +928,12 @@ static void happen(struct world *w, struct bth_event e) {
         if (g->inst == BTH_FREEING && g->op > last_op && e.kind == BTH_EV_LOAD_DONE) {
             check_fresh(w, g);
         }
+        HOLDS(w,
+              e.kind != BTH_EV_TICK || g->inst != BTH_DRAIN || g->evicted ||
+                  !ready[(size_t)(g->id & 0xFFFFFF) % MAX_INSTANCES],
+              "unloaded for being idle, and it is used");
+        seen_drained +=
+            g->inst == BTH_DRAIN && g->evicted && ready[(size_t)(g->id & 0xFFFFFF) % MAX_INSTANCES];
         if (asked && g->inst == BTH_FREEING && ready[(size_t)(g->id & 0xFFFFFF) % MAX_INSTANCES]) {
             check_leaving(w, g);
         }

@@ -4,7 +4,8 @@
  *     explore_core [depth]     (as the worlds' table says, deeper with BERTH_LONG)
  *
  * Two models of one family, the first loaded; one device or two, where both models fit or one at a
- * time; two owners with two callers each, or three with one. After each event all invariants of
+ * time; two owners with two callers each, or three with one; in one world both devices have the
+ * first model, which is busy on one, and each may be lost. After each event all invariants of
  * core_world.h are checked; from each state that is new, plans change nothing, then everybody lets
  * go and everybody who waits must be answered: nobody is stuck. States are the same when what
  * callers, queues, generations and bytes look like is. The last world leaves out what can be
@@ -31,14 +32,24 @@ static const struct setting {
     uint64_t rooms[2];
     uint32_t n_devices;
     size_t callers, each; /* each: of an owner */
+    size_t crowd;         /* so many uses of the first model at the start, which end together */
     int depth, long_depth;
     bool bounded; /* what can be counted without end is left out */
 } settings[] = {
-    {"2 owners, room for both", {20}, 1, 4, 2, 4, 5, false},
-    {"2 owners, room for one", {10}, 1, 4, 2, 4, 5, false},
-    {"3 owners, 2 devices, room for one on each", {10, 10}, 2, 3, 1, 4, 6, false},
-    {"3 owners, 2 devices, room for one on one of them", {10, 4}, 2, 3, 1, 4, 6, false},
-    {"3 owners, 2 devices, nothing without end", {10, 10}, 2, 3, 1, 6, MAX_DEPTH, true},
+    {"2 owners, room for both", {20}, 1, 4, 2, 0, 4, 5, false},
+    {"2 owners, room for one", {10}, 1, 4, 2, 0, 4, 5, false},
+    {"3 owners, 2 devices, room for one on each", {10, 10}, 2, 3, 1, 0, 4, 6, false},
+    {"3 owners, 2 devices, room for one on one of them", {10, 4}, 2, 3, 1, 0, 4, 6, false},
+    {"2 owners, 2 devices that may be lost, both busy",
+     {12, 8},
+     2,
+     4,
+     2,
+     BTH_REPLICA_USES,
+     3,
+     5,
+     false},
+    {"3 owners, 2 devices, nothing without end", {10, 10}, 2, 3, 1, 0, 6, MAX_DEPTH, true},
 };
 static const struct setting *setting;
 
@@ -51,6 +62,9 @@ enum {
     UNLOAD,
     ESTIMATE,
     PIN,
+    LOSE_ONE,
+    LOSE_TWO,
+    CROWD_ENDS,
     FAIL,
     CLEANUP,
     KEEP,
@@ -108,8 +122,7 @@ static bool let_go(struct world *w, struct client *c) {
     return true;
 }
 
-static bool begin_use(struct world *w, size_t i) {
-    const struct client *c = &w->clients[i];
+static bool begin_use(struct world *w, const struct client *c, size_t i, uint64_t bytes) {
     struct use *u = &w->uses[i];
     if (u->state != UNUSED || c->state != HOLDING || c->exclusive) {
         return false;
@@ -117,9 +130,13 @@ static bool begin_use(struct world *w, size_t i) {
     *u = (struct use){.model = c->scope, .owner = c->owner};
     happen(w, (struct bth_event){
                   .kind = BTH_EV_USE_OPEN, .id = c->id, .arg = (void *)(uintptr_t)(i + 1)});
+    if (u->state != OPENED) {
+        HOLDS(w, !gen_of(w, c->scope, c->gen), "a use of a held lease opens");
+        return true;
+    }
     u->state = ASKED;
-    u->bytes = 3;
-    happen(w, (struct bth_event){.kind = BTH_EV_USE_BEGIN, .id = u->id, .bytes = 3});
+    u->bytes = bytes;
+    happen(w, (struct bth_event){.kind = BTH_EV_USE_BEGIN, .id = u->id, .bytes = bytes});
     return true;
 }
 
@@ -137,6 +154,22 @@ static bool end_use(struct world *w, struct use *u) {
 static void keep(struct world *w, int64_t keep_alive, bool pinned) {
     bth_state_keep(&w->state, 0, keep_alive, pinned);
     happen(w, (struct bth_event){.kind = BTH_EV_TICK});
+}
+
+static bool lose(struct world *w, uint32_t device) {
+    const bool can = setting->crowd > 0 && !w->state.devices[device].lost;
+    if (can) {
+        happen(w, (struct bth_event){.kind = BTH_EV_DEVICE_LOST, .device = device});
+    }
+    return can;
+}
+
+static bool end_crowd(struct world *w) {
+    bool any = false;
+    for (size_t i = 0; i < setting->crowd; i++) {
+        any |= end_use(w, &w->uses[CALLERS + i]);
+    }
+    return any;
 }
 
 /* false: it cannot happen here. */
@@ -174,12 +207,17 @@ static bool choose(struct world *w, int choice) {
         happen(w, (struct bth_event){.kind = BTH_EV_TICK});
         check_sweeps(w);
         return true;
+    case LOSE_ONE:
+    case LOSE_TWO:
+        return lose(w, choice == LOSE_TWO);
+    case CROWD_ENDS:
+        return end_crowd(w);
     }
     if (what == LET_GO) {
         return let_go(w, &w->clients[i]);
     }
     if (what == BEGIN) {
-        return begin_use(w, i);
+        return begin_use(w, &w->clients[i], i, 3);
     }
     if (what == END) {
         return end_use(w, &w->uses[i]);
@@ -196,6 +234,9 @@ static void print_choice(int choice) {
                                          "A is unloaded",
                                          "B's size is asked for",
                                          "A is pinned, or no more",
+                                         "device 0 is lost",
+                                         "device 1 is lost",
+                                         "the crowd's uses end",
                                          "a loader fails",
                                          "clean-up by owner 1",
                                          "A is kept for a second, or for ever",
@@ -221,15 +262,18 @@ static uint64_t look_of(const struct world *w) {
     for (size_t i = 0; i < CALLERS; i++) {
         const struct client *c = &w->clients[i];
         const struct bth_lease_row *l = bth_table_get(&s->leases, c->id);
-        const struct bth_gen *g = bth_table_get(&s->gens, c->gen);
+        const struct bth_gen *g = c->state == HOLDING ? gen_of(w, c->scope, c->gen) : NULL;
         mix(&h, c->state);
         mix(&h, c->state == ABSENT ? 0 : c->scope);
         mix(&h, c->state == ABSENT ? 0 : c->exclusive + 2 * c->max_concurrent);
         mix(&h, c->state == HOLDING ? l->revoke_at != BTH_FOREVER : 0);
         mix(&h, c->state == HOLDING && g ? g->closing : 0);
+        const struct bth_gen *at = bth_table_get(&s->gens, w->uses[i].gen);
         mix(&h, w->uses[i].state);
         mix(&h, w->uses[i].state == UNUSED ? 0 : w->uses[i].model);
+        mix(&h, w->uses[i].state != UNUSED && at ? at->device : 0);
     }
+    mix(&h, w->uses[CALLERS].state);
     for (uint32_t i = 0; i <= s->n_models; i++) {
         const struct bth_scope *scope = scope_of(w, i < s->n_models ? i : BTH_FAMILY);
         for (uint64_t id = scope->queue.first; id;) {
@@ -257,12 +301,13 @@ static uint64_t look_of(const struct world *w) {
             mix(&one, g->idle_at == BTH_FOREVER ? 0 : (uint64_t)(g->idle_at - s->now) + 1);
             mix(&one, g->leases * 64 + g->uses * 8 + (g->revoke_at != BTH_FOREVER));
             mix(&one, bth_gen_bytes(g));
+            mix(&one, g->device * 4 + (g->of != 0) * 2 + g->evicted);
             gens += g->model == i ? one : 0;
         }
         mix(&h, gens);
     }
     for (uint32_t i = 0; i < s->n_devices; i++) {
-        mix(&h, s->devices[i].earmark);
+        mix(&h, s->devices[i].earmark * 2 + s->devices[i].lost);
     }
     mix(&h, s->waiting.first != 0);
     return h;
@@ -318,6 +363,10 @@ static void begin(struct world *w) {
     acquire(w, 0, &asks[0]);
     work(w, false);
     work(w, false);
+    for (size_t i = 0; i < setting->crowd; i++) {
+        CHECK(begin_use(w, &w->clients[0], CALLERS + i, 1));
+    }
+    CHECK(setting->crowd == 0 || work(w, false)); /* the replica */
     let_go(w, &w->clients[0]);
 }
 
@@ -333,7 +382,7 @@ static void check_plans(struct world *w) {
 /* Everybody lets go of what he holds until nothing can happen any more. */
 static void answer_all(struct world *w) {
     for (int quiet = 0; quiet < 3;) {
-        bool any = work(w, false);
+        bool any = work(w, false) | end_crowd(w);
         for (size_t i = 0; i < CALLERS; i++) {
             any |= end_use(w, &w->uses[i]);
             any |= w->clients[i].state != WAITING && let_go(w, &w->clients[i]);

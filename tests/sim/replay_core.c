@@ -9,7 +9,7 @@
 #include "lib/test.h"
 #include <jansson.h>
 
-enum { N_FIELDS = 10 }; /* of an action */
+enum { N_FIELDS = 11 }; /* of an action */
 
 static struct bth_state state;
 static struct bth_actions actions;
@@ -30,9 +30,12 @@ static void begin(const json_t *line) {
     const size_t n = json_array_size(devices);
     CHECK(lines == 1 && field(line, "trace") == 1 && n >= 1 && n <= BTH_MAX_DEVICES);
     for (size_t i = 0; i < n; i++) {
-        budgets[i] = item(devices, i);
+        budgets[i] = item(json_array_get(devices, i), 0);
     }
     bth_state_init(&state, budgets, (uint32_t)n);
+    for (size_t i = 0; i < n; i++) {
+        state.devices[i].kind = (uint32_t)item(json_array_get(devices, i), 1);
+    }
 }
 
 static enum bth_event_kind kind_of(const char *name) {
@@ -52,9 +55,17 @@ static void compare(const json_t *wanted) {
     }
     for (size_t i = 0; i < actions.n; i++) {
         const struct bth_action *a = &actions.items[i];
-        const uint64_t got[N_FIELDS] = {
-            a->kind, a->reason, a->why,   (uint64_t)(int64_t)a->code, a->scope, a->id,
-            a->gen,  a->op,     a->bytes, (uintptr_t)a->arg};
+        const uint64_t got[N_FIELDS] = {a->kind,
+                                        a->reason,
+                                        a->why,
+                                        (uint64_t)(int64_t)a->code,
+                                        a->scope,
+                                        a->id,
+                                        a->gen,
+                                        a->op,
+                                        a->bytes,
+                                        (uintptr_t)a->arg,
+                                        (uintptr_t)a->handle};
         for (size_t k = 0; k < N_FIELDS; k++) {
             const uint64_t was = item(json_array_get(wanted, i), k);
             if (got[k] != was) {
@@ -76,6 +87,7 @@ static void step(const json_t *line) {
                                 .op = field(line, "op"),
                                 .scope = (uint32_t)field(line, "scope"),
                                 .max_concurrent = (uint32_t)field(line, "max_concurrent"),
+                                .device = (uint32_t)field(line, "device"),
                                 .exclusive = field(line, "exclusive"),
                                 .owner = field(line, "owner"),
                                 .arg = (void *)(uintptr_t)field(line, "arg"),
@@ -107,8 +119,11 @@ static void take(const json_t *line) {
     } else if (json_object_get(line, "devices")) {
         begin(line);
     } else if (json_object_get(line, "keep")) {
-        bth_state_keep(&state, (uint32_t)field(line, "keep"), (int64_t)field(line, "keep_alive"),
+        const uint32_t model = (uint32_t)field(line, "keep");
+        CHECK(model < state.n_models);
+        bth_state_keep(&state, model, (int64_t)field(line, "keep_alive"),
                        json_is_true(json_object_get(line, "pinned")));
+        state.models[model].most = (uint32_t)field(line, "most");
     } else {
         CHECK_INT(bth_state_add_model(&state, NULL, (uint32_t)field(line, "family"), &index), 0);
         CHECK_INT(index, field(line, "model"));

@@ -17,6 +17,7 @@
     X(ACQUIRE_SHUTDOWN, "ACQUIRE", "refused: shutdown")                                            \
     X(ACQUIRE_TIMEOUT, "ACQUIRE", "refused: no time to wait")                                      \
     X(ACQUIRE_IMPOSSIBLE, "ACQUIRE", "refused: impossible")                                        \
+    X(ACQUIRE_DEVICE, "ACQUIRE", "refused: no device is left for it")                              \
     X(ACQUIRE_LOAD_FAILED, "ACQUIRE", "refused: the load has failed lately")                       \
     X(ACQUIRE_UPGRADE, "ACQUIRE", "refused: upgrade")                                              \
     X(CANCEL_TICKET, "CANCEL", "a ticket")                                                         \
@@ -26,6 +27,7 @@
     X(RELEASE_NOTHING, "RELEASE", "twice")                                                         \
     X(USE_OPEN_OPENED, "USE_OPEN", "opened")                                                       \
     X(USE_OPEN_REVOKED, "USE_OPEN", "refused: revoked")                                            \
+    X(USE_OPEN_DEVICE, "USE_OPEN", "refused: its device was lost")                                 \
     X(USE_OPEN_LOST, "USE_OPEN", "refused: given back")                                            \
     X(USE_BEGIN_RUN, "USE_BEGIN", "runs")                                                          \
     X(USE_BEGIN_WAIT, "USE_BEGIN", "waits for bytes")                                              \
@@ -67,13 +69,17 @@
     X(CLOSE_UNUSED, "CLOSE", "without leases")                                                     \
     X(ESTIMATE_ASKED, "ESTIMATE", "asked for")                                                     \
     X(ESTIMATE_NOTHING, "ESTIMATE", "known, loaded or failed lately")                              \
+    X(DEVICE_LOST_USED, "DEVICE_LOST", "with something on it")                                     \
+    X(DEVICE_LOST_EMPTY, "DEVICE_LOST", "with nothing on it")                                      \
+    X(DEVICE_LOST_NOTHING, "DEVICE_LOST", "twice")                                                 \
     X(TICK_TIMEOUT, "TICK", "a ticket's time is over")                                             \
     X(TICK_REVOKED, "TICK", "leases are revoked")                                                  \
     X(TICK_IDLE, "TICK", "an idle model is unloaded")                                              \
     X(TICK_NOTHING, "TICK", "nothing is due")                                                      \
     X(PUMP_EVICTED, "pump", "evicted for others' bytes")                                           \
     X(PUMP_EARMARKED, "pump", "bytes kept for the oldest")                                         \
-    X(PUMP_LOAD, "pump", "a load begins")
+    X(PUMP_LOAD, "pump", "a load begins")                                                          \
+    X(PUMP_REPLICA, "pump", "a replica's load begins")
 
 #define ROW_ENUM(id, event, what) ROW_##id,
 enum row { ROWS(ROW_ENUM) N_ROWS };
@@ -133,9 +139,10 @@ static enum row row_before(const struct bth_state *s, const struct bth_event *e)
                : l->state == BTH_LEASE_REVOKED ? ROW_RELEASE_REVOKED
                                                : ROW_RELEASE_HELD;
     case BTH_EV_USE_OPEN:
-        return !l                              ? ROW_USE_OPEN_LOST
-               : l->state == BTH_LEASE_REVOKED ? ROW_USE_OPEN_REVOKED
-                                               : ROW_USE_OPEN_OPENED;
+        return !l                                ? ROW_USE_OPEN_LOST
+               : l->state == BTH_LEASE_REVOKED   ? ROW_USE_OPEN_REVOKED
+               : bth_table_get(&s->gens, l->gen) ? ROW_USE_OPEN_OPENED
+                                                 : ROW_USE_OPEN_DEVICE;
     case BTH_EV_USE_END:
         return row_of_use_end(bth_table_get(&s->uses, e->id));
     case BTH_EV_OP_BEGIN:
@@ -155,6 +162,16 @@ static enum row row_before(const struct bth_state *s, const struct bth_event *e)
         return !g || g->inst != BTH_FREEING ? ROW_FREE_DONE_NOTHING
                : e->bytes                   ? ROW_FREE_DONE_RESIDUAL
                                             : ROW_FREE_DONE_CLEAN;
+    case BTH_EV_DEVICE_LOST:
+        if (s->devices[e->device].lost) {
+            return ROW_DEVICE_LOST_NOTHING;
+        }
+        for (g = bth_table_next(&s->gens, NULL); g; g = bth_table_next(&s->gens, g)) {
+            if (g->device == e->device) {
+                return ROW_DEVICE_LOST_USED;
+            }
+        }
+        return ROW_DEVICE_LOST_EMPTY;
     case BTH_EV_UNLOAD:
         return row_of_unload(bth_table_get(&s->gens, s->models[e->scope].open));
     case BTH_EV_CLEANUP:
@@ -173,7 +190,8 @@ static enum row row_of_acquire(const struct bth_state *s, const struct bth_event
         [BTH_REASON_TIMEOUT] = ROW_ACQUIRE_TIMEOUT,
         [BTH_REASON_IMPOSSIBLE] = ROW_ACQUIRE_IMPOSSIBLE,
         [BTH_REASON_LOAD_FAILED] = ROW_ACQUIRE_LOAD_FAILED,
-        [BTH_REASON_UPGRADE] = ROW_ACQUIRE_UPGRADE};
+        [BTH_REASON_UPGRADE] = ROW_ACQUIRE_UPGRADE,
+        [BTH_REASON_DEVICE] = ROW_ACQUIRE_DEVICE};
     static const enum row queued[] = {[BTH_WHY_NONE] = ROW_ACQUIRE_QUEUED_LEASE,
                                       [BTH_WHY_LEASE] = ROW_ACQUIRE_QUEUED_LEASE,
                                       [BTH_WHY_ESTIMATE] = ROW_ACQUIRE_QUEUED_ESTIMATE,
@@ -247,7 +265,8 @@ static void count_rows(const struct bth_state *s, const struct bth_event *e, enu
         seen_rows[ROW_PUMP_EARMARKED] += s->devices[i].earmark > 0;
     }
     for (struct bth_gen *g = bth_table_next(&s->gens, NULL); g; g = bth_table_next(&s->gens, g)) {
-        seen_rows[ROW_PUMP_LOAD] += g->inst == BTH_RESV && g->op > last_op;
+        seen_rows[g->of ? ROW_PUMP_REPLICA : ROW_PUMP_LOAD] +=
+            g->inst == BTH_RESV && g->op > last_op;
         seen_rows[ROW_PUMP_EVICTED] += g->evicted && g->inst == BTH_FREEING && g->op > last_op;
     }
 }

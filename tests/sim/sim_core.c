@@ -23,10 +23,10 @@
 #include <sys/time.h>
 
 static const char *const mutant_names[N_MUTANTS] = {
-    "none",        "lost grant",   "double grant",   "leaked byte",  "early free",
-    "revived",     "miscounted",   "late time-out",  "overtaken",    "grant unloaded",
-    "freed twice", "lost wake-up", "overbooked",     "kept revoked", "forgotten exclusive",
-    "barged",      "kept lease",   "stuck exclusive"};
+    "none",        "lost grant",   "double grant",    "leaked byte",  "early free",
+    "revived",     "miscounted",   "late time-out",   "overtaken",    "grant unloaded",
+    "freed twice", "lost wake-up", "overbooked",      "kept revoked", "forgotten exclusive",
+    "barged",      "kept lease",   "stuck exclusive", "kept lost",    "misrouted"};
 
 /* Plans acted upon, by kind; the longest that anybody waited once all let go, ns. */
 static uint64_t seen_plans[BTH_PLAN_IMPOSSIBLE + 1];
@@ -133,6 +133,23 @@ static bool spoil_gen(struct world *w) {
     return true;
 }
 
+/* A use on an instance that has more of them than another. */
+static bool spoil_route(struct world *w) {
+    struct bth_action *a = find_action(w, BTH_ACT_USE_OPENED);
+    struct bth_gen *at = a ? bth_table_get(&w->state.gens, a->gen) : NULL;
+    struct bth_use_row *u = a ? bth_table_get(&w->state.uses, a->id) : NULL;
+    EACH_ROW(struct bth_gen, g, w->state.gens) {
+        if (at && g != at && first_of(g) == first_of(at) && g->inst == BTH_READY &&
+            g->uses >= at->uses) {
+            at->uses--;
+            g->uses++;
+            u->gen = a->gen = g->id;
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool spoil_now(struct world *w, const struct bth_event *e) {
     switch (w->mutant) {
     case LOST_GRANT:
@@ -156,11 +173,15 @@ static bool spoil_now(struct world *w, const struct bth_event *e) {
     case OVERTAKEN:
     case BARGED:
         return spoil_queue(w);
+    case MISROUTED:
+        return spoil_route(w);
     case KEPT_REVOKED:
     case KEPT_LEASE:
+    case KEPT_LOST:
         for (size_t i = 0; i < w->actions.n && e->kind != BTH_EV_RELEASE; i++) {
-            if (w->actions.items[i].kind ==
-                (w->mutant == KEPT_LEASE ? BTH_ACT_REVOKED : BTH_ACT_USE_CANCEL)) {
+            if (w->actions.items[i].kind == (w->mutant == KEPT_LEASE  ? BTH_ACT_REVOKED
+                                             : w->mutant == KEPT_LOST ? BTH_ACT_USE_LOST
+                                                                      : BTH_ACT_USE_CANCEL)) {
                 w->actions.items[i].kind = BTH_ACT_WORK;
                 return true;
             }
@@ -211,9 +232,20 @@ static void finish_estimate(struct world *w, const struct bth_op *op, struct ber
                                              w->session[op->model]};
     }
     error = w->faults && one_in(w, 16) ? error : NULL;
-    book_load(w, op->model, error != NULL, false);
+    const struct bth_model *m = &w->state.models[op->model]; /* another may be asked for by now */
+    book_load(w, op->model, error && m->est_op == op->id, false);
     happen(w, (struct bth_event){
                   .kind = BTH_EV_ESTIMATED, .op = op->id, .error = error, .estimates = est});
+}
+
+/* `op` is of an instance that was lost meanwhile: its end changes nothing, and the loader frees
+ * what it has. */
+static void finish_lost(struct world *w, const struct bth_op *op) {
+    if (op->kind == BTH_OP_LOAD) {
+        happen_stale(w, (struct bth_event){.kind = BTH_EV_LOAD_DONE, .op = op->id, .bytes = 5});
+    } else {
+        happen_stale(w, (struct bth_event){.kind = BTH_EV_FREE_DONE, .op = op->id});
+    }
 }
 
 static void finish_load(struct world *w, const struct bth_op *op, struct berth_error *error) {
@@ -229,7 +261,8 @@ static void finish_load(struct world *w, const struct bth_op *op, struct berth_e
         w->instances[w->n_instances++] = (struct instance){.gen = op->gen, .alive = true};
         e.handle = (void *)(uintptr_t)w->n_instances;
     }
-    book_load(w, op->model, e.error != NULL, !e.error);
+    const struct bth_gen *g = bth_table_get(&w->state.gens, op->gen);
+    book_load(w, op->model, e.error && g->of == 0, !e.error); /* a replica is no matter */
     happen(w, e);
 }
 
@@ -241,6 +274,8 @@ static void loader_end(struct world *w) {
     w->jobs[i] = w->jobs[--w->n_jobs];
     if (op.kind == BTH_OP_ESTIMATE) {
         finish_estimate(w, &op, &error);
+    } else if (!bth_table_get(&w->state.gens, op.gen)) {
+        finish_lost(w, &op);
     } else if (op.kind == BTH_OP_LOAD) {
         finish_load(w, &op, &error);
     } else {
@@ -319,7 +354,8 @@ static void do_use(struct world *w) {
         happen(w, (struct bth_event){.kind = BTH_EV_USE_OPEN,
                                      .id = c->id,
                                      .arg = (void *)(uintptr_t)(u - w->uses + 1)});
-        HOLDS(w, (c->state == HOLDING) == (u->state == OPENED), "a use of a held lease opens");
+        HOLDS(w, (c->state == HOLDING && gen_of(w, c->scope, c->gen)) == (u->state == OPENED),
+              "a use of a held lease opens");
     } else if (u->state == UNUSED && one_in(w, 6)) { /* of a lease that was given back */
         happen(w, (struct bth_event){.kind = BTH_EV_USE_OPEN,
                                      .id = w->stale_lease,
@@ -343,7 +379,9 @@ static void do_end_use(struct world *w) {
     struct use *u = &w->uses[rnd(w, MAX_USES)];
     if (u->state == RUNNING || u->state == ENDING || u->state == REFUSED ||
         (u->state != UNUSED && one_in(w, 8))) {
-        end_use(w, u);
+        if (!w->crowded || one_in(w, 3)) {
+            end_use(w, u);
+        }
     }
 }
 
@@ -428,20 +466,26 @@ static bool is_open(struct world *w, uint32_t model) {
            w->state.gens.used < w->state.gens.capacity;
 }
 
-/* Those of the models `n` that have been evicted since op `last`. */
-static bool are_evicted(struct world *w, const struct bth_plan *plan, uint64_t last) {
+/* Whether just those that the plan names have been evicted; `before` is how many there were. */
+static bool are_evicted(struct world *w, const struct bth_plan *plan, uint32_t before) {
+    uint32_t named = 0, all = 0;
+    EACH_ROW(struct bth_gen, g, w->state.gens) {
+        bool is = false;
+        for (uint32_t i = 0; i < plan->n_victims; i++) {
+            is |= plan->victims[i] == g->model && plan->device == g->device;
+        }
+        named += g->evicted && is;
+        all += g->evicted;
+    }
+    return named >= plan->n_victims && all == before + plan->n_victims;
+}
+
+static uint32_t count_evicted(const struct world *w) {
     uint32_t n = 0;
     EACH_ROW(struct bth_gen, g, w->state.gens) {
-        bool named = false;
-        for (uint32_t i = 0; i < plan->n_victims; i++) {
-            named |= plan->victims[i] == g->model && plan->device == g->device;
-        }
-        if (g->evicted && g->op > last) {
-            HOLDS(w, named, "plan: model %u was evicted and not named", g->model);
-            n++;
-        }
+        n += g->evicted;
     }
-    return n == plan->n_victims;
+    return n;
 }
 
 /* What a plan says is what comes of it. */
@@ -461,7 +505,7 @@ static void act(struct world *w, uint32_t model, const struct bth_plan *plan) {
     if (c == w->clients + MAX_CLIENTS) {
         return;
     }
-    const uint64_t last = w->state.last_op;
+    const uint32_t before = count_evicted(w);
     *c = (struct client){.state = WAITING, .scope = model, .expires = BTH_FOREVER};
     c->order = ++w->order;
     const struct bth_event e = {.kind = BTH_EV_ACQUIRE,
@@ -470,8 +514,10 @@ static void act(struct world *w, uint32_t model, const struct bth_plan *plan) {
                                 .arg = (void *)(uintptr_t)(c - w->clients + 1)};
     happen(w, e);
     const enum row row = row_after(&w->state, &e, &w->actions);
-    HOLDS(w, row == rows[plan->kind], "plan %d: it came to row %d", (int)plan->kind, (int)row);
-    HOLDS(w, are_evicted(w, plan, last), "plan: %u victims, and not all went", plan->n_victims);
+    const bool lost = plan->kind == BTH_PLAN_IMPOSSIBLE && plan->why == BTH_REASON_DEVICE;
+    HOLDS(w, row == (lost ? ROW_ACQUIRE_DEVICE : rows[plan->kind]), "plan %d: it came to row %d",
+          (int)plan->kind, (int)row);
+    HOLDS(w, are_evicted(w, plan, before), "plan: %u victims, and others went", plan->n_victims);
     const struct bth_gen *g = bth_table_get(&w->state.gens, w->state.models[model].open);
     HOLDS(w, plan->kind != BTH_PLAN_FITS || (g && g->device == plan->device),
           "plan: on another device");
@@ -479,16 +525,27 @@ static void act(struct world *w, uint32_t model, const struct bth_plan *plan) {
 }
 
 /* A plan changes nothing. */
+static void plan_for(struct world *w, uint32_t model, struct bth_plan *out) {
+    const uint64_t before = whole_hash(&w->state);
+    bth_state_plan(&w->state, model, out);
+    HOLDS(w, whole_hash(&w->state) == before, "a plan did something");
+}
+
 static void do_plan(struct world *w) {
-    const uint32_t model = (uint32_t)rnd(w, w->state.n_models);
-    struct bth_plan plan;
+    uint32_t model = (uint32_t)rnd(w, w->state.n_models);
+    struct bth_plan plan, other;
     if (one_in(w, 4)) {
         happen(w, (struct bth_event){.kind = BTH_EV_ESTIMATE, .scope = model});
     }
     happen(w, (struct bth_event){.kind = BTH_EV_TICK}); /* a plan is as of the last event */
-    const uint64_t before = whole_hash(&w->state);
-    bth_state_plan(&w->state, model, &plan);
-    HOLDS(w, whole_hash(&w->state) == before, "a plan did something");
+    plan_for(w, model, &plan);
+    for (uint32_t i = 0; i < w->state.n_models; i++) { /* that kind is rare */
+        plan_for(w, i, &other);
+        if (other.kind == BTH_PLAN_EVICTS) {
+            plan = other;
+            model = i;
+        }
+    }
     if (is_open(w, model)) {
         act(w, model, &plan);
     }
@@ -506,8 +563,16 @@ static void do_keep(struct world *w) {
          one_in(w, 3) ? BTH_FOREVER : for_ms * BTH_NS_PER_MS, one_in(w, 4));
 }
 
+static void do_lose(struct world *w) {
+    happen(w, (struct bth_event){.kind = BTH_EV_DEVICE_LOST,
+                                 .device = (uint32_t)rnd(w, w->state.n_devices)});
+}
+
 static void do_something(struct world *w) {
     uint64_t what = rnd(w, 100);
+    if (one_in(w, w->losses)) {
+        do_lose(w);
+    }
     if (one_in(w, w->keeps)) {
         do_keep(w);
     }
@@ -520,7 +585,7 @@ static void do_something(struct world *w) {
         do_cleanup(w);
     } else if (what < 14) {
         do_acquire(w);
-    } else if (what < 34) {
+    } else if (what < (w->crowded ? 20 : 34)) {
         do_release(w, &w->clients[rnd(w, MAX_CLIENTS)]);
     } else if (what < 48) {
         do_use(w);
@@ -548,24 +613,30 @@ static void build(struct world *w, uint64_t seed, enum mutant mutant) {
     *w = (struct world){
         .rng = seed * UINT64_C(0x9E3779B97F4A7C15) + 1, .mutant = mutant, .spoil = spoil};
     rnd(w, 2);
-    uint64_t budgets[2] = {100 + rnd(w, 400), 100 + rnd(w, 400)};
-    bth_state_init(&w->state, budgets, one_in(w, 4) ? 2 : 1);
-    uint64_t n = 1 + rnd(w, MAX_MODELS);
+    w->crowded = one_in(w, 3);
+    uint64_t budgets[4] = {100 + rnd(w, 400), 100 + rnd(w, 400), 100 + rnd(w, 400),
+                           100 + rnd(w, 400)};
+    const bool several = w->crowded || one_in(w, 4);
+    bth_state_init(&w->state, budgets, several ? 2 + (uint32_t)rnd(w, 3) : 1);
+    w->state.devices[w->state.n_devices - 1].kind = one_in(w, 4);
+    uint64_t n = 1 + rnd(w, w->crowded ? 3 : MAX_MODELS);
     for (uint64_t i = 0; i < n; i++) {
         uint32_t index;
         CHECK_INT(bth_state_add_model(&w->state, NULL, (uint32_t)rnd(w, N_FAMILIES), &index), 0);
         w->size[i] = 1 + rnd(w, one_in(w, 8) ? 600 : 150);
         w->spare[i] = rnd(w, 20);
         w->session[i] = rnd(w, 30);
+        w->state.models[i].most = one_in(w, 2) ? 0 : 1 + (uint32_t)rnd(w, 3);
         if (w->state.n_devices > 1 && one_in(w, 3)) {
             w->barred[i][rnd(w, w->state.n_devices)] = true;
         }
     }
     w->faults = !one_in(w, 4);
-    w->exclusives = one_in(w, 3) ? 3 : one_in(w, 2) ? 8 : 1000000;
+    w->exclusives = w->crowded ? 100 : one_in(w, 3) ? 3 : one_in(w, 2) ? 8 : 1000000;
     w->cleanups = one_in(w, 4) ? 80 : 1000000;
     w->unloads = one_in(w, 3) ? 40 : 1000;
     w->keeps = one_in(w, 2) ? 12 : 1000000;
+    w->losses = one_in(w, w->crowded ? 2 : 6) ? 120 : 1000000;
     w->now = (int64_t)rnd(w, 1000) * BTH_NS_PER_S;
 }
 
@@ -762,6 +833,14 @@ static void print_coverage(void) {
            (unsigned long long)seen_evictions, (unsigned long long)seen_idle,
            (unsigned long long)seen_waits, (unsigned long long)seen_actions[BTH_ACT_USE_CANCEL],
            (unsigned long long)seen_actions[BTH_ACT_REVOKED]);
+    printf("replicas after an event %llu, that left %llu, busy %llu, promoted for one lost %llu, "
+           "instances lost %llu, uses %llu\n",
+           (unsigned long long)seen_replicas, (unsigned long long)seen_spares,
+           (unsigned long long)seen_drained, (unsigned long long)seen_heirs,
+           (unsigned long long)seen_actions[BTH_ACT_LOST],
+           (unsigned long long)seen_actions[BTH_ACT_USE_LOST]);
+    CHECK(seen_replicas >= 100 && seen_spares >= 100 && seen_drained >= 100 && seen_heirs >= 100 &&
+          seen_actions[BTH_ACT_USE_LOST] >= 100);
     CHECK(seen_evictions >= 100 && seen_idle >= 100 && seen_waits >= 100 &&
           seen_actions[BTH_ACT_USE_CANCEL] >= 100);
 }
@@ -836,6 +915,7 @@ static int hunt(struct world *w, uint64_t seeds) {
 
 int main(int argc, char **argv) {
     static struct world w;
+    setvbuf(stdout, NULL, _IOLBF, 0);
     unsigned long long seeds = getenv("BERTH_LONG") ? 100000 : 10000, first = 1;
     for (int i = 1; i + 1 < argc; i += 2) {
         if (strcmp(argv[i], "--seeds") == 0) {

@@ -53,10 +53,13 @@ def hunt(args, program):
 
 def try_one(args, folder, objects, number, mutant):
     """A sentence, its trace, and whether it was found in time and became small."""
-    name, file, old, new, _ = mutant
-    text = (CORE / file).read_text()
-    if text.count(old) != 1:
-        return f"{name}: the edit no longer applies, its text is there {text.count(old)} times", "", False
+    name, old, new, _ = mutant
+    files = [CORE / "ledger.c", *sorted(CORE.glob("step*.c"))]
+    there = {f: f.read_text().count(old) for f in files}
+    if sum(there.values()) != 1:
+        return f"{name}: the edit no longer applies, its text is there {sum(there.values())} times", "", False
+    file = max(there, key=there.get)
+    text = file.read_text()
     source, out = folder / f"m{number}.c", folder / f"m{number}.o"
     source.write_text(text.replace(old, new))
     try:
@@ -64,7 +67,7 @@ def try_one(args, folder, objects, number, mutant):
     except subprocess.CalledProcessError:
         return f"{name}: the edit no longer compiles", "", False
     program = folder / f"m{number}"
-    link(args, {**objects, file: out}, program)
+    link(args, {**objects, file.name: out}, program)
     code, said = hunt(args, program)
     if code != 3:
         return f"{name}: not found within {args.seeds} seeds", said, False
