@@ -253,15 +253,18 @@ static int model_key(struct parser *p, const char *key, void *arg) {
     if (strcmp(key, "preload") == 0) {
         return bool_value(p, &m->preload);
     }
+    if (strcmp(key, "disabled") == 0) {
+        return bool_value(p, &m->disabled);
+    }
     if (strcmp(key, "replicas") == 0) {
         return replicas_value(p, &m->replicas);
     }
     return strcmp(key, "engine") == 0
                ? word_value(p, &m->engine)
-               : fail(
-                     p,
-                     "a model has path, alias, engine, keep_alive, pin, preload and replicas, not ",
-                     key);
+               : fail(p,
+                      "a model has path, alias, engine, keep_alive, pin, preload, replicas and "
+                      "disabled, not ",
+                      key);
 }
 
 static bool good_name(const char *name) {

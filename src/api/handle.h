@@ -26,6 +26,7 @@ struct bth_world {
     int (*check)(struct berth *b, const char *model, const struct berth_request *r,
                  struct berth_error *err);
     int (*unload)(struct berth *b, const char *model, int64_t timeout_ms, struct berth_error *err);
+    int (*enable)(struct berth *b, const char *model, bool on, struct berth_error *err);
     size_t (*models)(struct berth *b, struct berth_model_stats *out, size_t size, size_t n);
     size_t (*devices)(struct berth *b, struct berth_device_stats *out, size_t size, size_t n);
     uint64_t (*owner_new)(struct berth *b);
@@ -115,6 +116,7 @@ int bth_local_open(const struct berth_config *given, struct berth *b, struct ber
 /* What the configuration's file says now, beside what is: names, a line each. */
 struct bth_reload {
     struct bth_str added, changed; /* models: new ones; others' pins and keep-alives */
+    struct bth_str removed;        /* models that it names no more */
     struct bth_str restart;        /* what differs and takes a new start: "NAME: why" */
 };
 /* Reads it again and does what can be done while all goes on; `dry`: only says. EINVAL (with

@@ -58,7 +58,8 @@ static int read_config(const struct berth_config *given, struct berth *b, struct
 }
 
 static int start(struct berth *b, const struct bth_config *config,
-                 const struct berth_model_spec *models, size_t n_models, struct berth_error *err) {
+                 const struct berth_model_spec *models, size_t n_models, size_t n_given,
+                 struct berth_error *err) {
     struct bth_devices d;
     int rc = bth_devices_open(config, &d, err);
     if (rc < 0) {
@@ -70,6 +71,7 @@ static int start(struct berth *b, const struct bth_config *config,
                                     .n_spare = d.n_spare,
                                     .models = models,
                                     .n_models = n_models,
+                                    .n_given = n_given,
                                     .revoked = cancel_jobs,
                                     .arg = b,
                                     .trace = b->trace};
@@ -148,7 +150,7 @@ static int start_with_models(struct berth *b, const struct berth_config *given,
     if (config->n_models) {
         memcpy(models + given->n_models, config->models, config->n_models * sizeof(*models));
     }
-    int rc = start(b, config, models, n, err);
+    int rc = start(b, config, models, n, given->n_models, err);
     rc = rc < 0 ? rc : start_preload(b, models, n, err);
     bth_free(models);
     return rc;
@@ -243,6 +245,11 @@ static const char *lease_model(const struct berth_lease *lease) {
     return bth_lease_name(lease->lease);
 }
 
+static int enable(struct berth *b, const char *model, bool on, struct berth_error *err) {
+    const char *name;
+    return bth_manager_enable(b->manager, model, on, &name, err);
+}
+
 static int unload(struct berth *b, const char *model, int64_t timeout_ms, struct berth_error *err) {
     return bth_manager_unload(b->manager, model, bth_deadline(bth_now(), timeout_ms), err);
 }
@@ -318,6 +325,7 @@ const struct bth_world bth_local_world = {
     .acquire = acquire,
     .check = check,
     .unload = unload,
+    .enable = enable,
     .models = models,
     .devices = devices,
     .owner_new = owner_new,

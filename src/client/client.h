@@ -55,6 +55,9 @@ int bth_client_ask(struct bth_client *c, const char *path, const char *body, int
 void bth_client_encode(struct bth_str *out, const char *text);
 int bth_client_load(struct bth_client *c, const char *model, int64_t wait_ms, char out_name[64],
                     struct berth_error *err);
+/* POST /v1/models/enable or disable. */
+int bth_client_enable(struct bth_client *c, const char *model, bool on, char out_name[64],
+                      struct berth_error *err);
 int bth_client_unload(struct bth_client *c, const char *model, int64_t timeout_ms,
                       struct berth_error *err);
 /* The full name of a model the daemon knows. ENOTFOUND. */

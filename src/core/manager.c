@@ -131,6 +131,7 @@ static void keep_locked(struct bth_manager *m, uint32_t model, const struct bert
     bth_state_keep(&m->state, model, keep_alive_of(spec), spec->pin);
     m->state.models[model].most = spec->replicas;
     bth_trace_keep(&m->trace, model, &m->state.models[model]);
+    bth_manager_say_locked(m, model, spec->disabled);
 }
 
 static int add_locked(struct bth_manager *m, const struct berth_model_spec *spec, const char *real,
@@ -154,7 +155,12 @@ static int add_models(struct bth_manager *m, const struct bth_manager_config *co
         const struct berth_model_spec *spec = &config->models[i];
         char *real = NULL;
         rc = spec->path ? bth_registry_real(spec->path, &real, err) : 0;
+        core_lock(m);
         rc = rc < 0 ? rc : add_locked(m, spec, real, err);
+        if (rc == 0) {
+            m->registry.entries[i]->configured = i >= config->n_given;
+        }
+        core_unlock(m);
         bth_free(real);
     }
     return rc;
@@ -173,7 +179,7 @@ static enum bth_news compare_locked(const struct bth_manager *m, uint32_t model,
         return BTH_NEWS_DIFFERS;
     }
     return known->pinned == spec->pin && known->keep_alive == keep_alive_of(spec) &&
-                   known->most == spec->replicas
+                   known->most == spec->replicas && e->disabled == spec->disabled
                ? BTH_NEWS_SAME
                : BTH_NEWS_KEPT_OTHERWISE;
 }
@@ -189,7 +195,15 @@ int bth_manager_configure(struct bth_manager *m, const struct berth_model_spec *
     const int64_t known = bth_registry_find(&m->registry, spec->name);
     if (known < 0) {
         *out = BTH_NEWS_ADDED;
-        rc = dry ? 0 : add_locked(m, spec, real, err);
+        if (!dry) {
+            const int64_t again = bth_manager_again_locked(m, spec);
+            rc = again < 0 ? add_locked(m, spec, real, err) : 0;
+            const size_t index = again < 0 ? m->registry.n - 1 : (size_t)again;
+            if (rc == 0) {
+                m->registry.entries[index]->configured = true;
+                keep_locked(m, (uint32_t)index, spec);
+            }
+        }
     } else {
         *out = compare_locked(m, (uint32_t)known, spec);
         if (!dry && *out == BTH_NEWS_KEPT_OTHERWISE) {

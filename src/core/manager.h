@@ -12,6 +12,7 @@
 #ifndef BTH_MANAGER_H
 #define BTH_MANAGER_H
 
+#include "base/str.h"
 #include "core/limits.h"
 #include <berth/berth.h>
 #include <berth/engine.h>
@@ -29,6 +30,7 @@ struct bth_manager_config {
     size_t n_engines;
     const struct berth_model_spec *models; /* [n_models], copied */
     size_t n_models;
+    size_t n_given; /* the first of them: given in code; the others are the configuration's */
     /* A lease was revoked: its requests are to be cancelled. Called as bth_use.granted is. May be
      * NULL. */
     void (*revoked)(void *arg, struct bth_lease *lease);
@@ -55,13 +57,22 @@ void bth_manager_unref(struct bth_manager *m);
 enum bth_news {
     BTH_NEWS_SAME,
     BTH_NEWS_ADDED,
-    BTH_NEWS_KEPT_OTHERWISE, /* its pin or keep-alive has changed */
+    BTH_NEWS_KEPT_OTHERWISE, /* its pin, its keep-alive and the like have changed */
     BTH_NEWS_DIFFERS /* in what cannot change while the manager lives: path, alias, engine */
 };
 /* Makes a new model known, and a known one kept as the spec says; `dry`: only says what it would
  * be. Looks at files. EINVAL, ETOOLARGE, ENOMEM. */
 int bth_manager_configure(struct bth_manager *m, const struct berth_model_spec *spec, bool dry,
                           enum bth_news *out, struct berth_error *err);
+
+/* Drops those models of the configuration that it names no more, `specs` being what it names: they
+ * are found no more, and unloaded when their leases and requests have ended. Their names go to
+ * `out`, a line each; `dry`: only that. */
+void bth_manager_forget(struct bth_manager *m, const struct berth_model_spec *specs, size_t n,
+                        bool dry, struct bth_str *out);
+/* See berth_enable and berth_disable. *out_name: the full name. ENOTFOUND. */
+int bth_manager_enable(struct bth_manager *m, const char *name, bool on, const char **out_name,
+                       struct berth_error *err);
 
 /* What a caller asks for; see struct berth_acquire_options. Zero: a shared lease, without a limit.
  */
@@ -71,6 +82,7 @@ struct bth_ask {
     int64_t deadline;   /* zero is long ago: nothing is waited for or loaded */
     bool exclusive;
     uint32_t max_concurrent;
+    int priority; /* above the usual one, or below: BTH_PRIORITY_LOWEST to _HIGHEST */
     uint64_t owner;
 };
 /* A lease by name, alias or path (a path of an unknown model registers it as
@@ -136,6 +148,7 @@ struct bth_lease_info {
     uint64_t owner;
     bool exclusive, waiting, revoked;
     uint32_t max_concurrent; /* waiting; 0: no limit */
+    int priority;            /* waiting: 0 to 9 */
     uint32_t position;       /* waiting: 1 is the next of its queue; else 0 */
     const char *why;         /* waiting: "lease", "loading", "bytes"; else "" */
     int64_t since_ms;        /* held, or waited, for so long */
@@ -186,15 +199,15 @@ struct bth_manager_sums {
 void bth_manager_sums(struct bth_manager *m, struct bth_manager_sums *out);
 
 /* What a load of this model would come to now; see bth_state_plan, whose words `kind` has: "ready",
- * "loading", "fits", "evicts", "waits", "impossible", "failed"; or "unknown": its size is being
- * found out, ask again. ENOTFOUND, ENOMEM. */
+ * "loading", "fits", "evicts", "waits", "impossible", "failed", "disabled"; or "unknown": its size
+ * is being found out, ask again. ENOTFOUND, ENOMEM. */
 struct bth_plan_info {
     const char *kind;
     char model[64], device[32];
     uint64_t need, room;
     size_t n_evicts;
     char evicts[16][80];
-    char cause[252]; /* impossible, failed */
+    char cause[252]; /* impossible, failed, disabled */
 };
 int bth_manager_plan(struct bth_manager *m, const char *name, struct bth_plan_info *out,
                      struct berth_error *err);

@@ -2,6 +2,7 @@
  * core/manager_private.h - what the manager's files share.
  *
  *   manager.c        life, unload, drain; carrying actions out
+ *   manager_config.c models that are added, dropped, disabled
  *   manager_lease.c  names, leases, waiting for a chance, clean-up
  *   manager_async.c  acquiring without waiting
  *   manager_use.c    uses: opening, bytes, `granted` callbacks
@@ -108,6 +109,11 @@ bool bth_manager_still_there_locked(const struct bth_manager *m, uint32_t model,
 
 /* Makes the registry's newest entry known to the state. 0 or ENOMEM. */
 int bth_manager_count_model(struct bth_manager *m, uint32_t *out) REQUIRES(core);
+/* What the configuration says of whether a model is disabled: done if it is news. */
+void bth_manager_say_locked(struct bth_manager *m, uint32_t model, bool disabled) REQUIRES(core);
+/* One that was dropped and is the same as this: brought back, as it was then. Its index or -1. */
+int64_t bth_manager_again_locked(struct bth_manager *m, const struct berth_model_spec *spec)
+    REQUIRES(core);
 /* A name, alias or path; the registry's index is the state's. Reads files. */
 int bth_manager_resolve(struct bth_manager *m, const char *name, uint32_t *out,
                         const struct bth_entry **out_entry, struct berth_error *err) EXCLUDES(core);

@@ -19,6 +19,9 @@ static const struct bth_gen *shown_gen(const struct bth_state *s, uint32_t model
 }
 
 static enum berth_model_state state_of(const struct bth_model *m, const struct bth_gen *g) {
+    if (!g && m->disabled) {
+        return BERTH_MODEL_DISABLED;
+    }
     if (!g) {
         return m->scope.waiting ? BERTH_MODEL_LOADING : BERTH_MODEL_ABSENT;
     }
@@ -105,14 +108,22 @@ int bth_manager_find(struct bth_manager *m, const char *name, struct berth_model
     return rc;
 }
 
+/* One that the configuration names no more is shown until it has gone. */
+static bool is_shown_locked(const struct bth_manager *m, uint32_t i) REQUIRES(core) {
+    return !m->registry.entries[i]->removed || m->state.models[i].scope.held > 0 ||
+           shown_gen(&m->state, i);
+}
+
 size_t bth_manager_models(struct bth_manager *m, struct berth_model_stats *out, size_t size,
                           size_t n) {
+    size_t count = 0;
     core_lock(m);
-    size_t count = m->state.n_models;
-    for (size_t i = 0; i < count && i < n; i++) {
-        struct berth_model_stats one;
-        fill_model_locked(m, (uint32_t)i, &one);
-        bth_sized_copy((char *)out + i * size, size, &one, sizeof(one));
+    for (uint32_t i = 0; i < m->state.n_models; i++) {
+        if (is_shown_locked(m, i) && count++ < n) {
+            struct berth_model_stats one;
+            fill_model_locked(m, i, &one);
+            bth_sized_copy((char *)out + (count - 1) * size, size, &one, sizeof(one));
+        }
     }
     core_unlock(m);
     return count;

@@ -52,6 +52,7 @@ static bool reserve_actions(const struct bth_state *s, struct bth_actions *out) 
 static bool reserve(struct bth_state *s, size_t tickets, size_t uses, struct bth_actions *out) {
     return bth_table_reserve(&s->tickets, s->tickets.used + tickets) &&
            bth_table_reserve(&s->leases, s->leases.used + s->tickets.used + tickets) &&
+           bth_owners_reserve(&s->owners, s->owners.rows.used + tickets) &&
            bth_table_reserve(&s->gens, s->gens.used + s->n_models + uses) &&
            bth_table_reserve(&s->uses, s->uses.used + uses) && reserve_actions(s, out);
 }
@@ -76,6 +77,10 @@ static int code_of(const struct bth_state *s, uint32_t model, enum bth_reason re
         return BERTH_EREVOKED;
     case BTH_REASON_UPGRADE:
         return BERTH_EUPGRADE;
+    case BTH_REASON_DEADLOCK:
+        return BERTH_EDEADLOCK;
+    case BTH_REASON_DISABLED:
+        return s->models[model].removed ? BERTH_ENOTFOUND : BERTH_EDISABLED;
     case BTH_REASON_DEVICE:
         return BERTH_EDEVICE;
     case BTH_REASON_NONE:
@@ -441,6 +446,12 @@ void bth_step(struct bth_state *s, const struct bth_event *e, int64_t now,
     case BTH_EV_ESTIMATE:
         on_estimate(s, e, out);
         break;
+    case BTH_EV_DISABLE:
+        bth_on_disable(s, e, out);
+        break;
+    case BTH_EV_ENABLE:
+        s->models[e->scope].disabled = s->models[e->scope].removed = false;
+        break;
     case BTH_EV_DEVICE_LOST:
         bth_on_device_lost(s, e, out);
         break;
@@ -508,8 +519,10 @@ struct bth_op bth_state_next_op(const struct bth_state *s) {
 
 void bth_state_init(struct bth_state *s, const uint64_t *budgets, uint32_t n_devices) {
     assert(n_devices >= 1 && n_devices <= BTH_MAX_DEVICES);
-    *s = (struct bth_state){
-        .n_devices = n_devices, .revoke_at = BTH_FOREVER, .idle_at = BTH_FOREVER};
+    *s = (struct bth_state){.n_devices = n_devices,
+                            .last_key = INT64_MIN,
+                            .revoke_at = BTH_FOREVER,
+                            .idle_at = BTH_FOREVER};
     for (uint32_t i = 0; i < n_devices; i++) {
         s->devices[i].budget = cut(budgets[i]);
     }
@@ -517,6 +530,7 @@ void bth_state_init(struct bth_state *s, const uint64_t *budgets, uint32_t n_dev
     bth_table_init(&s->tickets, sizeof(struct bth_ticket));
     bth_table_init(&s->leases, sizeof(struct bth_lease_row));
     bth_table_init(&s->uses, sizeof(struct bth_use_row));
+    bth_owners_init(&s->owners);
 }
 
 void bth_state_finish(struct bth_state *s) {
@@ -525,6 +539,7 @@ void bth_state_finish(struct bth_state *s) {
     bth_table_finish(&s->tickets);
     bth_table_finish(&s->leases);
     bth_table_finish(&s->uses);
+    bth_owners_finish(&s->owners);
 }
 
 int bth_state_add_model(struct bth_state *s, void *arg, uint32_t family, uint32_t *out) {

@@ -25,13 +25,16 @@
  *   use         one request on one instance, the READY one with fewest: OPEN (pins it) > WAIT (for
  *               bytes) > RUN > CANCELLING, or REFUSED; gone with USE_END, or LOST with its device
  *
- * THE ORDER. Each model has a queue, first come, first served, and its first ticket alone is looked
- * at: whoever must wait, for others' leases too, holds up all behind him, so nobody starves and an
- * event costs no more than the tickets that it answers. A family has a queue of those who want all
- * of it; they and the tickets of its models hold each other up by age. Nobody waits for leases of
- * his own (owner): inside his own shared lease he gets the same generation, inside his own
- * exclusive he comes first, and an exclusive inside his own shared is refused (UPGRADE).
- * Among models whose first ticket lacks bytes (they are "hungry") the oldest owns an earmark on its
+ * THE ORDER. A ticket's key is the time of asking, 10 s earlier for each priority above the usual
+ * one and later for each below: whoever came 10 s before one of the next higher priority is never
+ * overtaken by him. Each model has a queue by key, then by age, and its first ticket alone is
+ * looked at: whoever must wait, for others' leases too, holds up all behind him, so nobody starves
+ * and an event costs no more than the tickets that it answers. A family has a queue of those who
+ * want all of it; they and the tickets of its models hold each other up in the same order. Nobody
+ * waits for leases of his own (owner): inside his own shared lease he gets the same generation,
+ * inside his own exclusive he comes first, and an exclusive inside his own shared is refused
+ * (UPGRADE). So is, at once, who would wait for ever in a ring of owners (DEADLOCK, step_cycle.c).
+ * Among models whose first ticket lacks bytes (they are "hungry") the first owns an earmark on its
  * device: younger ones use only the room beyond it. Uses pass earmarks, for who holds a lease must
  * be able to finish, and are first come, first served within an instance.
  *
@@ -48,13 +51,18 @@
 #define BTH_STEP_H
 
 #include "core/limits.h"
+#include "core/owners.h"
 #include "core/table.h"
 #include <berth/error.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define BTH_BACKOFF_MAX_S 60
+#define BTH_BACKOFF_MAX_S    60
+#define BTH_PRIORITY_NS      INT64_C(10000000000)
+#define BTH_PRIORITY_HIGHEST 4 /* above the usual one */
+#define BTH_PRIORITY_LOWEST  (-5)
+#define BTH_RING_NAMES       6
 
 /* ---- state ----------------------------------------------------------------------------------*/
 
@@ -98,9 +106,12 @@ struct bth_model {
     void *arg; /* the driver's */
     uint32_t family;
     struct bth_scope scope;
+    bool disabled;           /* newcomers are refused, */
+    bool removed;            /* as if nobody knew it */
     enum bth_why why;        /* the first of the queue waits */
     bool hungry;             /* for bytes: in the list of such, */
-    uint64_t hunger;         /* by the age of its first ticket */
+    int64_t hunger_key;      /* in the order of their first tickets */
+    uint64_t hunger;         /* its seq */
     uint32_t previous, next; /* index + 1 */
     uint64_t open;           /* the OPEN generation, or 0 */
     uint64_t serial;         /* of the newest generation */
@@ -155,10 +166,20 @@ struct bth_ticket {
     uint32_t scope;
     bool exclusive;
     uint32_t max_concurrent;
-    uint64_t owner;
+    int priority;          /* above the usual one, or below */
+    uint64_t owner, party; /* the owner, and his row */
+    int64_t key;
     uint64_t seq; /* its age; 0: its owner is inside already, so it comes before all */
     int64_t expires;
+    /* step_cycle.c's */
+    uint64_t search, found; /* the last that has seen it, and what that saw next */
+    bool ends;              /* there: it will be answered */
 };
+
+/* In queues: by key, then by age. */
+static inline bool bth_ticket_before(const struct bth_ticket *a, const struct bth_ticket *b) {
+    return a->key < b->key || (a->key == b->key && a->seq < b->seq);
+}
 
 enum bth_lease_state { BTH_LEASE_HELD, BTH_LEASE_REVOKED };
 struct bth_lease_row {
@@ -168,7 +189,7 @@ struct bth_lease_row {
     uint32_t scope;
     bool exclusive;
     enum bth_lease_state state;
-    uint64_t owner, seq;
+    uint64_t owner, party, seq; /* party: the owner's row */
     int64_t revoke_at;
 };
 
@@ -190,10 +211,14 @@ struct bth_state {
     uint32_t n_models, models_capacity;
     struct bth_scope families[BTH_MAX_FAMILIES];
     struct bth_table gens, tickets, leases, uses;
+    struct bth_owners owners;
     struct bth_list waiting;                         /* uses in WAIT, oldest first */
     uint32_t hungriest, least_hungry;                /* models, index + 1, oldest first */
     uint64_t last_op, last_pass, last_use, last_seq; /* seq: of tickets, leases and generations */
-    bool stirred;  /* bytes, or who waits for them: bth_pump has to look */
+    uint64_t last_search;
+    int64_t last_key;                      /* the largest that a ticket has had */
+    uint64_t ring[BTH_RING_NAMES], n_ring; /* the last DEADLOCK's other tickets, in order */
+    bool stirred;                          /* bytes, or who waits for them: bth_pump has to look */
     uint32_t turn; /* in it: index + 1 of the model that may be given bytes now */
     bool closing;
     int64_t revoke_at; /* the least that is to come, */
@@ -203,8 +228,9 @@ struct bth_state {
 /* ---- events ---------------------------------------------------------------------------------*/
 
 enum bth_event_kind {
-    BTH_EV_ACQUIRE,   /* scope, exclusive, max_concurrent (0: any), owner, expires, arg: GRANT,
-                         REFUSE or QUEUED; expires <= now: no wait, nothing started */
+    BTH_EV_ACQUIRE,   /* scope, exclusive, max_concurrent (0: any), priority (0: the usual one),
+                         owner, expires, arg: GRANT, REFUSE or QUEUED; expires <= now: no wait,
+                         nothing started */
     BTH_EV_CANCEL,    /* id of a ticket */
     BTH_EV_RELEASE,   /* id of a lease; again: nothing */
     BTH_EV_USE_OPEN,  /* id of a lease, arg: USE_OPENED or USE_REFUSED */
@@ -220,17 +246,21 @@ enum bth_event_kind {
                          leases of `owner` at once. Newcomers get the next generation. As UNLOAD */
     BTH_EV_CLOSE,     /* expires: refuse newcomers, drain, then revoke */
     BTH_EV_ESTIMATE,  /* scope (a model): its size is to be known, for a plan; loads nothing */
+    BTH_EV_DISABLE,   /* scope (a model), removed: refuses newcomers and all who wait, drains and
+                         unloads it; those inside may go deeper. Cannot fail */
+    BTH_EV_ENABLE,    /* scope (a model) */
     BTH_EV_DEVICE_LOST, /* device: has failed, or hangs; again: nothing. A LOAD or FREE that a
                            loader has begun is no longer of interest: its DONE changes nothing */
     BTH_EV_TICK         /* time has passed; with the id of a ticket: for that one */
 };
-#define BTH_N_EVENTS 17
+#define BTH_N_EVENTS 19
 
 struct bth_event {
     enum bth_event_kind kind;
     uint64_t id, op;
     uint32_t scope, max_concurrent, device;
-    bool exclusive;
+    bool exclusive, removed;
+    int priority;
     uint64_t owner;
     void *arg;
     int64_t expires;
@@ -270,9 +300,11 @@ enum bth_reason {
     BTH_REASON_LOST,        /* ELOST: the lease was given back */
     BTH_REASON_REVOKED,     /* EREVOKED */
     BTH_REASON_UPGRADE,     /* EUPGRADE: exclusive inside one's own lease */
+    BTH_REASON_DEADLOCK,    /* EDEADLOCK: others wait for what he has; `ring` names them */
+    BTH_REASON_DISABLED,    /* EDISABLED, or ENOTFOUND if it was removed */
     BTH_REASON_DEVICE       /* EDEVICE: it was on a device that has failed, or none is left */
 };
-#define BTH_N_REASONS 11
+#define BTH_N_REASONS 13
 
 struct bth_action {
     enum bth_action_kind kind;
@@ -325,6 +357,7 @@ enum bth_plan_kind {
     BTH_PLAN_LOADING, /* on its way */
     BTH_PLAN_UNKNOWN, /* its size is not known: ESTIMATE */
     BTH_PLAN_FAILED,  /* lately; no new try yet */
+    BTH_PLAN_DISABLED,
     BTH_PLAN_FITS,
     BTH_PLAN_EVICTS,    /* `victims`, which are idle, or one of several */
     BTH_PLAN_WAITS,     /* for bytes that others use, or that are being freed */

@@ -1,7 +1,7 @@
 /*
  * core/step_private.h - what the step's files share: step.c (events), step_lease.c (events of
- * leases), step_pump.c (grants, loads), step_evict.c (who makes room), step_gen.c (generations and
- * their instances).
+ * leases), step_cycle.c (who would wait for ever), step_pump.c (grants, loads), step_evict.c (who
+ * makes room), step_gen.c (generations and their instances).
  */
 #ifndef BTH_STEP_PRIVATE_H
 #define BTH_STEP_PRIVATE_H
@@ -42,6 +42,11 @@ void bth_on_release(struct bth_state *s, const struct bth_event *e, struct bth_a
 void bth_on_cleanup(struct bth_state *s, const struct bth_event *e, struct bth_actions *out);
 void bth_on_close(struct bth_state *s, const struct bth_event *e, struct bth_actions *out);
 void bth_on_tick(struct bth_state *s, const struct bth_event *e, struct bth_actions *out);
+void bth_on_disable(struct bth_state *s, const struct bth_event *e, struct bth_actions *out);
+
+/* step_cycle.c: whether a ticket that is in its queue, and has not been looked at there yet, would
+ * wait for ever; then `ring` says with whom. Changes nothing else that counts. */
+bool bth_ticket_is_stuck(struct bth_state *s, struct bth_ticket *t);
 
 void bth_gens_rest(struct bth_state *s, uint32_t model); /* all of a model */
 /* Another READY instance of its generation is there. */

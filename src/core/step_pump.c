@@ -240,6 +240,8 @@ void bth_state_plan(struct bth_state *s, uint32_t model, struct bth_plan *out) {
     *out = (struct bth_plan){.device = g ? g->device : roomiest(s)};
     if (g) {
         out->kind = g->inst == BTH_READY ? BTH_PLAN_READY : BTH_PLAN_LOADING;
+    } else if (m->disabled) {
+        out->kind = BTH_PLAN_DISABLED;
     } else if (s->now < m->retry_at) {
         out->kind = BTH_PLAN_FAILED;
     } else if (m->est_state != BTH_EST_KNOWN) {
@@ -262,7 +264,7 @@ void bth_state_plan(struct bth_state *s, uint32_t model, struct bth_plan *out) {
 static bool family_is_before(const struct bth_state *s, uint32_t family,
                              const struct bth_ticket *t) {
     const struct bth_ticket *x = bth_table_get(&s->tickets, s->families[family].queue.first);
-    return x && x->seq < t->seq;
+    return x && bth_ticket_before(x, t);
 }
 
 static bool excludes(const struct bth_scope *scope, uint64_t owner) {
@@ -290,7 +292,7 @@ static bool exclusive_must_wait(struct bth_state *s, const struct bth_ticket *t)
     }
     for (uint32_t i = 0; i < s->n_models; i++) {
         const struct bth_ticket *first = bth_table_get(&s->tickets, s->models[i].scope.queue.first);
-        if (first && bth_model_in(s, i, t->scope) && first->seq < t->seq) {
+        if (first && bth_model_in(s, i, t->scope) && bth_ticket_before(first, t)) {
             return true;
         }
     }
@@ -358,23 +360,28 @@ static enum bth_why pump_shared(struct bth_state *s, struct bth_ticket *t,
     return place(s, t->scope, out);
 }
 
-/* Puts a model into the list of the hungry by the age `hunger` of its first ticket, or out of it.
- */
-static void set_hungry(struct bth_state *s, uint32_t model, bool hungry, uint64_t hunger) {
+static bool is_hungrier(const struct bth_model *a, const struct bth_model *b) {
+    return a->hunger_key < b->hunger_key ||
+           (a->hunger_key == b->hunger_key && a->hunger < b->hunger);
+}
+
+/* Puts a model into the list of the hungry by its first ticket, or out of it (NULL). */
+static void set_hungry(struct bth_state *s, uint32_t model, const struct bth_ticket *first) {
     struct bth_model *m = &s->models[model];
     if (m->hungry) {
         *(m->previous ? &s->models[m->previous - 1].next : &s->hungriest) = m->next;
         *(m->next ? &s->models[m->next - 1].previous : &s->least_hungry) = m->previous;
     }
-    m->hungry = hungry;
-    m->hunger = hunger;
+    m->hungry = first != NULL;
+    m->hunger_key = first ? first->key : 0;
+    m->hunger = first ? first->seq : 0;
     s->stirred = true;
-    if (!hungry) {
+    if (!first) {
         return;
     }
     m->previous = s->least_hungry;
     m->next = 0;
-    while (m->previous && s->models[m->previous - 1].hunger > hunger) {
+    while (m->previous && is_hungrier(m, &s->models[m->previous - 1])) {
         m->next = m->previous;
         m->previous = s->models[m->previous - 1].previous;
     }
@@ -396,7 +403,7 @@ static void pump_model(struct bth_state *s, uint32_t model, struct bth_actions *
     m->why = why;
     bool hungry = why == BTH_WHY_BYTES;
     if (hungry != m->hungry || (hungry && m->hunger != t->seq)) {
-        set_hungry(s, model, hungry, hungry ? t->seq : 0);
+        set_hungry(s, model, hungry ? t : NULL);
     }
 }
 

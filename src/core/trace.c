@@ -18,6 +18,8 @@ static const char *const names[] = {[BTH_EV_ACQUIRE] = "ACQUIRE",
                                     [BTH_EV_CLEANUP] = "CLEANUP",
                                     [BTH_EV_CLOSE] = "CLOSE",
                                     [BTH_EV_ESTIMATE] = "ESTIMATE",
+                                    [BTH_EV_DISABLE] = "DISABLE",
+                                    [BTH_EV_ENABLE] = "ENABLE",
                                     [BTH_EV_DEVICE_LOST] = "DEVICE_LOST",
                                     [BTH_EV_TICK] = "TICK"};
 _Static_assert(BTH_COUNT(names) == BTH_N_EVENTS, "every event has a name");
@@ -68,6 +70,8 @@ static void put_event(struct bth_trace *t, const struct bth_event *e, uint32_t n
     put(t, "max_concurrent", e->max_concurrent);
     put(t, "device", e->device);
     put(t, "exclusive", e->exclusive);
+    put(t, "removed", e->removed);
+    put(t, "priority", (uint64_t)(int64_t)e->priority);
     put(t, "owner", e->owner);
     put(t, "arg", (uintptr_t)e->arg);
     put(t, "expires", (uint64_t)e->expires);

@@ -255,7 +255,9 @@ static void prepare(struct run *r) {
     CHECK(dup2(kept, STDERR_FILENO) >= 0 && close(kept) == 0 && close(none) == 0);
     r->b = remote_open(r->d.socket);
     struct berth_error err;
-    CHECK_OK(berth_cleanup(r->b, 0, 0, NULL, &err), err); /* its connection is there */
+    berth_release(remote_acquire(r->b, names[0])); /* its session and connections are there */
+    CHECK_OK(berth_cleanup(r->b, 0, 0, NULL, &err), err);
+    daemon_sleep_ms(300);
 }
 
 /* One thing that disturbs the others. */

@@ -34,10 +34,12 @@ struct client {
     uint32_t scope;
     bool exclusive;
     uint32_t max_concurrent;
+    int priority;
     uint64_t owner;
     uint64_t id;      /* of the ticket, then of the lease */
     uint64_t gen;     /* serial of the generation; 0: exclusive */
-    uint64_t order;   /* of asking; 0: from inside his own exclusive */
+    int64_t key;      /* of asking: earlier by his priority, unless that would have hurt; */
+    uint64_t order;   /* then in this order; 0: from inside his own exclusive */
     uint64_t granted; /* order of the grant */
     int64_t expires;
 };
@@ -84,6 +86,9 @@ enum mutant {
     BARGED,
     KEPT_LEASE,
     STUCK_EXCLUSIVE,
+    MISSED_RING,
+    FALSE_RING,
+    DOUBLE_KEY,
     KEPT_LOST,
     MISROUTED,
     N_MUTANTS
@@ -98,6 +103,9 @@ struct world {
     uint32_t failures[MAX_MODELS];            /* in a row */
     int64_t failed_at[MAX_MODELS];
     struct client clients[MAX_CLIENTS];
+    bool hands[MAX_OWNERS + 1]; /* has asked for something while he waited, */
+    bool one_hand;              /* which nobody does in this world */
+    bool disabled[MAX_MODELS];
     struct sweep sweeps[MAX_SWEEPS];
     size_t n_sweeps;
     struct use uses[MAX_USES];
@@ -115,6 +123,8 @@ struct world {
     uint64_t losses;     /* one in so many events */
     bool crowded;        /* uses last, so that there are many */
     uint64_t keeps;      /* one in so many events */
+    uint64_t disables;   /* one in so many events */
+    uint64_t priorities; /* one in so many acquires has an unusual one */
     enum mutant mutant;
     bool spoilt;
     void (*spoil)(struct world *w, const struct bth_event *e); /* or NULL */
@@ -129,8 +139,8 @@ struct world {
 };
 
 static uint64_t seen_events[BTH_N_EVENTS], seen_reasons[BTH_N_REASONS], seen_evictions, seen_idle,
-    seen_waits, seen_inside, seen_exclusives, seen_sweeps, seen_blocked, seen_replicas, seen_heirs,
-    seen_spares, seen_drained, seen_actions[16];
+    seen_waits, seen_inside, seen_exclusives, seen_sweeps, seen_blocked, seen_overtaken,
+    seen_demoted, seen_replicas, seen_heirs, seen_spares, seen_drained, seen_actions[16];
 
 static void broken(struct world *w, const char *fmt, ...) {
     va_list args;
@@ -158,8 +168,8 @@ static void mix(uint64_t *h, uint64_t v) {
 }
 #define EVENT_NAMES                                                                                \
     "ACQUIRE", "CANCEL", "RELEASE", "USE_OPEN", "USE_BEGIN", "USE_END", "OP_BEGIN", "ESTIMATED",   \
-        "LOAD_DONE", "FREE_DONE", "GROW", "UNLOAD", "CLEANUP", "CLOSE", "ESTIMATE", "DEVICE_LOST", \
-        "TICK"
+        "LOAD_DONE", "FREE_DONE", "GROW", "UNLOAD", "CLEANUP", "CLOSE", "ESTIMATE", "DISABLE",     \
+        "ENABLE", "DEVICE_LOST", "TICK"
 #define EACH_ROW(type, var, table)                                                                 \
     for (type *var = bth_table_next(&(table), NULL); var; var = bth_table_next(&(table), var))
 
@@ -220,6 +230,10 @@ static void check_growth(struct world *w, const struct bth_event *e) {
 }
 
 static void check_generations(struct world *w) {
+    for (uint32_t i = 0; i < w->state.n_models; i++) {
+        const struct bth_model *m = &w->state.models[i];
+        HOLDS(w, m->disabled == w->disabled[i] && !(m->disabled && m->open), "loaded and disabled");
+    }
     EACH_ROW(struct bth_gen, a, w->state.gens) {
         const struct bth_model *m = &w->state.models[a->model];
         HOLDS(w, a->of ? a->closing || m->open == a->of : a->closing == (m->open != a->id),
@@ -348,6 +362,12 @@ static void check_exclusives(struct world *w) {
     }
 }
 
+static bool is_before(const struct client *a, const struct client *b) {
+    return a->order == 0 || b->order == 0 ? a->order < b->order
+           : a->key == b->key             ? a->order < b->order
+                                          : a->key < b->key;
+}
+
 /* Must the first of a queue wait for others' leases? From our own books. */
 static bool waits_for_leases(const struct world *w, const struct client *c) {
     uint32_t held = 0;
@@ -361,7 +381,7 @@ static bool waits_for_leases(const struct world *w, const struct client *c) {
                 return true;
             }
         }
-        if (o->state == WAITING && o->order < c->order && (c->exclusive || o->exclusive)) {
+        if (o->state == WAITING && is_before(o, c) && (c->exclusive || o->exclusive)) {
             return true;
         }
     }
@@ -377,15 +397,17 @@ static bool waits_for_leases(const struct world *w, const struct client *c) {
 static void check_queues(struct world *w) {
     uint64_t n = 0;
     EACH_SCOPE(i, w) {
-        uint64_t last = 0;
+        const struct client *last = NULL;
         for (uint64_t id = scope_of(w, nth_scope(i))->queue.first; id;) {
             const struct bth_ticket *t = bth_table_get(&w->state.tickets, id);
             HOLDS(w, t != NULL, "the queue is torn");
             const struct client *c = &w->clients[(uintptr_t)t->arg - 1];
             HOLDS(w, c->state == WAITING && c->scope == nth_scope(i), "I7: answered and queued");
-            HOLDS(w, c->order > last || c->order == 0, "I8: out of order");
+            HOLDS(w, i >= MAX_MODELS || !w->disabled[i], "waits for what is disabled");
+            HOLDS(w, !last || !is_before(c, last), "I8: out of order");
             HOLDS(w, (t->seq == 0) == (c->order == 0), "I8: he is not inside and comes first");
-            last = c->order;
+            seen_overtaken += last && last->order > c->order;
+            last = c;
             n++;
             if (t->prev == 0 && t->exclusive) {
                 HOLDS(w, waits_for_leases(w, c), "I9: an exclusive waits for nobody");
@@ -491,7 +513,8 @@ static void book_load(struct world *w, uint32_t model, bool failed, bool loaded)
 
 static void check_conserving(struct world *w) {
     const struct bth_ticket *oldest = NULL;
-    uint64_t hungry = 0, last = 0;
+    uint64_t hungry = 0;
+    const struct bth_model *last = NULL;
     for (uint32_t i = 0; i < w->state.n_models; i++) {
         const struct bth_model *m = &w->state.models[i];
         const struct bth_ticket *t = bth_table_get(&w->state.tickets, m->scope.queue.first);
@@ -508,13 +531,17 @@ static void check_conserving(struct world *w) {
             HOLDS(w, m->est_state == BTH_EST_ASKED, "I9: nobody estimates");
         } else {
             HOLDS(w, m->hungry && m->why == BTH_WHY_BYTES && m->hunger == t->seq, "not hungry");
-            oldest = oldest && oldest->seq <= t->seq ? oldest : t;
+            oldest = oldest && !bth_ticket_before(t, oldest) ? oldest : t;
             hungry++;
         }
     }
     for (uint32_t i = w->state.hungriest; i; i = w->state.models[i - 1].next) {
-        HOLDS(w, w->state.models[i - 1].hunger >= last, "I8: the hungry are out of order");
-        last = w->state.models[i - 1].hunger;
+        const struct bth_model *m = &w->state.models[i - 1];
+        HOLDS(w,
+              !last || last->hunger_key < m->hunger_key ||
+                  (last->hunger_key == m->hunger_key && last->hunger <= m->hunger),
+              "I8: the hungry are out of order");
+        last = m;
         hungry--;
     }
     HOLDS(w, hungry == 0, "the list of the hungry");
@@ -623,7 +650,9 @@ static void check_passing(struct world *w, uint64_t last_op, uint64_t hunger) {
     EACH_ROW(struct bth_gen, g, w->state.gens) {
         const struct bth_ticket *t =
             bth_table_get(&w->state.tickets, w->state.models[g->model].scope.queue.first);
-        HOLDS(w, g->inst != BTH_RESV || g->op <= last_op || !t || t->seq < hunger,
+        HOLDS(w,
+              g->inst != BTH_RESV || g->op <= last_op || !t || t->key < m->hunger_key ||
+                  (t->key == m->hunger_key && t->seq < hunger),
               "I8: a load passes one who has waited for longer");
     }
 }
@@ -638,17 +667,6 @@ static void check_fresh(struct world *w, const struct bth_gen *g) {
           "I10: evicted when it had been loaded, and somebody waits for it");
 }
 
-static struct bth_action *find_action(struct world *w, enum bth_action_kind kind) {
-    for (size_t i = 0; i < w->actions.n; i++) {
-        if (w->actions.items[i].kind == kind) {
-            return &w->actions.items[i];
-        }
-    }
-    return NULL;
-}
-
-/* ---- the driver -----------------------------------------------------------------------------*/
-
 /* He holds it, or all of its family, for himself. */
 static bool is_inside(const struct world *w, const struct client *c) {
     EACH_CLIENT(o, w) {
@@ -659,6 +677,19 @@ static bool is_inside(const struct world *w, const struct client *c) {
     }
     return false;
 }
+
+#include "sim/core_stuck.h"
+
+static struct bth_action *find_action(struct world *w, enum bth_action_kind kind) {
+    for (size_t i = 0; i < w->actions.n; i++) {
+        if (w->actions.items[i].kind == kind) {
+            return &w->actions.items[i];
+        }
+    }
+    return NULL;
+}
+
+/* ---- the driver -----------------------------------------------------------------------------*/
 
 /* He holds a part of it; shared, of a generation (0: any). */
 static bool holds_part(const struct world *w, const struct client *c, uint64_t gen) {
@@ -680,6 +711,11 @@ static void take_refusal(struct world *w, struct client *c, const struct bth_act
           a->reason != BTH_REASON_UPGRADE ||
               (c->exclusive && !is_inside(w, c) && holds_part(w, c, 0)),
           "refused as an upgrade");
+    HOLDS(w,
+          a->reason != BTH_REASON_DISABLED || (!(c->scope & BTH_FAMILY) && w->disabled[c->scope]),
+          "refused as disabled");
+    HOLDS(w, a->reason != BTH_REASON_DEADLOCK || (c->id == 0 && closes_ring(w, c)),
+          "I11: refused, and would not have been stuck");
     seen_reasons[a->reason]++;
     w->stale_ticket = c->id ? c->id : w->stale_ticket;
     c->state = ABSENT;
@@ -703,9 +739,10 @@ static void take_answer(struct world *w, const struct bth_action *a) {
               "I4: not ready");
     }
     seen_inside += again;
+    HOLDS(w, again || (c->scope & BTH_FAMILY) || !w->disabled[c->scope], "granted though disabled");
     HOLDS(w, again || !waits_for_leases(w, c), "I8: granted against the leases or over an older");
     EACH_CLIENT(o, w) {
-        HOLDS(w, o->state != WAITING || o->scope != c->scope || o->order >= c->order || again,
+        HOLDS(w, o->state != WAITING || o->scope != c->scope || !is_before(o, c) || again,
               "I8: overtaken");
     }
     c->state = HOLDING;
@@ -903,6 +940,7 @@ static void happen(struct world *w, struct bth_event e) {
         mix(&w->hash, (uintptr_t)a->arg);
         take_action(w, a);
     }
+    forget_hands(w);
     if (w->unchecked) {
         return;
     }
@@ -912,6 +950,7 @@ static void happen(struct world *w, struct bth_event e) {
     check_replicas(w);
     check_counts(w);
     check_queues(w);
+    check_stuck(w);
     check_exclusives(w);
     check_available(w);
     check_loaders(w);
@@ -922,8 +961,8 @@ static void happen(struct world *w, struct bth_event e) {
         seen_waits++;
     }
     /* a younger use of another instance may have run on what was to become an older one's */
-    bool asked = e.kind != BTH_EV_UNLOAD && e.kind != BTH_EV_CLEANUP && e.kind != BTH_EV_CLOSE &&
-                 !find_action(w, BTH_ACT_USE_RUN);
+    bool asked = e.kind != BTH_EV_UNLOAD && e.kind != BTH_EV_DISABLE && e.kind != BTH_EV_CLEANUP &&
+                 e.kind != BTH_EV_CLOSE && !find_action(w, BTH_ACT_USE_RUN);
     EACH_ROW(struct bth_gen, g, w->state.gens) {
         if (g->inst == BTH_FREEING && g->op > last_op && e.kind == BTH_EV_LOAD_DONE) {
             check_fresh(w, g);

@@ -6,26 +6,29 @@
  * Two models of one family, the first loaded; one device or two, where both models fit or one at a
  * time; two owners with two callers each, or three with one; in one world both devices have the
  * first model, which is busy on one, and each may be lost. After each event all invariants of
- * core_world.h are checked; from each state that is new, plans change nothing, then everybody lets
- * go and everybody who waits must be answered: nobody is stuck. States are the same when what
+ * core_world.h are checked, that nobody waits for ever in a ring among them, and that whoever was
+ * refused for it would have (core_stuck.h); from each state that is new, plans change nothing, then
+ * everybody lets go and everybody who waits must be answered. States are the same when what
  * callers, queues, generations and bytes look like is. The last world leaves out what can be
  * counted without end (failures, clean-ups, time), so that at some depth there is nothing new:
  * closure.
  */
 #include "sim/core_world.h"
 
-enum { CALLERS = 4, N_ASKS = 6, MAX_DEPTH = 64 };
+enum { CALLERS = 4, N_ASKS = 7, MAX_DEPTH = 64 };
 static const struct ask {
     const char *what;
     uint32_t scope;
     bool exclusive;
     uint32_t max_concurrent;
-} asks[N_ASKS] = {{"A", 0, false, 0},
-                  {"B", 1, false, 0},
-                  {"A, one at most", 0, false, 1},
-                  {"A exclusive", 0, true, 0},
-                  {"B exclusive", 1, true, 0},
-                  {"all exclusive", BTH_FAMILY, true, 0}};
+    int priority;
+} asks[N_ASKS] = {{"A", 0, false, 0, 0},
+                  {"B", 1, false, 0, 0},
+                  {"A, one at most", 0, false, 1, 0},
+                  {"A exclusive", 0, true, 0, 0},
+                  {"B exclusive", 1, true, 0, 0},
+                  {"all exclusive", BTH_FAMILY, true, 0, 0},
+                  {"A exclusive, before all", 0, true, 0, BTH_PRIORITY_HIGHEST}};
 
 static const struct setting {
     const char *what;
@@ -49,7 +52,8 @@ static const struct setting {
      3,
      5,
      false},
-    {"3 owners, 2 devices, nothing without end", {10, 10}, 2, 3, 1, 0, 6, MAX_DEPTH, true},
+    {"3 owners, 2 devices, nothing without end", {10, 10}, 2, 3, 1, 0, 6, 10, true},
+    {"2 owners, 2 devices, nothing without end", {10, 10}, 2, 2, 1, 0, 8, MAX_DEPTH, true},
 };
 static const struct setting *setting;
 
@@ -60,6 +64,7 @@ enum { LET_GO = N_ASKS, BEGIN, END, PER_CALLER };
 enum {
     WORK = CALLERS * PER_CALLER,
     UNLOAD,
+    DISABLE,
     ESTIMATE,
     PIN,
     LOSE_ONE,
@@ -96,15 +101,15 @@ static void acquire(struct world *w, size_t i, const struct ask *ask) {
     *c = (struct client){.scope = ask->scope,
                          .exclusive = ask->exclusive,
                          .max_concurrent = ask->max_concurrent,
+                         .priority = ask->priority,
                          .owner = 1 + i / setting->each,
                          .expires = BTH_FOREVER};
-    c->order = ++w->order;
-    c->order = is_inside(w, c) ? 0 : c->order;
-    c->state = WAITING;
+    prepare_to_ask(w, c);
     happen(w, (struct bth_event){.kind = BTH_EV_ACQUIRE,
                                  .scope = c->scope,
                                  .exclusive = c->exclusive,
                                  .max_concurrent = c->max_concurrent,
+                                 .priority = c->priority,
                                  .owner = c->owner,
                                  .expires = c->expires,
                                  .arg = (void *)(uintptr_t)(i + 1)});
@@ -193,6 +198,11 @@ static bool choose(struct world *w, int choice) {
     case UNLOAD:
         happen(w, (struct bth_event){.kind = BTH_EV_UNLOAD, .scope = 0});
         return true;
+    case DISABLE: /* or enabled again */
+        w->disabled[0] = !w->disabled[0];
+        happen(w, (struct bth_event){.kind = w->disabled[0] ? BTH_EV_DISABLE : BTH_EV_ENABLE,
+                                     .scope = 0});
+        return true;
     case CLEANUP:
         if (w->n_sweeps == MAX_SWEEPS) {
             return false;
@@ -232,6 +242,7 @@ static bool choose(struct world *w, int choice) {
 static void print_choice(int choice) {
     static const char *const common[] = {"a loader works",
                                          "A is unloaded",
+                                         "A is disabled, or enabled",
                                          "B's size is asked for",
                                          "A is pinned, or no more",
                                          "device 0 is lost",
@@ -280,16 +291,17 @@ static uint64_t look_of(const struct world *w) {
             const struct bth_ticket *t = bth_table_get(&s->tickets, id);
             uint64_t older = 0; /* its place among all */
             EACH_ROW(struct bth_ticket, o, s->tickets) {
-                older += o->seq < t->seq;
+                older += bth_ticket_before(o, t);
             }
             mix(&h, (uintptr_t)t->arg * 16 + older);
+            mix(&h, t->key < s->now - 2 * BTH_PRIORITY_NS); /* before all that may come */
             id = t->next;
         }
         mix(&h, scope->exclusive * 4 + (scope->exclusive ? scope->exclusive_owner : 0));
     }
     for (uint32_t i = 0; i < s->n_models; i++) {
         const struct bth_model *m = &s->models[i];
-        mix(&h, m->why * 8 + m->est_state * 2 + m->hungry);
+        mix(&h, m->why * 16 + m->est_state * 4 + m->hungry * 2 + m->disabled);
         mix(&h, s->now < m->retry_at ? (uint64_t)(m->retry_at - s->now) : 0);
         mix(&h, m->failures);
         mix(&h, m->pinned * 2 + (m->keep_alive == BTH_FOREVER));
@@ -308,6 +320,9 @@ static uint64_t look_of(const struct world *w) {
     }
     for (uint32_t i = 0; i < s->n_devices; i++) {
         mix(&h, s->devices[i].earmark * 2 + s->devices[i].lost);
+    }
+    for (size_t i = 0; i <= MAX_OWNERS; i++) {
+        mix(&h, w->hands[i]);
     }
     mix(&h, s->waiting.first != 0);
     return h;

@@ -89,6 +89,8 @@ static void step(const json_t *line) {
                                 .max_concurrent = (uint32_t)field(line, "max_concurrent"),
                                 .device = (uint32_t)field(line, "device"),
                                 .exclusive = field(line, "exclusive"),
+                                .removed = field(line, "removed"),
+                                .priority = (int)(int64_t)field(line, "priority"),
                                 .owner = field(line, "owner"),
                                 .arg = (void *)(uintptr_t)field(line, "arg"),
                                 .expires = (int64_t)field(line, "expires"),

@@ -19,6 +19,8 @@
     X(ACQUIRE_IMPOSSIBLE, "ACQUIRE", "refused: impossible")                                        \
     X(ACQUIRE_DEVICE, "ACQUIRE", "refused: no device is left for it")                              \
     X(ACQUIRE_LOAD_FAILED, "ACQUIRE", "refused: the load has failed lately")                       \
+    X(ACQUIRE_DEADLOCK, "ACQUIRE", "refused: others wait for what he has")                         \
+    X(ACQUIRE_DISABLED, "ACQUIRE", "refused: disabled")                                            \
     X(ACQUIRE_UPGRADE, "ACQUIRE", "refused: upgrade")                                              \
     X(CANCEL_TICKET, "CANCEL", "a ticket")                                                         \
     X(CANCEL_NOTHING, "CANCEL", "too late")                                                        \
@@ -69,6 +71,9 @@
     X(CLOSE_UNUSED, "CLOSE", "without leases")                                                     \
     X(ESTIMATE_ASKED, "ESTIMATE", "asked for")                                                     \
     X(ESTIMATE_NOTHING, "ESTIMATE", "known, loaded or failed lately")                              \
+    X(DISABLE_USED, "DISABLE", "with waiters or leases")                                           \
+    X(DISABLE_UNUSED, "DISABLE", "without")                                                        \
+    X(ENABLE_DISABLED, "ENABLE", "a disabled one")                                                 \
     X(DEVICE_LOST_USED, "DEVICE_LOST", "with something on it")                                     \
     X(DEVICE_LOST_EMPTY, "DEVICE_LOST", "with nothing on it")                                      \
     X(DEVICE_LOST_NOTHING, "DEVICE_LOST", "twice")                                                 \
@@ -162,6 +167,12 @@ static enum row row_before(const struct bth_state *s, const struct bth_event *e)
         return !g || g->inst != BTH_FREEING ? ROW_FREE_DONE_NOTHING
                : e->bytes                   ? ROW_FREE_DONE_RESIDUAL
                                             : ROW_FREE_DONE_CLEAN;
+    case BTH_EV_DISABLE: {
+        const struct bth_model *m = &s->models[e->scope];
+        return m->scope.held + m->scope.waiting > 0 ? ROW_DISABLE_USED : ROW_DISABLE_UNUSED;
+    }
+    case BTH_EV_ENABLE:
+        return s->models[e->scope].disabled ? ROW_ENABLE_DISABLED : N_ROWS;
     case BTH_EV_DEVICE_LOST:
         if (s->devices[e->device].lost) {
             return ROW_DEVICE_LOST_NOTHING;
@@ -191,6 +202,8 @@ static enum row row_of_acquire(const struct bth_state *s, const struct bth_event
         [BTH_REASON_IMPOSSIBLE] = ROW_ACQUIRE_IMPOSSIBLE,
         [BTH_REASON_LOAD_FAILED] = ROW_ACQUIRE_LOAD_FAILED,
         [BTH_REASON_UPGRADE] = ROW_ACQUIRE_UPGRADE,
+        [BTH_REASON_DEADLOCK] = ROW_ACQUIRE_DEADLOCK,
+        [BTH_REASON_DISABLED] = ROW_ACQUIRE_DISABLED,
         [BTH_REASON_DEVICE] = ROW_ACQUIRE_DEVICE};
     static const enum row queued[] = {[BTH_WHY_NONE] = ROW_ACQUIRE_QUEUED_LEASE,
                                       [BTH_WHY_LEASE] = ROW_ACQUIRE_QUEUED_LEASE,

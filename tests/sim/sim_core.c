@@ -16,7 +16,8 @@
  *   I3 an exclusive is alone with its owner     I4 grants only of READY
  *   I5 freed once, with nobody on  I6 one load per model and device, one open generation
  *   I7 one answer each, in time    I8 first come, first served    I9 nobody waits without a reason
- *   I10 evictions suffice          I12 counts are right      stale events change nothing
+ *   I10 evictions suffice          I11 nobody waits for ever in a ring
+ *   I12 counts are right           stale events change nothing
  */
 #include "sim/core_world.h"
 #include <signal.h>
@@ -26,7 +27,8 @@ static const char *const mutant_names[N_MUTANTS] = {
     "none",        "lost grant",   "double grant",    "leaked byte",  "early free",
     "revived",     "miscounted",   "late time-out",   "overtaken",    "grant unloaded",
     "freed twice", "lost wake-up", "overbooked",      "kept revoked", "forgotten exclusive",
-    "barged",      "kept lease",   "stuck exclusive", "kept lost",    "misrouted"};
+    "barged",      "kept lease",   "stuck exclusive", "missed ring",  "false ring",
+    "double key",  "kept lost",    "misrouted"};
 
 /* Plans acted upon, by kind; the longest that anybody waited once all let go, ns. */
 static uint64_t seen_plans[BTH_PLAN_IMPOSSIBLE + 1];
@@ -133,6 +135,17 @@ static bool spoil_gen(struct world *w) {
     return true;
 }
 
+/* As if it had been forgotten how many hands an owner has. */
+static bool spoil_owner(struct world *w) {
+    EACH_ROW(struct bth_owner, o, w->state.owners.rows) {
+        if (o->hands == (w->mutant == FALSE_RING) && o->leases > 0) {
+            o->hands = !o->hands;
+            return w->mutant == FALSE_RING ? false : one_in(w, 50);
+        }
+    }
+    return false;
+}
+
 /* A use on an instance that has more of them than another. */
 static bool spoil_route(struct world *w) {
     struct bth_action *a = find_action(w, BTH_ACT_USE_OPENED);
@@ -164,6 +177,9 @@ static bool spoil_now(struct world *w, const struct bth_event *e) {
     case LOST_WAKEUP:
     case OVERBOOKED:
         return spoil_gen(w);
+    case MISSED_RING:
+    case FALSE_RING:
+        return spoil_owner(w);
     case MISCOUNTED:
         w->state.models[0].scope.held++;
         return true;
@@ -291,6 +307,14 @@ static void loader_end(struct world *w) {
 
 /* ---- the clients ----------------------------------------------------------------------------*/
 
+static bool waits(const struct world *w, uint64_t owner) {
+    bool any = false;
+    EACH_CLIENT(o, w) {
+        any |= o->state == WAITING && same_owner(o->owner, owner);
+    }
+    return any;
+}
+
 static void do_acquire(struct world *w) {
     size_t i = rnd(w, MAX_CLIENTS);
     struct client *c = &w->clients[i];
@@ -306,17 +330,25 @@ static void do_acquire(struct world *w) {
     if (c->exclusive && one_in(w, 3)) {
         c->scope = BTH_FAMILY | (uint32_t)rnd(w, N_FAMILIES);
     }
-    c->order = ++w->order;
-    c->order = is_inside(w, c) ? 0 : c->order;
+    if (w->one_hand && waits(w, c->owner)) {
+        *c = (struct client){0};
+        return;
+    }
+    if (one_in(w, w->priorities)) {
+        c->priority =
+            BTH_PRIORITY_LOWEST + (int)rnd(w, 1 + BTH_PRIORITY_HIGHEST - BTH_PRIORITY_LOWEST);
+    }
+    prepare_to_ask(w, c);
     const bool upgrade = c->exclusive && c->order && holds_part(w, c, 0) && !w->state.closing;
-    c->state = WAITING;
-    happen(w, (struct bth_event){.kind = BTH_EV_ACQUIRE,
-                                 .scope = c->scope,
-                                 .exclusive = c->exclusive,
-                                 .max_concurrent = c->max_concurrent,
-                                 .owner = c->owner,
-                                 .expires = c->expires,
-                                 .arg = (void *)(uintptr_t)(i + 1)});
+    happen(w,
+           (struct bth_event){.kind = BTH_EV_ACQUIRE,
+                              .scope = c->scope,
+                              .exclusive = c->exclusive,
+                              .max_concurrent = c->max_concurrent,
+                              .priority = w->mutant == DOUBLE_KEY ? 2 * c->priority : c->priority,
+                              .owner = c->owner,
+                              .expires = c->expires,
+                              .arg = (void *)(uintptr_t)(i + 1)});
     HOLDS(w, !upgrade || c->state == ABSENT, "waits for his own lease");
 }
 
@@ -458,9 +490,14 @@ static void do_time(struct world *w) {
     check_sweeps(w);
 }
 
-/* Nobody's lease is in the way of one more. */
+/* Nobody's lease is in the way of one more, and he is the last of all who wait. */
 static bool is_open(struct world *w, uint32_t model) {
     const struct bth_model *m = &w->state.models[model];
+    EACH_ROW(struct bth_ticket, t, w->state.tickets) {
+        if (t->key > w->now) {
+            return false;
+        }
+    }
     return m->scope.waiting == 0 && w->state.families[m->family].waiting == 0 &&
            bth_state_is_available(&w->state, model, 0, UINT32_MAX) && !w->state.closing &&
            w->state.gens.used < w->state.gens.capacity;
@@ -490,7 +527,8 @@ static uint32_t count_evicted(const struct world *w) {
 
 /* What a plan says is what comes of it. */
 static void act(struct world *w, uint32_t model, const struct bth_plan *plan) {
-    static const enum row rows[] = {[BTH_PLAN_READY] = ROW_ACQUIRE_GRANTED,
+    static const enum row rows[] = {[BTH_PLAN_DISABLED] = ROW_ACQUIRE_DISABLED,
+                                    [BTH_PLAN_READY] = ROW_ACQUIRE_GRANTED,
                                     [BTH_PLAN_LOADING] = ROW_ACQUIRE_QUEUED_LOADING,
                                     [BTH_PLAN_UNKNOWN] = ROW_ACQUIRE_QUEUED_ESTIMATE,
                                     [BTH_PLAN_FAILED] = ROW_ACQUIRE_LOAD_FAILED,
@@ -506,8 +544,8 @@ static void act(struct world *w, uint32_t model, const struct bth_plan *plan) {
         return;
     }
     const uint32_t before = count_evicted(w);
-    *c = (struct client){.state = WAITING, .scope = model, .expires = BTH_FOREVER};
-    c->order = ++w->order;
+    *c = (struct client){.scope = model, .expires = BTH_FOREVER};
+    prepare_to_ask(w, c);
     const struct bth_event e = {.kind = BTH_EV_ACQUIRE,
                                 .scope = model,
                                 .expires = BTH_FOREVER,
@@ -563,6 +601,14 @@ static void do_keep(struct world *w) {
          one_in(w, 3) ? BTH_FOREVER : for_ms * BTH_NS_PER_MS, one_in(w, 4));
 }
 
+static void do_disable(struct world *w) {
+    const uint32_t model = (uint32_t)rnd(w, w->state.n_models);
+    w->disabled[model] = !w->disabled[model];
+    happen(w, (struct bth_event){.kind = w->disabled[model] ? BTH_EV_DISABLE : BTH_EV_ENABLE,
+                                 .scope = model,
+                                 .removed = one_in(w, 2)});
+}
+
 static void do_lose(struct world *w) {
     happen(w, (struct bth_event){.kind = BTH_EV_DEVICE_LOST,
                                  .device = (uint32_t)rnd(w, w->state.n_devices)});
@@ -570,6 +616,9 @@ static void do_lose(struct world *w) {
 
 static void do_something(struct world *w) {
     uint64_t what = rnd(w, 100);
+    if (one_in(w, w->disables)) {
+        do_disable(w);
+    }
     if (one_in(w, w->losses)) {
         do_lose(w);
     }
@@ -636,6 +685,9 @@ static void build(struct world *w, uint64_t seed, enum mutant mutant) {
     w->cleanups = one_in(w, 4) ? 80 : 1000000;
     w->unloads = one_in(w, 3) ? 40 : 1000;
     w->keeps = one_in(w, 2) ? 12 : 1000000;
+    w->disables = one_in(w, 4) ? 40 : 1000000;
+    w->one_hand = one_in(w, 2);
+    w->priorities = one_in(w, 2) ? 3 : 1000000;
     w->losses = one_in(w, w->crowded ? 2 : 6) ? 120 : 1000000;
     w->now = (int64_t)rnd(w, 1000) * BTH_NS_PER_S;
 }
@@ -816,16 +868,16 @@ static void print_coverage(void) {
            (unsigned long long)seen_exclusives, (unsigned long long)seen_inside,
            (unsigned long long)seen_sweeps, (unsigned long long)seen_blocked);
     CHECK(seen_exclusives >= 100 && seen_inside >= 100 && seen_sweeps >= 100);
-    printf(
-        "plans acted upon: ready %llu, loading %llu, unknown %llu, failed %llu, fits %llu, evicts "
-        "%llu, waits %llu, impossible %llu\n",
-        (unsigned long long)seen_plans[0], (unsigned long long)seen_plans[1],
-        (unsigned long long)seen_plans[2], (unsigned long long)seen_plans[3],
-        (unsigned long long)seen_plans[4], (unsigned long long)seen_plans[5],
-        (unsigned long long)seen_plans[6], (unsigned long long)seen_plans[7]);
+    printf("overtaken in queues %llu, last for others' sake %llu\n",
+           (unsigned long long)seen_overtaken, (unsigned long long)seen_demoted);
+    static const char *const plans[] = {"ready", "loading", "unknown", "failed",    "disabled",
+                                        "fits",  "evicts",  "waits",   "impossible"};
+    printf("plans acted upon:");
     for (size_t i = 0; i <= BTH_PLAN_IMPOSSIBLE; i++) {
+        printf(" %s %llu", plans[i], (unsigned long long)seen_plans[i]);
         CHECK(seen_plans[i] >= 20);
     }
+    puts("");
     printf("faults over, leases let go: everybody answered within %.1f s (at most %.0f)\n",
            (double)longest_wait / 1e9, (double)LONGEST_WAIT / 1e9);
     printf("evictions %llu, unloaded after their time %llu, uses that waited %llu, uses cancelled "

@@ -1,7 +1,8 @@
 """Steps that are wrong in one known way: (name, text of a file of the step, its
 replacement, why).
 
-The text must be there exactly once in src/core/step*.c and ledger.c. They are kept short, so that
+The text must be there exactly once in those files of src/core
+that decide. They are kept short, so that
 they survive other changes. The simulator is to find each: what it does not find it does not check.
 """
 
@@ -76,9 +77,13 @@ MUTANTS = [
      "re-entry is not seen"),
     # the order
     ("barging",
-     "uint64_t id = enqueue(s, e, inside)->id;",
-     "uint64_t id = enqueue(s, e, inside || !e->exclusive)->id;",
+     ".key = inside ? INT64_MIN :",
+     ".key = inside || !e->exclusive ? INT64_MIN :",
      "newcomers come before those who wait"),
+    ("a ring waits for its time-out",
+     "if (s->now < t->expires && would_deadlock(s, t, owner)) {",
+     "if (s->now > t->expires && would_deadlock(s, t, owner)) {",
+     "each waits for what the other has"),
     ("one more than allowed",
      "m->scope.held >= t->max_concurrent",
      "m->scope.held > t->max_concurrent",

@@ -20,6 +20,8 @@ from mutants import MUTANTS
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 CORE = ROOT / "src" / "core"
+# what decides, and what it keeps its books in
+STEP = [f for f in sorted(CORE.glob("*.c")) if not f.name.startswith(("manager", "registry", "trace"))]
 BASE = ("alloc", "error", "clock", "str")
 
 
@@ -32,8 +34,8 @@ def compile_file(args, source, out):
 
 def build_all(args, folder):
     """The simulator and the step as they are: objects by the name of their source."""
-    sources = [ROOT / "tests" / "sim" / "sim_core.c", CORE / "ledger.c", CORE / "table.c"]
-    sources += sorted(CORE.glob("step*.c")) + [ROOT / "src" / "base" / f"{b}.c" for b in BASE]
+    sources = [ROOT / "tests" / "sim" / "sim_core.c", *STEP]
+    sources += [ROOT / "src" / "base" / f"{b}.c" for b in BASE]
     objects = {s.name: folder / f"{s.stem}.o" for s in sources}
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(lambda s: compile_file(args, s, objects[s.name]), sources))
@@ -54,8 +56,7 @@ def hunt(args, program):
 def try_one(args, folder, objects, number, mutant):
     """A sentence, its trace, and whether it was found in time and became small."""
     name, old, new, _ = mutant
-    files = [CORE / "ledger.c", *sorted(CORE.glob("step*.c"))]
-    there = {f: f.read_text().count(old) for f in files}
+    there = {f: f.read_text().count(old) for f in STEP}
     if sum(there.values()) != 1:
         return f"{name}: the edit no longer applies, its text is there {sum(there.values())} times", "", False
     file = max(there, key=there.get)
