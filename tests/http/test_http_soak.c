@@ -318,7 +318,7 @@ static void wait_for_base(const struct run *r, int fds, int threads) {
 }
 
 static void expect_base(const struct run *r, int fds, int threads) {
-    printf("descriptors %d, threads %d; before %d, %d\n", count_in(r->d.pid, "fd"),
+    printf("measure 9: descriptors %d, threads %d; before %d, %d\n", count_in(r->d.pid, "fd"),
            count_in(r->d.pid, "task"), fds, threads);
     if (count_in(r->d.pid, "fd") > fds) {
         print_descriptors(r->d.pid);
@@ -330,19 +330,21 @@ static void report(struct run *r) {
     const uint64_t grants = metric(&r->d, "berth_events_total{kind=\"grant\"}");
     const uint64_t revokes = metric(&r->d, "berth_events_total{kind=\"revoke\"}");
     const uint64_t ended = metric(&r->d, "berth_lease_hold_seconds_count");
-    printf("%d s: %llu grants = %llu given back + %llu revoked; %llu loads, %llu evictions; "
+    printf("measure 9: %d s: %llu grants = %llu given back + %llu revoked; %llu loads, %llu "
+           "evictions; "
            "%d processes killed, %d clean-ups, %d unloads\n",
            r->seconds, (unsigned long long)grants, (unsigned long long)(ended - revokes),
            (unsigned long long)revokes,
            (unsigned long long)metric(&r->d, "berth_events_total{kind=\"load\"}"),
            (unsigned long long)metric(&r->d, "berth_events_total{kind=\"evict\"}"), r->kills,
            r->cleanups, r->unloads);
-    printf("in this process: %llu answers compared, %llu cut short, %llu refusals, %llu "
+    printf("measure 9: in this process: %llu answers compared, %llu cut short, %llu refusals, %llu "
            "exclusives\n",
            (unsigned long long)answers, (unsigned long long)cut_short, (unsigned long long)refusals,
            (unsigned long long)exclusives);
     const double rise = slope(&r->samples);
-    printf("memory: %.1f MiB after %d s, %.1f at the end; slope %.2f MiB in 10 min over %zu "
+    printf("measure 9: memory: %.1f MiB after %d s, %.1f at the end; slope %.2f MiB in 10 min over "
+           "%zu "
            "samples\n",
            r->samples.mib[0], WARM_UP_S, r->samples.mib[r->samples.n - 1], rise, r->samples.n);
     CHECK(grants > 100 && grants == ended);
@@ -372,7 +374,7 @@ int main(int argc, char **argv) {
         return worker(argv[2], argv[3], argv[4]);
     }
     setvbuf(stdout, NULL, _IOLBF, 0);
-    r.seconds = argc > 1 ? atoi(argv[1]) : getenv("BERTH_LONG") ? 600 : 10;
+    r.seconds = argc > 1 ? atoi(argv[1]) : !getenv("BERTH_LONG") ? 10 : TEST_SANITIZED ? 60 : 600;
     r.rng = 20;
     prepare(&r);
     const int fds = count_in(r.d.pid, "fd"), threads = count_in(r.d.pid, "task");

@@ -397,7 +397,8 @@ static void check_plans(struct world *w) {
 /* Everybody lets go of what he holds until nothing can happen any more. */
 static void answer_all(struct world *w) {
     for (int quiet = 0; quiet < 3;) {
-        bool any = work(w, false) | end_crowd(w);
+        bool any = work(w, false);
+        any |= end_crowd(w);
         for (size_t i = 0; i < CALLERS; i++) {
             any |= end_use(w, &w->uses[i]);
             any |= w->clients[i].state != WAITING && let_go(w, &w->clients[i]);
@@ -480,7 +481,7 @@ static void explore(int depth) {
         level = next;
         all += n;
     }
-    printf("%s: %zu states, %s depth %d\n", setting->what, all,
+    printf("measure 2: %s: %zu states, %s depth %d\n", setting->what, all,
            n ? "all to" : "closure: nothing new beyond", n ? d : d - 1);
     free(level);
 }

@@ -150,7 +150,7 @@ int main(int argc, char **argv) {
     }
     fclose(f);
     free(text);
-    printf("replayed %llu lines: the same %llu actions;", (unsigned long long)lines,
+    printf("measure 10: replayed %llu lines: the same %llu actions;", (unsigned long long)lines,
            (unsigned long long)n_actions);
     for (int i = 0; i < BTH_N_EVENTS; i++) {
         printf(" %s %llu", bth_trace_name((enum bth_event_kind)i), (unsigned long long)events[i]);

@@ -851,7 +851,9 @@ static void print_rows(uint64_t least) {
     static const struct { const char *event, *what; } names[N_ROWS] = {ROWS(ROW_NAME)};
 #undef ROW_NAME
     int missing = 0;
+    size_t rarest = 0;
     for (size_t i = 0; i < N_ROWS; i++) {
+        rarest = seen_rows[i] < seen_rows[rarest] ? i : rarest;
         printf("%-10s %-42s %10llu%s\n", names[i].event, names[i].what,
                (unsigned long long)seen_rows[i], seen_rows[i] < least ? "  too few" : "");
         missing += seen_rows[i] < least;
@@ -860,6 +862,8 @@ static void print_rows(uint64_t least) {
         fflush(stdout);
         TEST_FAIL("%d rows were seen less than %llu times", missing, (unsigned long long)least);
     }
+    printf("measure 3: %d rows of the step's table, the rarest %llu times: %s, %s\n", (int)N_ROWS,
+           (unsigned long long)seen_rows[rarest], names[rarest].event, names[rarest].what);
 }
 
 static void print_coverage(void) {
@@ -872,14 +876,15 @@ static void print_coverage(void) {
            (unsigned long long)seen_overtaken, (unsigned long long)seen_demoted);
     static const char *const plans[] = {"ready", "loading", "unknown", "failed",    "disabled",
                                         "fits",  "evicts",  "waits",   "impossible"};
-    printf("plans acted upon:");
+    printf("measure 6: plans acted upon as they said:");
     for (size_t i = 0; i <= BTH_PLAN_IMPOSSIBLE; i++) {
         printf(" %s %llu", plans[i], (unsigned long long)seen_plans[i]);
         CHECK(seen_plans[i] >= 20);
     }
     puts("");
-    printf("faults over, leases let go: everybody answered within %.1f s (at most %.0f)\n",
-           (double)longest_wait / 1e9, (double)LONGEST_WAIT / 1e9);
+    printf(
+        "measure 4: faults over, leases let go: everybody answered within %.1f s (at most %.0f)\n",
+        (double)longest_wait / 1e9, (double)LONGEST_WAIT / 1e9);
     printf("evictions %llu, unloaded after their time %llu, uses that waited %llu, uses cancelled "
            "%llu, leases revoked %llu\n",
            (unsigned long long)seen_evictions, (unsigned long long)seen_idle,

@@ -265,11 +265,12 @@ int main(void) {
         worst = fmax(worst, seconds / other);
         slowest = fmax(slowest, together / least_seconds(&t));
     }
-    printf("%d traces of %d requests, %d models, room for %d: %.0f s of loading, %.0f s by last "
+    printf("measure 5: %d traces of %d requests, %d models, room for %d: %.0f s of loading, %.0f s "
+           "by last "
            "use: %.3f (worst %.3f)\n",
            traces, REQUESTS, MODELS, ROOM_FOR, ours, lru, ours / lru, worst);
-    printf("%d callers: %.0f s, at least %.0f s: %.3f (worst %.3f)\n", CALLERS, took, least,
-           took / least, slowest);
+    printf("measure 5: %d callers: %.0f s, at least %.0f s: %.3f (worst %.3f)\n", CALLERS, took,
+           least, took / least, slowest);
     CHECK(ours <= 0.8 * lru);
     CHECK(took <= 1.3 * least);
     return 0;

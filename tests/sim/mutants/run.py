@@ -99,13 +99,15 @@ def main():
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
             results = list(pool.map(
                 lambda m: try_one(args, folder, objects, *m), enumerate(chosen)))
-    bad = 0
+    bad, seeds = 0, []
     for sentence, said, good in results:
         print(sentence if good else f"FAILED {sentence}")
         if args.trace or not good:
             print(said)
         bad += not good
-    print(f"{len(chosen)} mutants, {len(chosen) - bad} found and shrunk to {args.events} events or fewer")
+        seeds += [int(n) for n in re.findall(r" (\d+) seeds, ", sentence)] if good else []
+    print(f"measure 1: {len(chosen)} mutants, {len(chosen) - bad} found, the last at seed {max(seeds, default=0)}, "
+          f"and shrunk to {args.events} events or fewer")
     return 1 if bad else 0
 
 
