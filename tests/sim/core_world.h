@@ -501,7 +501,7 @@ static void check_oldest(struct world *w, const struct bth_ticket *t) {
 /* 1, 2, 4 ... 60 s after the last of several failures in a row. */
 static int64_t retry_at(const struct world *w, uint32_t model) {
     const uint32_t n = w->failures[model];
-    const int64_t s = n > 6 ? BTH_BACKOFF_MAX_S : INT64_C(1) << (n - 1);
+    const int64_t s = n > 6 ? BTH_BACKOFF_MAX_S : (INT64_C(1) << n) / 2;
     return n ? w->failed_at[model] + s * BTH_NS_PER_S : w->now;
 }
 
