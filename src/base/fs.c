@@ -2,6 +2,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -120,4 +121,37 @@ bool bth_is_dir(const char *path) {
 char *bth_path_join(const char *dir, const char *name) {
     size_t n = strlen(dir);
     return bth_printf("%s%s%s", dir, n && dir[n - 1] == '/' ? "" : "/", name);
+}
+
+static uint64_t mix(uint64_t h, uint64_t v) {
+    h = (h ^ v) * UINT64_C(1099511628211);
+    return h ^ h >> 29;
+}
+
+static uint64_t entry_stamp(const char *name, const struct stat *st) {
+    uint64_t h = mix(UINT64_C(14695981039346656037), st->st_ino);
+    for (const char *c = name; *c; c++) {
+        h = mix(h, (unsigned char)*c);
+    }
+    h = mix(h, (uint64_t)st->st_size);
+    h = mix(h, (uint64_t)st->st_mtim.tv_sec);
+    return mix(h, (uint64_t)st->st_mtim.tv_nsec);
+}
+
+uint64_t bth_path_stamp(const char *path) {
+    struct stat st;
+    if (stat(path, &st) < 0) {
+        return 0;
+    }
+    uint64_t sum = entry_stamp("", &st); /* a sum: a folder has no order */
+    DIR *dir = S_ISDIR(st.st_mode) ? opendir(path) : NULL;
+    for (struct dirent *e; dir && (e = readdir(dir));) {
+        if (strcmp(e->d_name, "..") != 0 && fstatat(dirfd(dir), e->d_name, &st, 0) == 0) {
+            sum += entry_stamp(e->d_name, &st);
+        }
+    }
+    if (dir) {
+        closedir(dir);
+    }
+    return sum ? sum : 1;
 }

@@ -33,6 +33,9 @@ int bth_read_file(const char *path, size_t limit, char **out, size_t *out_size,
 
 bool bth_is_file(const char *path);
 bool bth_is_dir(const char *path);
+/* A number that changes when the file, or a folder or a file right in it, is replaced or written:
+ * of names, sizes and times, not of contents. 0: there is nothing to read. */
+uint64_t bth_path_stamp(const char *path);
 /* dir + "/" + name on the heap; NULL when out of memory. */
 char *bth_path_join(const char *dir, const char *name) BTH_NODISCARD;
 

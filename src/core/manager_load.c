@@ -6,6 +6,7 @@
 #include "core/manager_private.h"
 
 #include "base/compiler.h"
+#include "base/fs.h"
 
 static int instance_grow(struct berth_reservation *r, size_t more, struct berth_error *err) {
     const struct bth_instance *in = r->owner;
@@ -65,13 +66,35 @@ static void estimate(struct bth_manager *m, const struct bth_entry *entry,
     core_unlock(m);
 }
 
-static int load_instance(struct bth_manager *m, const struct bth_entry *entry,
-                         const struct bth_op *op, struct bth_instance **out,
+/* What a loader is to do, and what it knows of it. */
+struct task {
+    struct bth_op op;
+    const struct bth_entry *entry;
+    uint64_t stamp; /* 0, or that of the instance of which it is a replica */
+};
+
+/* Files may change while a model is loaded: its next generation may differ, its replicas may not.
+ */
+static int check_stamp(const struct task *t, uint64_t stamp, struct berth_error *err) {
+    return t->stamp == 0 || t->stamp == stamp
+               ? 0
+               : bth_error(err, BERTH_ESTATE,
+                           "no replica: the model's files are not those that were loaded");
+}
+
+static int load_instance(struct bth_manager *m, const struct task *t, struct bth_instance **out,
                          struct berth_error *err) BLOCKING {
+    const struct bth_entry *entry = t->entry;
+    const struct bth_op *op = &t->op;
+    const uint64_t stamp = bth_path_stamp(entry->path); /* before the files are read */
+    if (check_stamp(t, stamp, err) < 0) {
+        return err->code;
+    }
     struct bth_instance *in = bth_calloc(1, sizeof(*in));
     if (!in) {
         return bth_error_nomem(err);
     }
+    in->stamp = stamp;
     in->manager = m;
     in->ops = entry->ops;
     in->gen = op->gen;
@@ -124,12 +147,13 @@ static struct bth_event done_event(const struct bth_op *op, struct bth_instance 
     return done;
 }
 
-static void load(struct bth_manager *m, const struct bth_entry *entry,
-                 const struct bth_op *op) BLOCKING {
+static void load(struct bth_manager *m, const struct task *t) BLOCKING {
+    const struct bth_entry *entry = t->entry;
+    const struct bth_op *op = &t->op;
     struct bth_instance *in = NULL;
     struct berth_error error = {.code = BERTH_EINTERNAL}, lost = {0};
     const int64_t began = bth_now();
-    int rc = load_instance(m, entry, op, &in, &error);
+    int rc = load_instance(m, t, &in, &error);
     const bool failed = device_failed(m->devices[op->device], rc, &lost);
     core_lock(m);
     bth_happened_model_locked(
@@ -190,20 +214,23 @@ void *bth_manager_loader_main(void *manager) {
     struct bth_manager *m = manager;
     core_lock(m);
     while (!m->stop) {
-        struct bth_op op = bth_state_next_op(&m->state);
-        if (op.kind == BTH_OP_NONE) {
+        struct task t = {.op = bth_state_next_op(&m->state)};
+        if (t.op.kind == BTH_OP_NONE) {
             rest_locked(m);
             continue;
         }
-        bth_manager_step_locked(m, &(struct bth_event){.kind = BTH_EV_OP_BEGIN, .op = op.id});
-        const struct bth_entry *entry = m->registry.entries[op.model];
+        bth_manager_step_locked(m, &(struct bth_event){.kind = BTH_EV_OP_BEGIN, .op = t.op.id});
+        t.entry = m->registry.entries[t.op.model];
+        if (t.op.kind == BTH_OP_LOAD && t.op.handle) {
+            t.stamp = ((const struct bth_instance *)t.op.handle)->stamp;
+        }
         core_unlock(m);
-        if (op.kind == BTH_OP_ESTIMATE) {
-            estimate(m, entry, &op);
-        } else if (op.kind == BTH_OP_LOAD) {
-            load(m, entry, &op);
+        if (t.op.kind == BTH_OP_ESTIMATE) {
+            estimate(m, t.entry, &t.op);
+        } else if (t.op.kind == BTH_OP_LOAD) {
+            load(m, &t);
         } else {
-            unload(m, entry, &op);
+            unload(m, t.entry, &t.op);
         }
         core_lock(m);
     }

@@ -35,9 +35,9 @@ struct bth_instance {
     struct bth_manager *manager;
     const struct berth_engine_ops *ops;
     uint64_t gen;
+    uint64_t stamp; /* of its files when it was loaded: a replica's are the same */
     uint32_t device;
-    uint32_t
-        users; /* uses between open and end, also when the step has forgotten them; core's lock */
+    uint32_t users; /* uses not ended, also those that the step has forgotten; core's lock */
     struct berth_model *model;
     struct berth_reservation weights, workspace;
     struct bth_instance *next; /* in `leaked` or `lost` */

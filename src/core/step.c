@@ -477,14 +477,15 @@ bool bth_state_outlives(const struct bth_state *s, uint64_t seq) {
     return false;
 }
 
-static struct bth_op gen_op(const struct bth_gen *g) {
+static struct bth_op gen_op(const struct bth_state *s, const struct bth_gen *g) {
+    const struct bth_gen *first = bth_table_get(&s->gens, g->of);
     return (struct bth_op){.kind = g->inst == BTH_FREEING ? BTH_OP_FREE : BTH_OP_LOAD,
                            .id = g->op,
                            .model = g->model,
                            .device = g->device,
                            .gen = g->id,
                            .est = g->est,
-                           .handle = g->handle};
+                           .handle = first && g->inst == BTH_RESV ? first->handle : g->handle};
 }
 
 static bool may_load(const struct bth_state *s) {
@@ -502,7 +503,7 @@ struct bth_op bth_state_next_op(const struct bth_state *s) {
         bool pending = (g->inst == BTH_RESV && loads) || (g->inst == BTH_FREEING && !g->started);
         enum bth_op_kind kind = g->inst == BTH_FREEING ? BTH_OP_FREE : BTH_OP_LOAD;
         if (pending && (kind > best.kind || (kind == best.kind && g->op < best.id))) {
-            best = gen_op(g);
+            best = gen_op(s, g);
         }
     }
     for (uint32_t i = 0; i < s->n_models && best.kind != BTH_OP_FREE; i++) {

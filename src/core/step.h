@@ -384,7 +384,7 @@ struct bth_op {
     uint32_t model, device;
     uint64_t gen;
     struct bth_estimate est;
-    void *handle;
+    void *handle; /* FREE: of the instance; LOAD: of the first of which it is a replica, or NULL */
 };
 struct bth_op bth_state_next_op(const struct bth_state *s);
 

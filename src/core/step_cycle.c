@@ -17,7 +17,7 @@
 #include "base/clock.h"
 
 /* Steps are short: a ring that is not found after so many looks is left to the time-outs. */
-enum { LOOKS = 20000 };
+enum { LOOKS = 6000 };
 
 struct search {
     struct bth_state *s;

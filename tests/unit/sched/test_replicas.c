@@ -217,6 +217,36 @@ static void test_one_only(void) {
     close_world(&w, 2);
 }
 
+static void write_model(const char *more) {
+    FILE *f = fopen(path, "w");
+    CHECK(f);
+    fprintf(f, "berth-toy 1\nweights_bytes=10000000\n%s", more);
+    fclose(f);
+}
+
+/* What is on the disk now is another model, maybe: no replica of it beside what was loaded. */
+static void test_changed_files(void) {
+    struct world w;
+    struct bth_job *jobs[MANY];
+    struct bth_manager_sums sums;
+    open_world(&w, 2, 0);
+    write_model("workspace_bytes=7\n");
+    start_on(&w, 1, jobs, 8, 100);
+    for (int i = 0; i < 8; i++) {
+        char text[16];
+        snprintf(text, sizeof(text), "text %d", i);
+        CHECK_INT(end_of(&w, jobs[i], text), 0);
+    }
+    do {
+        sleep_ms(1);
+        bth_manager_sums(w.m, &sums);
+    } while (sums.happened[BTH_HAPPENED_FAIL] == 0);
+    CHECK_INT(sums.happened[BTH_HAPPENED_LOAD], 1);
+    CHECK_INT(instances(&w), 1);
+    close_world(&w, 2);
+    write_model("");
+}
+
 /* What ran on the device that fails is told so; all else goes on, under the same lease. */
 static void test_failing_device(void) {
     struct world w;
@@ -319,10 +349,7 @@ static void test_left_behind(void) {
 int main(void) {
     CHECK(mkdtemp(folder));
     snprintf(path, sizeof(path), "%s/a", folder);
-    FILE *f = fopen(path, "w");
-    CHECK(f);
-    fprintf(f, "berth-toy 1\nweights_bytes=10000000\n");
-    fclose(f);
+    write_model("");
     engine = bth_toy_engine;
     engine.load = load;
     engine.enqueue = enqueue;
@@ -330,6 +357,7 @@ int main(void) {
     test_share(2);
     test_share(3);
     test_one_only();
+    test_changed_files();
     test_failing_device();
     test_hanging_device(true);
     unlink(path);
