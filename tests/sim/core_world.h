@@ -735,7 +735,11 @@ static void take_answer(struct world *w, const struct bth_action *a) {
         seen_exclusives++;
     } else {
         HOLDS(w, g && g->model == c->scope, "I4: another model");
-        HOLDS(w, (g->inst == BTH_READY && !g->closing) || (again && g->inst == BTH_DRAIN),
+        /* the instance may have left in the same step, for others' bytes, if another is there */
+        const struct bth_gen *first = gen_of(w, c->scope, g->serial);
+        HOLDS(w,
+              first && ((first->inst == BTH_READY && !first->closing) ||
+                        (again && first->inst == BTH_DRAIN)),
               "I4: not ready");
     }
     seen_inside += again;

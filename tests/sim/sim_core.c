@@ -2,7 +2,8 @@
  * A seeded simulation of core/step.h: clients, loaders and a clock that exist only here.
  *
  *     sim_core [--seeds N] [--first S]
- *     sim_core --hunt N      the first of N seeds that fails, shrunk: for steps known to be wrong
+ *     sim_core [--first S] --hunt N      the first of N seeds that fails, shrunk: for steps known
+ * to be wrong
  *
  * Each seed makes a small world (devices, models, sizes, habits), lets random events happen (late,
  * twice, in any order, with failures) and checks the invariants of the manager's model after every
@@ -948,14 +949,14 @@ static void shrink(struct world *w, uint64_t seed, bool skip[STEPS]) {
 }
 
 /* The first seed that fails, made small. 3: there is one. */
-static int hunt(struct world *w, uint64_t seeds) {
+static int hunt(struct world *w, uint64_t first, uint64_t seeds) {
     bool skip[STEPS] = {false};
     static const int signals[] = {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGVTALRM};
     for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
         sigaction(signals[i], &(struct sigaction){.sa_handler = on_crash, .sa_flags = SA_NODEFER},
                   NULL);
     }
-    for (uint64_t seed = 1; seed <= seeds; seed++) {
+    for (uint64_t seed = first; seed < first + seeds; seed++) {
         if (run_wild(w, seed, NULL, false)) {
             continue;
         }
@@ -980,7 +981,7 @@ int main(int argc, char **argv) {
         } else if (strcmp(argv[i], "--first") == 0) {
             first = strtoull(argv[i + 1], NULL, 10);
         } else if (strcmp(argv[i], "--hunt") == 0) {
-            return hunt(&w, strtoull(argv[i + 1], NULL, 10));
+            return hunt(&w, first, strtoull(argv[i + 1], NULL, 10));
         } else {
             TEST_FAIL("usage: sim_core [--seeds N] [--first SEED] [--hunt N]");
         }
