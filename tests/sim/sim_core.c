@@ -296,7 +296,8 @@ static void loader_end(struct world *w) {
     } else if (op.kind == BTH_OP_LOAD) {
         finish_load(w, &op, &error);
     } else {
-        uint64_t left = w->faults && one_in(w, 40) ? 1 + rnd(w, 9) : 0;
+        const struct bth_gen *g = bth_table_get(&w->state.gens, op.gen);
+        uint64_t left = w->faults && one_in(w, 40) ? BTH_MIN(1 + rnd(w, 9), g->held) : 0;
         w->residual[op.device] += left;
         happen(w, (struct bth_event){.kind = BTH_EV_FREE_DONE, .op = op.id, .bytes = left});
         if (w->mutant == FREED_TWICE) {
