@@ -334,7 +334,8 @@ static void begin(struct world *w) {
 /* Everybody lets go of what he holds until nothing can happen any more. */
 static void answer_all(struct world *w) {
     for (int quiet = 0; quiet < 3;) {
-        bool any = work(w, false) | end_crowd(w);
+        bool any = work(w, false);
+        any |= end_crowd(w);
         for (size_t i = 0; i < CALLERS; i++) {
             any |= end_use(w, &w->uses[i]);
             any |= w->clients[i].state != WAITING && let_go(w, &w->clients[i]);
