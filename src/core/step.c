@@ -499,11 +499,14 @@ static bool may_load(const struct bth_state *s) {
 struct bth_op bth_state_next_op(const struct bth_state *s) {
     struct bth_op best = {.kind = BTH_OP_NONE};
     const bool loads = may_load(s);
+    uint64_t place = 0; /* of the best: a replica comes after all whom somebody waits for */
     for (struct bth_gen *g = bth_table_next(&s->gens, NULL); g; g = bth_table_next(&s->gens, g)) {
         bool pending = (g->inst == BTH_RESV && loads) || (g->inst == BTH_FREEING && !g->started);
         enum bth_op_kind kind = g->inst == BTH_FREEING ? BTH_OP_FREE : BTH_OP_LOAD;
-        if (pending && (kind > best.kind || (kind == best.kind && g->op < best.id))) {
+        const uint64_t own = g->op | (uint64_t)(g->inst == BTH_RESV && g->of) << 63;
+        if (pending && (kind > best.kind || (kind == best.kind && own < place))) {
             best = gen_op(s, g);
+            place = own;
         }
     }
     for (uint32_t i = 0; i < s->n_models && best.kind != BTH_OP_FREE; i++) {

@@ -463,6 +463,39 @@ static bool loads(const struct world *w, uint32_t model, uint32_t device) {
     return false;
 }
 
+static uint64_t need_on(const struct world *w, uint32_t model, uint32_t device) {
+    const struct bth_estimate *e = &w->state.models[model].est[device];
+    return e->weights + e->workspace + e->session;
+}
+
+/* A use has gone to `at`: if it is one too many for all instances there are, and nobody needs the
+ * room of a device like theirs, one more is on its way. */
+static void check_demand(struct world *w, const struct bth_gen *at) {
+    const struct bth_model *m = &w->state.models[at->model];
+    bool taken[BTH_MAX_DEVICES] = {false};
+    uint32_t n = 0;
+    EACH_ROW(struct bth_gen, g, w->state.gens) {
+        taken[g->device] |= g->model == at->model;
+        if (g->model == at->model && g->serial == at->serial && !g->closing) {
+            if (g->inst != BTH_READY || g->uses < BTH_REPLICA_USES) {
+                return;
+            }
+            n++;
+        }
+    }
+    if (at->closing || (m->most && n >= m->most) || w->now < m->more_at || w->state.hungriest ||
+        w->state.waiting.first) {
+        return;
+    }
+    for (uint32_t i = 0; i < w->state.n_devices; i++) {
+        const struct bth_ledger *d = &w->state.devices[i];
+        HOLDS(w,
+              taken[i] || d->kind != w->state.devices[at->device].kind ||
+                  bth_ledger_room(d) < need_on(w, at->model, i),
+              "I9: busy on all its devices beside one with room");
+    }
+}
+
 static uint64_t idle_bytes(const struct world *w, uint32_t device) {
     uint64_t sum = 0;
     EACH_ROW(struct bth_gen, g, w->state.gens) {
@@ -472,11 +505,6 @@ static uint64_t idle_bytes(const struct world *w, uint32_t device) {
         }
     }
     return sum;
-}
-
-static uint64_t need_on(const struct world *w, uint32_t model, uint32_t device) {
-    const struct bth_estimate *e = &w->state.models[model].est[device];
-    return e->weights + e->workspace + e->session;
 }
 
 /* The oldest that waits for bytes, with no use waiting before it, could not be helped. */
@@ -564,10 +592,11 @@ static void check_conserving(struct world *w) {
 static void check_loaders(struct world *w) {
     const struct bth_op op = bth_state_next_op(&w->state);
     int loading = 0;
-    bool load = false, free = false, estimate = false;
+    bool load = false, free = false, estimate = false, wanted = false;
     EACH_ROW(struct bth_gen, g, w->state.gens) {
         loading += g->inst == BTH_LOADING;
         load |= g->inst == BTH_RESV;
+        wanted |= g->inst == BTH_RESV && g->of == 0;
         free |= g->inst == BTH_FREEING && !g->started;
     }
     for (uint32_t i = 0; i < w->state.n_models; i++) {
@@ -575,6 +604,8 @@ static void check_loaders(struct world *w) {
         estimate |= m->est_state == BTH_EST_ASKED && !m->est_started;
     }
     HOLDS(w, loading <= BTH_LOADS_AT_ONCE, "too many loads at once");
+    const struct bth_gen *next = bth_table_get(&w->state.gens, op.gen);
+    HOLDS(w, op.kind != BTH_OP_LOAD || next->of == 0 || !wanted, "a replica before what is wanted");
     load &= loading < BTH_LOADS_AT_ONCE;
     HOLDS(w,
           op.kind == (free       ? BTH_OP_FREE
@@ -961,6 +992,10 @@ static void happen(struct world *w, struct bth_event e) {
     check_conserving(w);
     check_keeping(w);
     check_passing(w, last_op, hunger);
+    const struct bth_action *opened = find_action(w, BTH_ACT_USE_OPENED);
+    if (opened) {
+        check_demand(w, bth_table_get(&w->state.gens, opened->gen));
+    }
     if (e.kind == BTH_EV_USE_BEGIN && w->actions.n == 0) {
         seen_waits++;
     }
