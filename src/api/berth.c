@@ -43,8 +43,8 @@ static int open_world(const struct berth_config *given, struct berth *b, struct 
     return rc < 0 ? rc : bth_local_open(given, b, err);
 }
 
-BTH_EXPORT int berth_open(const struct berth_config *config, struct berth **out,
-                          struct berth_error *err) {
+int bth_open_traced(const struct berth_config *config, const struct bth_trace_sink *trace,
+                    struct berth **out, struct berth_error *err) {
     struct berth_config given = BERTH_CONFIG_INIT;
     if (!out || (config && config->struct_size < sizeof(config->struct_size))) {
         return bth_error(err, BERTH_EINVAL,
@@ -62,6 +62,7 @@ BTH_EXPORT int berth_open(const struct berth_config *config, struct berth **out,
         return bth_error_nomem(err);
     }
     b->pid = getpid();
+    b->trace = trace;
     int rc = open_world(&given, b, err);
     if (rc < 0) {
         bth_free(b);
@@ -69,6 +70,11 @@ BTH_EXPORT int berth_open(const struct berth_config *config, struct berth **out,
     }
     *out = b;
     return 0;
+}
+
+BTH_EXPORT int berth_open(const struct berth_config *config, struct berth **out,
+                          struct berth_error *err) {
+    return bth_open_traced(config, NULL, out, err);
 }
 
 BTH_EXPORT int berth_close(struct berth *b, int64_t timeout_ms, struct berth_error *err) {

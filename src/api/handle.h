@@ -71,6 +71,7 @@ struct berth {
     struct bth_thread preloader; /* loads these one after the other, and ends */
     char **preload;              /* [n_preload] */
     size_t n_preload;
+    const struct bth_trace_sink *trace;
     char *config_file; /* heap; NULL: there was none */
     /* what it said besides models, for bth_local_reload */
     struct {
@@ -96,6 +97,12 @@ struct berth_job {
     struct bth_job *job;
     struct bth_client_job *remote;
 };
+
+/* berth_open, with a trace of core's decisions if it opens a manager of this process; the sink must
+ * outlive the handle and all that was leased from it. NULL: none. */
+struct bth_trace_sink;
+int bth_open_traced(const struct berth_config *config, const struct bth_trace_sink *trace,
+                    struct berth **out, struct berth_error *err);
 
 /* Fills a handle with a manager of this process. */
 int bth_local_open(const struct berth_config *given, struct berth *b, struct berth_error *err);

@@ -73,7 +73,8 @@ static int start(struct berth *b, const struct bth_config *config,
                                     .n_models = n_models,
                                     .n_given = n_given,
                                     .revoked = cancel_jobs,
-                                    .arg = b};
+                                    .arg = b,
+                                    .trace = b->trace};
     mc.engines = bth_builtin_engines(&mc.n_engines);
     rc = bth_manager_create(&mc, &b->manager, err);
     if (rc < 0) {

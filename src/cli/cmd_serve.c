@@ -30,6 +30,7 @@ enum option {
     IDLE_EXIT,
     ADDRESS_FILE,
     LOG_FORMAT,
+    TRACE,
     VERBOSE
 };
 
@@ -65,6 +66,8 @@ static const struct bth_arg table[] = {
     [IDLE_EXIT] = {"idle_exit", 0, "S", "ends when nobody has been connected for S seconds"},
     [ADDRESS_FILE] = {"address_file", 0, "FILE", "gets the addresses, a line each, once it serves"},
     [LOG_FORMAT] = {"log_format", 0, "text|json", "(default: text on a terminal, else json)"},
+    [TRACE] = {"trace", 0, "FILE",
+               "writes all that decides about leases, loads and memory to\nFILE, to be replayed"},
     [VERBOSE] = {"verbose", 'v', NULL, "every request is logged, not only those for a model"},
 };
 
@@ -162,6 +165,7 @@ static int serve(const struct bth_args *args) {
         .no_socket = args->values[NO_SOCKET] != NULL,
         .stop_ms = 30000,
         .address_file = args->values[ADDRESS_FILE],
+        .trace_file = args->values[TRACE],
         .server = {.key_file = args->values[KEY_FILE], .limits = BTH_SERVER_LIMITS}};
     const char *listen[MAX_REPEATED], *hosts[MAX_REPEATED], *origins[MAX_REPEATED];
     struct berth_error err = {0};

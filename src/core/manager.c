@@ -48,7 +48,9 @@ static void carry_out_locked(struct bth_manager *m, const struct bth_action *a) 
 
 void bth_manager_step_locked(struct bth_manager *m, const struct bth_event *event) {
     assert(bth_mutex_held(&m->lock));
-    bth_step(&m->state, event, bth_now(), &m->actions);
+    const int64_t now = bth_now();
+    bth_step(&m->state, event, now, &m->actions);
+    bth_trace_step(&m->trace, &m->state, event, now, &m->actions);
     for (size_t i = 0; i < m->actions.n; i++) {
         carry_out_locked(m, &m->actions.items[i]);
     }
@@ -83,6 +85,7 @@ static void manager_free(struct bth_manager *m) BTH_TSA(no_thread_safety_analysi
     bth_free(m->happenings);
     bth_registry_finish(&m->registry);
     bth_state_finish(&m->state);
+    bth_trace_finish(&m->trace);
     bth_actions_finish(&m->actions);
     bth_cond_finish(&m->work);
     bth_cond_finish(&m->changed);
@@ -111,7 +114,12 @@ void bth_manager_unref(struct bth_manager *m) {
 
 int bth_manager_count_model(struct bth_manager *m, uint32_t *out) {
     const struct bth_registry *r = &m->registry;
-    return bth_state_add_model(&m->state, NULL, r->entries[r->n - 1]->family, out);
+    const uint32_t family = r->entries[r->n - 1]->family;
+    const int rc = bth_state_add_model(&m->state, NULL, family, out);
+    if (rc == 0) {
+        bth_trace_model(&m->trace, *out, family);
+    }
+    return rc;
 }
 
 static int64_t keep_alive_of(const struct berth_model_spec *spec) {
@@ -121,8 +129,9 @@ static int64_t keep_alive_of(const struct berth_model_spec *spec) {
 static void keep_locked(struct bth_manager *m, uint32_t model, const struct berth_model_spec *spec)
     REQUIRES(core) {
     bth_state_keep(&m->state, model, keep_alive_of(spec), spec->pin);
-    bth_manager_say_locked(m, model, spec->disabled);
     m->state.models[model].most = spec->replicas;
+    bth_trace_keep(&m->trace, model, &m->state.models[model]);
+    bth_manager_say_locked(m, model, spec->disabled);
 }
 
 static int add_locked(struct bth_manager *m, const struct berth_model_spec *spec, const char *real,
@@ -261,6 +270,7 @@ int bth_manager_create(const struct bth_manager_config *config, struct bth_manag
     memcpy(m->devices, config->devices, config->n_devices * sizeof(m->devices[0]));
     bth_state_init(&m->state, config->budgets, m->n_devices);
     tell_kinds(m);
+    bth_trace_begin(&m->trace, config->trace, &m->state);
     m->happenings = bth_calloc(BTH_HAPPENINGS, sizeof(*m->happenings));
     int rc = m->happenings ? add_models(m, config, err) : bth_error_nomem(err);
     rc = rc < 0 ? rc : start_loaders(m, err);

@@ -19,6 +19,7 @@
 
 struct bth_manager;
 struct bth_lease;
+struct bth_trace_sink;
 
 struct bth_manager_config {
     struct berth_device **devices; /* [n_devices]; the manager closes them at its end */
@@ -34,6 +35,7 @@ struct bth_manager_config {
      * NULL. */
     void (*revoked)(void *arg, struct bth_lease *lease);
     void *arg;
+    const struct bth_trace_sink *trace; /* core/trace.h; or NULL */
 };
 
 int bth_manager_create(const struct bth_manager_config *config, struct bth_manager **out,

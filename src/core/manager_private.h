@@ -27,6 +27,7 @@
 #include "core/manager.h"
 #include "core/registry.h"
 #include "core/step.h"
+#include "core/trace.h"
 
 /* A loaded model and the promises it draws from. A loader makes and destroys it; others look at
  * it under the lock while its generation is READY or DRAIN. */
@@ -71,6 +72,7 @@ struct bth_manager {
     struct bth_cond changed; /* a generation has gone; with watchers: any step */
     struct bth_state state GUARDED_BY(core);
     struct bth_actions actions GUARDED_BY(core);
+    struct bth_trace trace GUARDED_BY(core); /* off, mostly */
     struct bth_registry registry GUARDED_BY(core);
     struct berth_device *devices[BTH_MAX_DEVICES]; /* constant until destroy */
     uint32_t n_devices;

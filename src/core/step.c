@@ -201,7 +201,7 @@ static void on_use_end(struct bth_state *s, const struct bth_event *e, struct bt
     m->scope.uses--;
     s->families[m->family].uses--;
     g->uses--;
-    g->used_seq = ++s->last_use;
+    bth_gen_touch(s, g);
     uint32_t model = g->model;
     bth_table_drop(&s->uses, u);
     bth_gen_rest(s, g);
@@ -296,10 +296,11 @@ static void on_load_done(struct bth_state *s, const struct bth_event *e, struct 
         bth_ledger_commit(d, g, e->bytes, e->spare);
         g->handle = e->handle;
         g->inst = g->closing ? BTH_DRAIN : BTH_READY;
-        g->used_seq = ++s->last_use;
         m->failures = 0;
+        m->retry_at = s->now;
         m->loads++;
         m->load_ns = s->now - g->load_at;
+        bth_gen_touch(s, g);
         bth_gens_rest(s, model); /* those beside it may go now */
         bth_gen_settle(s, g, out);
     }
@@ -498,11 +499,14 @@ static bool may_load(const struct bth_state *s) {
 struct bth_op bth_state_next_op(const struct bth_state *s) {
     struct bth_op best = {.kind = BTH_OP_NONE};
     const bool loads = may_load(s);
+    uint64_t place = 0; /* of the best: a replica comes after all whom somebody waits for */
     for (struct bth_gen *g = bth_table_next(&s->gens, NULL); g; g = bth_table_next(&s->gens, g)) {
         bool pending = (g->inst == BTH_RESV && loads) || (g->inst == BTH_FREEING && !g->started);
         enum bth_op_kind kind = g->inst == BTH_FREEING ? BTH_OP_FREE : BTH_OP_LOAD;
-        if (pending && (kind > best.kind || (kind == best.kind && g->op < best.id))) {
+        const uint64_t own = g->op | (uint64_t)(g->inst == BTH_RESV && g->of) << 63;
+        if (pending && (kind > best.kind || (kind == best.kind && own < place))) {
             best = gen_op(s, g);
+            place = own;
         }
     }
     for (uint32_t i = 0; i < s->n_models && best.kind != BTH_OP_FREE; i++) {

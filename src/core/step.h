@@ -129,6 +129,7 @@ struct bth_model {
     int64_t keep_alive; /* unloaded when idle for so long; BTH_FOREVER: never */
     uint64_t running, served, failed, loads;
     int64_t load_ns, used_at; /* used_at < 0: never */
+    uint64_t heat, heat_at;   /* how often it is used, as of use `heat_at`: see step_pump.c */
 };
 
 enum bth_inst_state { BTH_RESV, BTH_LOADING, BTH_READY, BTH_DRAIN, BTH_FREEING };
@@ -373,9 +374,9 @@ struct bth_plan {
 };
 void bth_state_plan(struct bth_state *s, uint32_t model, struct bth_plan *out);
 
-/* What a loader should do next: frees first, then estimates, then loads, oldest first; no load
- * while BTH_LOADS_AT_ONCE are under way. The driver says OP_BEGIN, does it, and says the matching
- * DONE event. */
+/* What a loader should do next: frees first, then estimates, then loads, oldest first but
+ * replicas last; no load while BTH_LOADS_AT_ONCE are under way. The driver says OP_BEGIN, does it,
+ * and says the matching DONE event. */
 enum bth_op_kind { BTH_OP_NONE, BTH_OP_ESTIMATE, BTH_OP_LOAD, BTH_OP_FREE };
 struct bth_op {
     enum bth_op_kind kind;

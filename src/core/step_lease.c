@@ -15,105 +15,15 @@ bool bth_model_in(const struct bth_state *s, uint32_t model, uint32_t scope) {
     return scope & BTH_FAMILY ? s->models[model].family == (scope & ~BTH_FAMILY) : model == scope;
 }
 
-static struct bth_scope *family_of(struct bth_state *s, uint32_t scope) {
+struct bth_scope *bth_family_of(struct bth_state *s, uint32_t scope) {
     return &s->families[scope & BTH_FAMILY ? scope & ~BTH_FAMILY : s->models[scope].family];
-}
-
-/* ---- tickets --------------------------------------------------------------------------------*/
-
-/* Puts a ticket into its queue, behind all that it may not overtake. */
-static void link_ticket(struct bth_state *s, struct bth_ticket *t) {
-    struct bth_scope *scope = bth_scope_of(s, t->scope);
-    struct bth_list *q = &scope->queue;
-    struct bth_ticket *next = t->seq ? NULL : bth_table_get(&s->tickets, q->first);
-    struct bth_ticket *prev = t->seq ? bth_table_get(&s->tickets, q->last) : NULL;
-    while (t->seq && prev && bth_ticket_before(t, prev)) {
-        next = prev;
-        prev = bth_table_get(&s->tickets, prev->prev);
-    }
-    t->prev = prev ? prev->id : 0;
-    t->next = next ? next->id : 0;
-    *(prev ? &prev->next : &q->first) = t->id;
-    *(next ? &next->prev : &q->last) = t->id;
-    scope->waiting++;
-    scope->waiting_exclusive += t->exclusive;
-}
-
-static void unlink_ticket(struct bth_state *s, struct bth_ticket *t) {
-    struct bth_scope *scope = bth_scope_of(s, t->scope);
-    struct bth_ticket *prev = bth_table_get(&s->tickets, t->prev);
-    struct bth_ticket *next = bth_table_get(&s->tickets, t->next);
-    *(prev ? &prev->next : &scope->queue.first) = t->next;
-    *(next ? &next->prev : &scope->queue.last) = t->prev;
-    scope->waiting--;
-    scope->waiting_exclusive -= t->exclusive;
-}
-
-/* He whose owner is inside comes first, all others by their keys. */
-static struct bth_ticket *enqueue(struct bth_state *s, const struct bth_event *e,
-                                  struct bth_owner *owner, bool inside) {
-    struct bth_ticket *t = bth_table_add(&s->tickets);
-    *t = (struct bth_ticket){.id = t->id,
-                             .arg = e->arg,
-                             .scope = e->scope,
-                             .exclusive = e->exclusive,
-                             .max_concurrent = e->max_concurrent,
-                             .priority = e->priority,
-                             .owner = e->owner,
-                             .party = owner ? owner->id : 0,
-                             .key = inside ? INT64_MIN : s->now - e->priority * BTH_PRIORITY_NS,
-                             .seq = inside ? 0 : ++s->last_seq,
-                             .expires = e->expires};
-    link_ticket(s, t);
-    s->last_key = BTH_MAX(s->last_key, t->key);
-    if (owner) {
-        owner->ticket = t->id;
-        owner->waiting++;
-    }
-    return t;
-}
-
-/* Whoever has nothing any more is forgotten. */
-static void rest_owner(struct bth_state *s, struct bth_owner *owner) {
-    if (owner->leases + owner->waiting == 0) {
-        bth_owners_drop(&s->owners, owner);
-    }
-}
-
-void bth_ticket_unlink(struct bth_state *s, struct bth_ticket *t) {
-    struct bth_owner *owner = bth_table_get(&s->owners.rows, t->party);
-    unlink_ticket(s, t);
-    if (owner) {
-        owner->waiting--;
-        rest_owner(s, owner);
-    }
-    bth_table_drop(&s->tickets, t);
-}
-
-void bth_ticket_refuse(struct bth_state *s, struct bth_ticket *t, enum bth_reason reason,
-                       struct bth_actions *out) {
-    struct bth_action *a = bth_refuse(s, out, BTH_ACT_REFUSE, t->scope, reason);
-    a->why = t->exclusive ? BTH_WHY_LEASE : s->models[t->scope].why;
-    a->arg = t->arg;
-    bth_ticket_unlink(s, t);
-}
-
-void bth_tickets_refuse(struct bth_state *s, uint32_t scope, enum bth_reason reason,
-                        struct bth_actions *out) {
-    for (uint64_t id = s->models[scope].scope.queue.first; id;) {
-        struct bth_ticket *t = bth_table_get(&s->tickets, id);
-        id = t->next;
-        if (!t->exclusive) {
-            bth_ticket_refuse(s, t, reason, out);
-        }
-    }
 }
 
 /* ---- leases ---------------------------------------------------------------------------------*/
 
 void bth_grant(struct bth_state *s, const struct bth_ticket *t, struct bth_gen *g,
                struct bth_actions *out) {
-    struct bth_scope *scope = bth_scope_of(s, t->scope), *family = family_of(s, t->scope);
+    struct bth_scope *scope = bth_scope_of(s, t->scope), *family = bth_family_of(s, t->scope);
     struct bth_lease_row *l = bth_table_add(&s->leases); /* reserved by ACQUIRE */
     assert(l && t->exclusive == !g);
     *l = (struct bth_lease_row){.id = l->id,
@@ -141,7 +51,7 @@ void bth_grant(struct bth_state *s, const struct bth_ticket *t, struct bth_gen *
     } else {
         assert(g->inst == BTH_READY || g->inst == BTH_DRAIN);
         g->leases++;
-        g->used_seq = ++s->last_use;
+        bth_gen_touch(s, g);
         s->models[t->scope].used_at = s->now;
     }
     struct bth_action *a = bth_act(out, BTH_ACT_GRANT);
@@ -153,7 +63,7 @@ void bth_grant(struct bth_state *s, const struct bth_ticket *t, struct bth_gen *
 
 /* The lease no longer holds what it holds. */
 static void let_go(struct bth_state *s, struct bth_lease_row *l, struct bth_actions *out) {
-    struct bth_scope *scope = bth_scope_of(s, l->scope), *family = family_of(s, l->scope);
+    struct bth_scope *scope = bth_scope_of(s, l->scope), *family = bth_family_of(s, l->scope);
     struct bth_lease_row *prev = bth_table_get(&s->leases, l->prev);
     struct bth_lease_row *next = bth_table_get(&s->leases, l->next);
     *(prev ? &prev->next : &scope->leases.first) = l->next;
@@ -162,7 +72,7 @@ static void let_go(struct bth_state *s, struct bth_lease_row *l, struct bth_acti
     struct bth_owner *owner = bth_table_get(&s->owners.rows, l->party);
     if (owner) {
         owner->leases--;
-        rest_owner(s, owner);
+        bth_owner_rest(s, owner);
     }
     scope->held--;
     family->held -= family != scope;
@@ -170,7 +80,7 @@ static void let_go(struct bth_state *s, struct bth_lease_row *l, struct bth_acti
     struct bth_gen *g = bth_table_get(&s->gens, l->gen);
     if (g) {
         g->leases--;
-        g->used_seq = ++s->last_use;
+        bth_gen_touch(s, g);
         s->models[l->scope].used_at = s->now;
         s->stirred |= g->leases + g->uses == 0; /* it may be evicted now */
         bth_gen_rest(s, g);
@@ -208,7 +118,7 @@ static bool holds_some(struct bth_state *s, uint32_t scope, uint64_t owner) {
 static bool answer_holder(struct bth_state *s, const struct bth_event *e,
                           const struct bth_owner *owner, bool inside, struct bth_actions *out) {
     struct bth_scope *scope = bth_scope_of(s, e->scope);
-    if (!owner || owner->leases == 0 || scope->held + family_of(s, e->scope)->held == 0) {
+    if (!owner || owner->leases == 0 || scope->held + bth_family_of(s, e->scope)->held == 0) {
         return false;
     }
     const struct bth_ticket t = {.arg = e->arg,
@@ -236,38 +146,6 @@ static bool answer_holder(struct bth_state *s, const struct bth_event *e,
     return l != NULL;
 }
 
-/* Whether somebody who asked before it comes after it. */
-static bool overtakes(struct bth_state *s, const struct bth_ticket *t) {
-    const struct bth_ticket *last;
-    if (!(t->scope & BTH_FAMILY)) {
-        last = bth_table_get(&s->tickets, family_of(s, t->scope)->queue.last);
-        return t->next || (last && bth_ticket_before(t, last));
-    }
-    bool any = t->next != 0;
-    for (uint32_t i = 0; i < s->n_models && !any; i++) {
-        last = bth_table_get(&s->tickets, s->models[i].scope.queue.last);
-        any = last && bth_model_in(s, i, t->scope) && bth_ticket_before(t, last);
-    }
-    return any;
-}
-
-/* A newcomer who would wait for ever. His priority may be the cause, if one whom he would overtake
- * holds what he wants: then he comes last instead, and if he has nothing, nobody waits for him. */
-static bool would_deadlock(struct bth_state *s, struct bth_ticket *t,
-                           const struct bth_owner *owner) {
-    const bool holds = owner && owner->leases > 0 && !owner->hands;
-    const bool passes = t->seq && overtakes(s, t);
-    if (!t->seq || (!holds && !passes) || !bth_ticket_is_stuck(s, t)) {
-        return false;
-    }
-    if (passes) {
-        unlink_ticket(s, t);
-        t->key = s->last_key;
-        link_ticket(s, t);
-    }
-    return holds && (!passes || bth_ticket_is_stuck(s, t));
-}
-
 /* He who asks while he waits has more hands than one. */
 static struct bth_owner *take_owner(struct bth_state *s, uint64_t owner) {
     struct bth_owner *row = owner ? bth_owners_find(&s->owners, owner) : NULL;
@@ -279,9 +157,9 @@ static struct bth_owner *take_owner(struct bth_state *s, uint64_t owner) {
 
 static void wait_in_queue(struct bth_state *s, const struct bth_event *e, struct bth_owner *owner,
                           bool inside, struct bth_actions *out) {
-    struct bth_ticket *t = enqueue(s, e, owner, inside);
+    struct bth_ticket *t = bth_ticket_add(s, e, owner, inside);
     const uint64_t id = t->id;
-    if (s->now < t->expires && would_deadlock(s, t, owner)) {
+    if (s->now < t->expires && bth_ticket_would_deadlock(s, t, owner)) {
         bth_ticket_refuse(s, t, BTH_REASON_DEADLOCK, out);
         return;
     }
@@ -305,7 +183,7 @@ void bth_on_acquire(struct bth_state *s, const struct bth_event *e, struct bth_a
     }
     struct bth_owner *owner = take_owner(s, e->owner);
     bool inside = is_inside(bth_scope_of(s, e->scope), e->owner) ||
-                  is_inside(family_of(s, e->scope), e->owner);
+                  is_inside(bth_family_of(s, e->scope), e->owner);
     if (answer_holder(s, e, owner, inside, out)) {
         bth_pump_scope(s, e->scope, out); /* one more that the first there may wait for */
     } else if (!(e->scope & BTH_FAMILY) && s->models[e->scope].disabled) {

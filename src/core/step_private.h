@@ -1,7 +1,7 @@
 /*
  * core/step_private.h - what the step's files share: step.c (events), step_lease.c (events of
- * leases), step_cycle.c (who would wait for ever), step_pump.c (grants, loads), step_evict.c (who
- * makes room), step_gen.c (generations and their instances).
+ * leases), step_ticket.c (places in queues), step_cycle.c (who would wait for ever), step_pump.c
+ * (grants, loads), step_evict.c (who makes room), step_gen.c (generations and their instances).
  */
 #ifndef BTH_STEP_PRIVATE_H
 #define BTH_STEP_PRIVATE_H
@@ -18,10 +18,23 @@ void bth_gen_close(struct bth_state *s, struct bth_gen *g, struct bth_actions *o
 void bth_gen_settle(struct bth_state *s, struct bth_gen *g, struct bth_actions *out);
 /* Its last user has gone, or it is new: its time begins to run, if it has one. */
 void bth_gen_rest(struct bth_state *s, struct bth_gen *g);
+/* It is used, or has been. */
+void bth_gen_touch(struct bth_state *s, struct bth_gen *g);
 void bth_gen_dead(struct bth_state *s, struct bth_gen *g, struct bth_actions *out);
 
 struct bth_scope *bth_scope_of(struct bth_state *s, uint32_t scope);
+struct bth_scope *bth_family_of(struct bth_state *s, uint32_t scope); /* that it is in, or is */
 
+/* step_ticket.c: a newcomer's, in its place; he has a row unless he is nobody. */
+struct bth_ticket *bth_ticket_add(struct bth_state *s, const struct bth_event *e,
+                                  struct bth_owner *owner, bool inside);
+/* Whether it would wait for ever. His priority may be the cause, if one whom he would overtake
+ * holds what he wants: then the ticket is put last instead, and if he has nothing, nobody waits for
+ * him. */
+bool bth_ticket_would_deadlock(struct bth_state *s, struct bth_ticket *t,
+                               const struct bth_owner *owner);
+/* Whoever has nothing any more is forgotten. */
+void bth_owner_rest(struct bth_state *s, struct bth_owner *owner);
 /* Removes the ticket and answers it. */
 void bth_ticket_refuse(struct bth_state *s, struct bth_ticket *t, enum bth_reason reason,
                        struct bth_actions *out);

@@ -29,8 +29,8 @@ int bth_error_status(int code) {
     case BERTH_ESHUTDOWN:
     case BERTH_ECANCELLED:
     case BERTH_EREVOKED:
-    case BERTH_EDEVICE:
     case BERTH_EDISABLED:
+    case BERTH_EDEVICE:
         return 503;
     case BERTH_ETIMEDOUT:
         return 504;

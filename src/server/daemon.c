@@ -7,8 +7,10 @@
 #include "base/error.h"
 #include "base/str.h"
 #include "core/limits.h"
+#include "core/trace.h"
 #include "server/notify.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -28,6 +30,9 @@ struct process {
     _Atomic int64_t stop_ms; /* set by POST /v1/stop before its signal */
     int64_t watchdog_ms, fed_at;
     int64_t idle_ms, used_at;
+    struct bth_log_writer *trace_writer; /* or NULL */
+    struct bth_trace_sink trace;
+    int trace_fd;
 };
 
 /* ---- start -----------------------------------------------------------------------------------*/
@@ -133,6 +138,21 @@ static int start_server(struct process *p, const struct bth_daemon_options *o,
     return rc;
 }
 
+static void trace_line(void *arg, const char *line, size_t n) {
+    bth_log_writer_put(arg, line, n);
+}
+
+/* What a slow disk makes it lose is seen by the numbers of the lines. */
+static int open_trace(struct process *p, const char *path, struct berth_error *err) {
+    p->trace_fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (p->trace_fd < 0) {
+        return bth_error(err, BERTH_EIO, "%s: %s", path, strerror(errno));
+    }
+    int rc = bth_log_writer_create(p->trace_fd, &p->trace_writer, err);
+    p->trace = (struct bth_trace_sink){.line = trace_line, .arg = p->trace_writer};
+    return rc;
+}
+
 static int start(struct process *p, const struct bth_daemon_options *o, struct berth_error *err) {
     struct berth_config config = BERTH_CONFIG_INIT;
     config.file = o->config_file;
@@ -140,7 +160,8 @@ static int start(struct process *p, const struct bth_daemon_options *o, struct b
     config.device = o->device;
     config.precision = o->precision;
     config.server = "none";
-    int rc = berth_open(&config, &p->berth, err);
+    int rc = o->trace_file ? open_trace(p, o->trace_file, err) : 0;
+    rc = rc < 0 ? rc : bth_open_traced(&config, o->trace_file ? &p->trace : NULL, &p->berth, err);
     rc = rc < 0 ? rc : start_server(p, o, err);
     if (rc == 0 && o->address_file) {
         rc = write_addresses(p, o->address_file, err);
@@ -240,7 +261,8 @@ int bth_daemon_check_config(const char *file, size_t *out_models, struct berth_e
 }
 
 int bth_daemon_run(const struct bth_daemon_options *o, struct berth_error *err) {
-    struct process p = {.log = o->server.log, .stop_ms = o->stop_ms, .idle_ms = o->idle_ms};
+    struct process p = {
+        .log = o->server.log, .stop_ms = o->stop_ms, .idle_ms = o->idle_ms, .trace_fd = -1};
     block_signals(&p);
     raise_descriptors();
     int rc = bth_log_writer_create(p.log.fd, &p.log.writer, err);
@@ -254,6 +276,10 @@ int bth_daemon_run(const struct bth_daemon_options *o, struct berth_error *err) 
     bth_server_destroy(p.server);
     if (p.berth) {
         berth_close(p.berth, 0, NULL);
+    }
+    bth_log_writer_destroy(p.trace_writer);
+    if (p.trace_fd >= 0) {
+        close(p.trace_fd);
     }
     if (rc == 0) {
         bth_log_write(&p.log, BTH_LOG_INFO, NULL, "stopped");

@@ -19,6 +19,7 @@ struct bth_daemon_options {
     bool no_socket; /* not on the usual Unix socket too */
     int64_t stop_ms;
     int64_t idle_ms;          /* ends when nobody has been connected for so long; 0: never */
+    const char *trace_file;   /* gets a trace of core's decisions (core/trace.h); or NULL */
     const char *address_file; /* gets the addresses, a line each, when it is ready; or NULL */
 };
 

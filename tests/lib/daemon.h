@@ -16,6 +16,7 @@ struct test_daemon {
     struct test_dir dir;
     char config[512], socket[200]; /* "unix:PATH" */
     pid_t pid;
+    const char *trace; /* the file of its trace, or NULL */
 };
 
 static inline void daemon_sleep_ms(long ms) {
@@ -33,7 +34,7 @@ static inline void daemon_start(struct test_daemon *d) {
         prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves no daemon behind */
         execl(BTH_TEST_BERTHD, "berth", "serve", "--no-socket", "--listen", d->socket, "--config",
               d->config, "--threads", "1", "--address-file", ready, "--stop-timeout", "1",
-              (char *)NULL);
+              d->trace ? "--trace" : (char *)NULL, d->trace, (char *)NULL);
         _exit(99);
     }
     for (int i = 0; i < 1000 && access(ready, F_OK) != 0; i++) {

@@ -11,6 +11,7 @@
 #include "core/ledger.h"
 #include "core/step.h"
 #include "lib/test.h"
+#include "sim/rows.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -99,6 +100,8 @@ struct world {
     int64_t now;
     uint64_t size[MAX_MODELS], spare[MAX_MODELS], session[MAX_MODELS];
     bool barred[MAX_MODELS][BTH_MAX_DEVICES]; /* no load of the model there */
+    uint32_t failures[MAX_MODELS];            /* in a row */
+    int64_t failed_at[MAX_MODELS];
     struct client clients[MAX_CLIENTS];
     bool hands[MAX_OWNERS + 1]; /* has asked for something while he waited, */
     bool one_hand;              /* which nobody does in this world */
@@ -126,6 +129,10 @@ struct world {
     bool spoilt;
     void (*spoil)(struct world *w, const struct bth_event *e); /* or NULL */
     bool unchecked; /* events that have been checked already */
+    bool quiet;     /* not counted for the rows */
+    bool crashed;   /* the step itself, while hunted */
+    bool told;      /* prints what happens */
+    int n_told;     /* events that changed something */
     int last_event;
     char why[256];
     jmp_buf out;
@@ -159,6 +166,10 @@ static void mix(uint64_t *h, uint64_t v) {
     *h = (*h ^ v) * UINT64_C(1099511628211);
     *h ^= *h >> 29;
 }
+#define EVENT_NAMES                                                                                \
+    "ACQUIRE", "CANCEL", "RELEASE", "USE_OPEN", "USE_BEGIN", "USE_END", "OP_BEGIN", "ESTIMATED",   \
+        "LOAD_DONE", "FREE_DONE", "GROW", "UNLOAD", "CLEANUP", "CLOSE", "ESTIMATE", "DISABLE",     \
+        "ENABLE", "DEVICE_LOST", "TICK"
 #define EACH_ROW(type, var, table)                                                                 \
     for (type *var = bth_table_next(&(table), NULL); var; var = bth_table_next(&(table), var))
 
@@ -394,6 +405,7 @@ static void check_queues(struct world *w) {
             HOLDS(w, c->state == WAITING && c->scope == nth_scope(i), "I7: answered and queued");
             HOLDS(w, i >= MAX_MODELS || !w->disabled[i], "waits for what is disabled");
             HOLDS(w, !last || !is_before(c, last), "I8: out of order");
+            HOLDS(w, (t->seq == 0) == (c->order == 0), "I8: he is not inside and comes first");
             seen_overtaken += last && last->order > c->order;
             last = c;
             n++;
@@ -451,6 +463,39 @@ static bool loads(const struct world *w, uint32_t model, uint32_t device) {
     return false;
 }
 
+static uint64_t need_on(const struct world *w, uint32_t model, uint32_t device) {
+    const struct bth_estimate *e = &w->state.models[model].est[device];
+    return e->weights + e->workspace + e->session;
+}
+
+/* A use has gone to `at`: if it is one too many for all instances there are, and nobody needs the
+ * room of a device like theirs, one more is on its way. */
+static void check_demand(struct world *w, const struct bth_gen *at) {
+    const struct bth_model *m = &w->state.models[at->model];
+    bool taken[BTH_MAX_DEVICES] = {false};
+    uint32_t n = 0;
+    EACH_ROW(struct bth_gen, g, w->state.gens) {
+        taken[g->device] |= g->model == at->model;
+        if (g->model == at->model && g->serial == at->serial && !g->closing) {
+            if (g->inst != BTH_READY || g->uses < BTH_REPLICA_USES) {
+                return;
+            }
+            n++;
+        }
+    }
+    if (at->closing || (m->most && n >= m->most) || w->now < m->more_at || w->state.hungriest ||
+        w->state.waiting.first) {
+        return;
+    }
+    for (uint32_t i = 0; i < w->state.n_devices; i++) {
+        const struct bth_ledger *d = &w->state.devices[i];
+        HOLDS(w,
+              taken[i] || d->kind != w->state.devices[at->device].kind ||
+                  bth_ledger_room(d) < need_on(w, at->model, i),
+              "I9: busy on all its devices beside one with room");
+    }
+}
+
 static uint64_t idle_bytes(const struct world *w, uint32_t device) {
     uint64_t sum = 0;
     EACH_ROW(struct bth_gen, g, w->state.gens) {
@@ -460,11 +505,6 @@ static uint64_t idle_bytes(const struct world *w, uint32_t device) {
         }
     }
     return sum;
-}
-
-static uint64_t need_on(const struct world *w, uint32_t model, uint32_t device) {
-    const struct bth_estimate *e = &w->state.models[model].est[device];
-    return e->weights + e->workspace + e->session;
 }
 
 /* The oldest that waits for bytes, with no use waiting before it, could not be helped. */
@@ -486,6 +526,19 @@ static void check_oldest(struct world *w, const struct bth_ticket *t) {
     }
 }
 
+/* 1, 2, 4 ... 60 s after the last of several failures in a row. */
+static int64_t retry_at(const struct world *w, uint32_t model) {
+    const uint32_t n = w->failures[model];
+    const int64_t s = n > 6 ? BTH_BACKOFF_MAX_S : (INT64_C(1) << n) / 2;
+    return n ? w->failed_at[model] + s * BTH_NS_PER_S : w->now;
+}
+
+/* A load, or an estimate, has ended so. */
+static void book_load(struct world *w, uint32_t model, bool failed, bool loaded) {
+    w->failures[model] = failed ? w->failures[model] + 1 : loaded ? 0 : w->failures[model];
+    w->failed_at[model] = failed ? w->now : w->failed_at[model];
+}
+
 static void check_conserving(struct world *w) {
     const struct bth_ticket *oldest = NULL;
     uint64_t hungry = 0;
@@ -499,7 +552,7 @@ static void check_conserving(struct world *w) {
             continue;
         }
         HOLDS(w, !g || g->inst != BTH_READY, "I9: waits for a ready model");
-        HOLDS(w, g || w->state.now >= m->retry_at, "I9: waits for a model that has failed");
+        HOLDS(w, g || w->now >= retry_at(w, i), "I9: waits for a model that has failed");
         if (g) {
             HOLDS(w, m->why == BTH_WHY_LOADING, "why");
         } else if (m->est_state != BTH_EST_KNOWN) {
@@ -539,10 +592,11 @@ static void check_conserving(struct world *w) {
 static void check_loaders(struct world *w) {
     const struct bth_op op = bth_state_next_op(&w->state);
     int loading = 0;
-    bool load = false, free = false, estimate = false;
+    bool load = false, free = false, estimate = false, wanted = false;
     EACH_ROW(struct bth_gen, g, w->state.gens) {
         loading += g->inst == BTH_LOADING;
         load |= g->inst == BTH_RESV;
+        wanted |= g->inst == BTH_RESV && g->of == 0;
         free |= g->inst == BTH_FREEING && !g->started;
     }
     for (uint32_t i = 0; i < w->state.n_models; i++) {
@@ -550,6 +604,8 @@ static void check_loaders(struct world *w) {
         estimate |= m->est_state == BTH_EST_ASKED && !m->est_started;
     }
     HOLDS(w, loading <= BTH_LOADS_AT_ONCE, "too many loads at once");
+    const struct bth_gen *next = bth_table_get(&w->state.gens, op.gen);
+    HOLDS(w, op.kind != BTH_OP_LOAD || next->of == 0 || !wanted, "a replica before what is wanted");
     load &= loading < BTH_LOADS_AT_ONCE;
     HOLDS(w,
           op.kind == (free       ? BTH_OP_FREE
@@ -580,8 +636,9 @@ static void check_keeping(struct world *w) {
 static void check_leaving(struct world *w, const struct bth_gen *gone) {
     const uint32_t device = gone->device;
     const struct bth_ledger *d = &w->state.devices[device];
-    uint64_t coming = bth_ledger_room(d) + d->freeing;
-    bool wanted = false, spare = gone->of != 0;
+    uint64_t coming = bth_ledger_room(d) + d->freeing, most = 0;
+    const bool spare = gone->of != 0;
+    int wanted = 0;
     EACH_ROW(struct bth_gen, g, w->state.gens) {
         coming += g->device == device && g->inst == BTH_DRAIN && g->evicted ? bth_gen_bytes(g) : 0;
     }
@@ -593,15 +650,52 @@ static void check_leaving(struct world *w, const struct bth_gen *gone) {
         return;
     }
     for (uint32_t i = 0; i < w->state.n_models; i++) {
-        wanted |= w->state.models[i].hungry && need_on(w, i, device) <= coming;
+        const uint64_t need = need_on(w, i, device);
+        if (w->state.models[i].hungry && need <= coming) {
+            wanted++;
+            most = BTH_MAX(most, need);
+        }
     }
     EACH_ROW(struct bth_use_row, u, w->state.uses) {
         const struct bth_gen *g = bth_table_get(&w->state.gens, u->gen);
-        wanted |= u->state == BTH_USE_WAIT && g->device == device &&
-                  bth_ledger_session_delta(g, g->use_bytes + u->bytes) <= coming;
+        if (u->state == BTH_USE_WAIT && g->device == device) {
+            const uint64_t need = bth_ledger_session_delta(g, g->use_bytes + u->bytes);
+            wanted += need <= coming;
+            most = need <= coming ? BTH_MAX(most, need) : most;
+        }
     }
-    HOLDS(w, wanted, "I10: evicted for nothing");
+    HOLDS(w, wanted > 0, "I10: evicted for nothing");
+    HOLDS(w, wanted > 1 || most > coming - gone->held, "I10: evicted and not needed");
     seen_evictions++;
+}
+
+/* Nobody who came later takes what the oldest waits for. With one device, and
+ * while no request waits for bytes: it comes first. */
+static void check_passing(struct world *w, uint64_t last_op, uint64_t hunger) {
+    const struct bth_model *m =
+        w->state.hungriest ? &w->state.models[w->state.hungriest - 1] : NULL;
+    if (w->state.n_devices > 1 || !m || m->hunger != hunger || hunger == 0 ||
+        w->state.waiting.first || loads(w, w->state.hungriest - 1, 0)) {
+        return;
+    }
+    EACH_ROW(struct bth_gen, g, w->state.gens) {
+        const struct bth_ticket *t =
+            bth_table_get(&w->state.tickets, w->state.models[g->model].scope.queue.first);
+        HOLDS(w,
+              g->inst != BTH_RESV || g->op <= last_op || !t || t->key < m->hunger_key ||
+                  (t->key == m->hunger_key && t->seq < hunger),
+              "I8: a load passes one who has waited for longer");
+    }
+}
+
+/* Who is loaded is used first by those who waited for it. */
+static void check_fresh(struct world *w, const struct bth_gen *g) {
+    const struct bth_ticket *t =
+        bth_table_get(&w->state.tickets, w->state.models[g->model].scope.queue.first);
+    HOLDS(w,
+          !g->evicted || !t || t->exclusive ||
+              waits_for_leases(w, &w->clients[(uintptr_t)t->arg - 1]),
+          "I10: evicted when it had been loaded, and somebody waits for it");
 }
 
 /* He holds it, or all of its family, for himself. */
@@ -642,6 +736,8 @@ static bool holds_part(const struct world *w, const struct client *c, uint64_t g
 static void take_refusal(struct world *w, struct client *c, const struct bth_action *a) {
     HOLDS(w, a->code < 0 && a->reason != BTH_REASON_NONE, "a refusal without a reason");
     HOLDS(w, a->reason != BTH_REASON_TIMEOUT || w->now >= c->expires, "timed out too soon");
+    HOLDS(w, a->reason != BTH_REASON_LOAD_FAILED || w->now < retry_at(w, c->scope),
+          "refused for a failure that is over");
     HOLDS(w,
           a->reason != BTH_REASON_UPGRADE ||
               (c->exclusive && !is_inside(w, c) && holds_part(w, c, 0)),
@@ -670,7 +766,11 @@ static void take_answer(struct world *w, const struct bth_action *a) {
         seen_exclusives++;
     } else {
         HOLDS(w, g && g->model == c->scope, "I4: another model");
-        HOLDS(w, (g->inst == BTH_READY && !g->closing) || (again && g->inst == BTH_DRAIN),
+        /* the instance may have left in the same step, for others' bytes, if another is there */
+        const struct bth_gen *first = gen_of(w, c->scope, g->serial);
+        HOLDS(w,
+              first && ((first->inst == BTH_READY && !first->closing) ||
+                        (again && first->inst == BTH_DRAIN)),
               "I4: not ready");
     }
     seen_inside += again;
@@ -761,6 +861,86 @@ static void take_action(struct world *w, const struct bth_action *a) {
     }
 }
 
+/* All that matters, so that "changes nothing" can be checked. */
+static uint64_t state_hash(const struct bth_state *s) {
+    uint64_t h = 7;
+    for (uint32_t i = 0; i < s->n_devices; i++) {
+        mix(&h, s->devices[i].reserved);
+        mix(&h, s->devices[i].committed);
+        mix(&h, s->devices[i].freeing);
+        mix(&h, s->devices[i].residual);
+    }
+    for (uint32_t i = 0; i < s->n_models; i++) {
+        mix(&h, s->models[i].open);
+        mix(&h, s->models[i].est_state);
+        mix(&h, s->models[i].failures);
+        mix(&h, s->models[i].served);
+        mix(&h, s->models[i].scope.held);
+    }
+    EACH_ROW(struct bth_gen, g, s->gens) {
+        mix(&h, g->id);
+        mix(&h, g->inst);
+        mix(&h, g->op);
+        mix(&h, g->leases);
+        mix(&h, g->uses);
+        mix(&h, bth_gen_bytes(g));
+    }
+    EACH_ROW(struct bth_ticket, t, s->tickets) {
+        mix(&h, t->id);
+    }
+    EACH_ROW(struct bth_lease_row, l, s->leases) {
+        mix(&h, l->id);
+        mix(&h, l->state);
+    }
+    EACH_ROW(struct bth_use_row, u, s->uses) {
+        mix(&h, u->id);
+        mix(&h, u->state);
+    }
+    return h;
+}
+
+/* Everything, byte for byte. */
+static uint64_t whole_hash(const struct bth_state *s) {
+    const struct {
+        const void *data;
+        size_t size;
+    } parts[] = {{s, sizeof(*s)},
+                 {s->models, s->n_models * sizeof(*s->models)},
+                 {s->gens.rows, s->gens.capacity * s->gens.width},
+                 {s->tickets.rows, s->tickets.capacity * s->tickets.width},
+                 {s->leases.rows, s->leases.capacity * s->leases.width},
+                 {s->uses.rows, s->uses.capacity * s->uses.width}};
+    uint64_t h = 3;
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        for (size_t k = 0; k < parts[i].size; k += sizeof(uint64_t)) { /* all are of such words */
+            uint64_t word;
+            memcpy(&word, (const char *)parts[i].data + k, sizeof(word));
+            mix(&h, word);
+        }
+    }
+    return h;
+}
+
+/* Prints an event that has changed something, and what came of it. */
+static void tell(struct world *w, const struct bth_event *e, uint64_t before) {
+    static const char *const events[BTH_N_EVENTS] = {EVENT_NAMES};
+    static const char *const actions[] = {
+        "queued",   "grant",   "refuse", "use opened", "use runs", "use refused", "use cancelled",
+        "use lost", "revoked", "work",   "grown",      "lost",     "dead"};
+    if (w->actions.n == 0 && state_hash(&w->state) == before) {
+        return;
+    }
+    printf("  %2d. %.3f s %s", ++w->n_told, (double)w->now / 1e9, events[e->kind]);
+    if (e->kind == BTH_EV_ACQUIRE || e->kind == BTH_EV_UNLOAD || e->kind == BTH_EV_ESTIMATE) {
+        printf(" %s %u", e->scope & BTH_FAMILY ? "family" : "model", e->scope & ~BTH_FAMILY);
+    }
+    printf("%s%s:", e->exclusive ? " exclusive" : "", e->error ? " failed" : "");
+    for (size_t i = 0; i < w->actions.n; i++) {
+        printf(" %s", actions[w->actions.items[i].kind]);
+    }
+    puts("");
+}
+
 static void happen(struct world *w, struct bth_event e) {
     bool ready[MAX_INSTANCES] = {false};
     for (uint32_t i = 0; i < w->state.n_devices; i++) {
@@ -774,7 +954,16 @@ static void happen(struct world *w, struct bth_event e) {
     }
     seen_events[e.kind]++;
     w->last_event = (int)e.kind;
+    const enum row before = row_before(&w->state, &e);
+    const uint64_t hunger = w->state.hungriest ? w->state.models[w->state.hungriest - 1].hunger : 0;
+    const uint64_t last_op = w->state.last_op, hash = w->told ? state_hash(&w->state) : 0;
     bth_step(&w->state, &e, w->now, &w->actions);
+    if (!w->quiet) {
+        count_rows(&w->state, &e, before, last_op, &w->actions);
+    }
+    if (w->told) {
+        tell(w, &e, hash);
+    }
     if (w->spoil) {
         w->spoil(w, &e);
     }
@@ -802,6 +991,11 @@ static void happen(struct world *w, struct bth_event e) {
     check_loaders(w);
     check_conserving(w);
     check_keeping(w);
+    check_passing(w, last_op, hunger);
+    const struct bth_action *opened = find_action(w, BTH_ACT_USE_OPENED);
+    if (opened) {
+        check_demand(w, bth_table_get(&w->state.gens, opened->gen));
+    }
     if (e.kind == BTH_EV_USE_BEGIN && w->actions.n == 0) {
         seen_waits++;
     }
@@ -809,6 +1003,13 @@ static void happen(struct world *w, struct bth_event e) {
     bool asked = e.kind != BTH_EV_UNLOAD && e.kind != BTH_EV_DISABLE && e.kind != BTH_EV_CLEANUP &&
                  e.kind != BTH_EV_CLOSE && !find_action(w, BTH_ACT_USE_RUN);
     EACH_ROW(struct bth_gen, g, w->state.gens) {
+        if (g->inst == BTH_FREEING && g->op > last_op && e.kind == BTH_EV_LOAD_DONE) {
+            check_fresh(w, g);
+        }
+        HOLDS(w,
+              e.kind != BTH_EV_TICK || g->inst != BTH_DRAIN || g->evicted ||
+                  !ready[(size_t)(g->id & 0xFFFFFF) % MAX_INSTANCES],
+              "unloaded for being idle, and it is used");
         seen_drained +=
             g->inst == BTH_DRAIN && g->evicted && ready[(size_t)(g->id & 0xFFFFFF) % MAX_INSTANCES];
         if (asked && g->inst == BTH_FREEING && ready[(size_t)(g->id & 0xFFFFFF) % MAX_INSTANCES]) {

@@ -1,30 +1,21 @@
 /*
  * Every order of events of small worlds, breadth first, through the real step.
  *
- *     explore_core [depth]     (4; with BERTH_LONG 6, a minute; 7 takes some)
+ *     explore_core [depth]     (as the worlds' table says, deeper with BERTH_LONG)
  *
- * Two owners with two callers each and two models of one family, the first loaded; in one world
- * both models fit, in another one at a time; in the third there are two devices, both have the
- * first, which is busy on one, and each may be lost. After each event all invariants of
+ * Two models of one family, the first loaded; one device or two, where both models fit or one at a
+ * time; two owners with two callers each, or three with one; in one world both devices have the
+ * first model, which is busy on one, and each may be lost. After each event all invariants of
  * core_world.h are checked, that nobody waits for ever in a ring among them, and that whoever was
- * refused for it would have (core_stuck.h); from each state that is new, everybody lets go and
- * everybody who waits must be answered. States are the same when what callers, queues, generations
- * and bytes look like is.
+ * refused for it would have (core_stuck.h); from each state that is new, plans change nothing, then
+ * everybody lets go and everybody who waits must be answered. States are the same when what
+ * callers, queues, generations and bytes look like is. The last world leaves out what can be
+ * counted without end (failures, clean-ups, time), so that at some depth there is nothing new:
+ * closure.
  */
 #include "sim/core_world.h"
 
-enum { CALLERS = 4, N_ASKS = 7, MAX_DEPTH = MAX_SWEEPS };
-
-/* `crowd`: so many uses of the first model at the start, which end together. */
-struct setting {
-    uint64_t room[2];
-    uint32_t n_devices;
-    size_t crowd;
-};
-static const struct setting settings[] = {
-    {{20}, 1, 0}, {{10}, 1, 0}, {{12, 8}, 2, BTH_REPLICA_USES}};
-static const struct setting *setting;
-
+enum { CALLERS = 4, N_ASKS = 7, MAX_DEPTH = 64 };
 static const struct ask {
     const char *what;
     uint32_t scope;
@@ -39,21 +30,52 @@ static const struct ask {
                   {"all exclusive", BTH_FAMILY, true, 0, 0},
                   {"A exclusive, before all", 0, true, 0, BTH_PRIORITY_HIGHEST}};
 
+static const struct setting {
+    const char *what;
+    uint64_t rooms[2];
+    uint32_t n_devices;
+    size_t callers, each; /* each: of an owner */
+    size_t crowd;         /* so many uses of the first model at the start, which end together */
+    int depth, long_depth;
+    bool bounded; /* what can be counted without end is left out */
+} settings[] = {
+    {"2 owners, room for both", {20}, 1, 4, 2, 0, 4, 5, false},
+    {"2 owners, room for one", {10}, 1, 4, 2, 0, 4, 5, false},
+    {"3 owners, 2 devices, room for one on each", {10, 10}, 2, 3, 1, 0, 4, 6, false},
+    {"3 owners, 2 devices, room for one on one of them", {10, 4}, 2, 3, 1, 0, 4, 6, false},
+    {"2 owners, 2 devices that may be lost, both busy",
+     {12, 8},
+     2,
+     4,
+     2,
+     BTH_REPLICA_USES,
+     3,
+     5,
+     false},
+    {"3 owners, 2 devices, nothing without end", {10, 10}, 2, 3, 1, 0, 6, 10, true},
+    {"2 owners, 2 devices, nothing without end", {10, 10}, 2, 2, 1, 0, 8, MAX_DEPTH, true},
+};
+static const struct setting *setting;
+
 /* ---- what may happen ------------------------------------------------------------------------*/
 
 /* Each caller asks in N_ASKS ways, lets go, begins a use, ends it; then what all share. */
 enum { LET_GO = N_ASKS, BEGIN, END, PER_CALLER };
 enum {
     WORK = CALLERS * PER_CALLER,
-    FAIL,
     UNLOAD,
     DISABLE,
-    CLEANUP,
-    TIME,
+    ESTIMATE,
+    PIN,
     LOSE_ONE,
     LOSE_TWO,
     CROWD_ENDS,
-    N_CHOICES
+    FAIL,
+    CLEANUP,
+    KEEP,
+    TIME,
+    N_CHOICES,
+    FIRST_WITHOUT_END = FAIL
 };
 
 static bool work(struct world *w, bool fail) {
@@ -69,6 +91,7 @@ static bool work(struct world *w, bool fail) {
                                         : BTH_EV_FREE_DONE;
     e.bytes = op.kind == BTH_OP_LOAD && !fail ? 6 : 0;
     happen(w, (struct bth_event){.kind = BTH_EV_OP_BEGIN, .op = op.id});
+    book_load(w, op.model, fail, op.kind == BTH_OP_LOAD);
     happen(w, e);
     return true;
 }
@@ -79,7 +102,7 @@ static void acquire(struct world *w, size_t i, const struct ask *ask) {
                          .exclusive = ask->exclusive,
                          .max_concurrent = ask->max_concurrent,
                          .priority = ask->priority,
-                         .owner = 1 + i / 2,
+                         .owner = 1 + i / setting->each,
                          .expires = BTH_FOREVER};
     prepare_to_ask(w, c);
     happen(w, (struct bth_event){.kind = BTH_EV_ACQUIRE,
@@ -132,8 +155,14 @@ static bool end_use(struct world *w, struct use *u) {
     return true;
 }
 
+/* As manager.c does it. */
+static void keep(struct world *w, int64_t keep_alive, bool pinned) {
+    bth_state_keep(&w->state, 0, keep_alive, pinned);
+    happen(w, (struct bth_event){.kind = BTH_EV_TICK});
+}
+
 static bool lose(struct world *w, uint32_t device) {
-    const bool can = setting->n_devices > 1 && !w->state.devices[device].lost;
+    const bool can = setting->crowd > 0 && !w->state.devices[device].lost;
     if (can) {
         happen(w, (struct bth_event){.kind = BTH_EV_DEVICE_LOST, .device = device});
     }
@@ -150,9 +179,19 @@ static bool end_crowd(struct world *w) {
 
 /* false: it cannot happen here. */
 static bool choose(struct world *w, int choice) {
+    const struct bth_model *a = &w->state.models[0];
     size_t i = (size_t)choice / PER_CALLER;
     int what = choice % PER_CALLER;
     switch (choice) {
+    case ESTIMATE:
+        happen(w, (struct bth_event){.kind = BTH_EV_ESTIMATE, .scope = 1});
+        return true;
+    case PIN:
+        keep(w, a->keep_alive, !a->pinned);
+        return true;
+    case KEEP:
+        keep(w, a->keep_alive == BTH_FOREVER ? BTH_NS_PER_S : BTH_FOREVER, a->pinned);
+        return true;
     case WORK:
     case FAIL:
         return work(w, choice == FAIL);
@@ -165,6 +204,9 @@ static bool choose(struct world *w, int choice) {
                                      .scope = 0});
         return true;
     case CLEANUP:
+        if (w->n_sweeps == MAX_SWEEPS) {
+            return false;
+        }
         w->sweeps[w->n_sweeps++] = (struct sweep){w->order, w->now + BTH_NS_PER_S};
         seen_sweeps++;
         happen(w, (struct bth_event){
@@ -190,7 +232,7 @@ static bool choose(struct world *w, int choice) {
     if (what == END) {
         return end_use(w, &w->uses[i]);
     }
-    if (w->clients[i].state != ABSENT) {
+    if (w->clients[i].state != ABSENT || i >= setting->callers) {
         return false;
     }
     acquire(w, i, &asks[what]);
@@ -198,10 +240,18 @@ static bool choose(struct world *w, int choice) {
 }
 
 static void print_choice(int choice) {
-    static const char *const common[] = {
-        "a loader works",      "a loader fails", "A is unloaded",    "A is disabled, or enabled",
-        "clean-up by owner 1", "time passes",    "device 0 is lost", "device 1 is lost",
-        "the crowd's uses end"};
+    static const char *const common[] = {"a loader works",
+                                         "A is unloaded",
+                                         "A is disabled, or enabled",
+                                         "B's size is asked for",
+                                         "A is pinned, or no more",
+                                         "device 0 is lost",
+                                         "device 1 is lost",
+                                         "the crowd's uses end",
+                                         "a loader fails",
+                                         "clean-up by owner 1",
+                                         "A is kept for a second, or for ever",
+                                         "time passes"};
     int what = choice % PER_CALLER;
     if (choice >= WORK) {
         printf("  %s\n", common[choice - WORK]);
@@ -254,10 +304,13 @@ static uint64_t look_of(const struct world *w) {
         mix(&h, m->why * 16 + m->est_state * 4 + m->hungry * 2 + m->disabled);
         mix(&h, s->now < m->retry_at ? (uint64_t)(m->retry_at - s->now) : 0);
         mix(&h, m->failures);
+        mix(&h, m->pinned * 2 + (m->keep_alive == BTH_FOREVER));
         uint64_t gens = 0;
         EACH_ROW(struct bth_gen, g, s->gens) {
             uint64_t one = 13;
             mix(&one, g->inst * 4 + g->closing * 2 + (m->open == g->id));
+            mix(&one, g->device);
+            mix(&one, g->idle_at == BTH_FOREVER ? 0 : (uint64_t)(g->idle_at - s->now) + 1);
             mix(&one, g->leases * 64 + g->uses * 8 + (g->revoke_at != BTH_FOREVER));
             mix(&one, bth_gen_bytes(g));
             mix(&one, g->device * 4 + (g->of != 0) * 2 + g->evicted);
@@ -265,10 +318,12 @@ static uint64_t look_of(const struct world *w) {
         }
         mix(&h, gens);
     }
-    mix(&h, s->devices[0].earmark);
-    mix(&h, s->devices[1].earmark);
-    mix(&h, s->devices[0].lost + 2 * s->devices[1].lost);
-    mix(&h, w->hands[1] * 2 + w->hands[2]);
+    for (uint32_t i = 0; i < s->n_devices; i++) {
+        mix(&h, s->devices[i].earmark * 2 + s->devices[i].lost);
+    }
+    for (size_t i = 0; i <= MAX_OWNERS; i++) {
+        mix(&h, w->hands[i]);
+    }
     mix(&h, s->waiting.first != 0);
     return h;
 }
@@ -313,10 +368,9 @@ static bool is_new(uint64_t key) {
 struct path {
     uint8_t choices[MAX_DEPTH];
 };
-
 static void begin(struct world *w) {
     *w = (struct world){.rng = 1, .now = BTH_NS_PER_S};
-    bth_state_init(&w->state, setting->room, setting->n_devices);
+    bth_state_init(&w->state, setting->rooms, setting->n_devices);
     for (uint32_t i = 0, index; i < 2; i++) {
         CHECK_INT(bth_state_add_model(&w->state, NULL, 0, &index), 0);
     }
@@ -331,6 +385,15 @@ static void begin(struct world *w) {
     let_go(w, &w->clients[0]);
 }
 
+static void check_plans(struct world *w) {
+    for (uint32_t i = 0; i < w->state.n_models; i++) {
+        struct bth_plan plan;
+        const uint64_t before = whole_hash(&w->state);
+        bth_state_plan(&w->state, i, &plan);
+        HOLDS(w, whole_hash(&w->state) == before, "a plan did something");
+    }
+}
+
 /* Everybody lets go of what he holds until nothing can happen any more. */
 static void answer_all(struct world *w) {
     for (int quiet = 0; quiet < 3;) {
@@ -339,6 +402,9 @@ static void answer_all(struct world *w) {
         for (size_t i = 0; i < CALLERS; i++) {
             any |= end_use(w, &w->uses[i]);
             any |= w->clients[i].state != WAITING && let_go(w, &w->clients[i]);
+        }
+        if (w->state.models[0].pinned) { /* it may be in the way for ever */
+            keep(w, BTH_FOREVER, false);
         }
         quiet = any ? 0 : quiet + 1;
     }
@@ -361,6 +427,7 @@ static bool try(const struct path *p, int depth) {
             }
             if (i + 1 == depth && is_new(look_of(&w))) {
                 fresh = true;
+                check_plans(&w);
                 answer_all(&w);
             }
         }
@@ -368,52 +435,65 @@ static bool try(const struct path *p, int depth) {
         for (int i = 0; i < depth; i++) {
             print_choice(p->choices[i]);
         }
-        TEST_FAIL("world %d: %s", (int)(setting - settings), w.why);
+        TEST_FAIL("%s: %s", setting->what, w.why);
     }
     bth_state_finish(&w.state);
     bth_actions_finish(&w.actions);
     return fresh;
 }
 
+static bool may_choose(int choice) {
+    return !setting->bounded || choice < FIRST_WITHOUT_END;
+}
+
+/* All that one more choice makes of those of a level. */
+static struct path *go_on(const struct path *level, size_t n, int depth, size_t *out_n) {
+    struct path *next = NULL;
+    size_t n_next = 0, capacity = 0;
+    for (size_t i = 0; i < n; i++) {
+        for (int choice = 0; choice < N_CHOICES; choice++) {
+            struct path p = level[i];
+            p.choices[depth - 1] = (uint8_t)choice;
+            if (!may_choose(choice) || !try(&p, depth)) {
+                continue;
+            }
+            if (n_next == capacity) {
+                capacity = capacity ? 2 * capacity : 1024;
+                next = realloc(next, capacity * sizeof(*next));
+                CHECK(next);
+            }
+            next[n_next++] = p;
+        }
+    }
+    *out_n = n_next;
+    return next;
+}
+
 static void explore(int depth) {
-    struct path *level = calloc(1, sizeof(*level)), *next = NULL;
-    size_t n = 1, n_next = 0, capacity = 0;
+    struct path *level = calloc(1, sizeof(*level));
+    size_t n = 1, all = 1;
+    int d = 0;
     known.n = 0;
     memset(known.keys, 0, known.capacity * sizeof(*known.keys));
-    for (int d = 1; d <= depth; d++) {
-        for (size_t i = 0; i < n; i++) {
-            for (int choice = 0; choice < N_CHOICES; choice++) {
-                struct path p = level[i];
-                p.choices[d - 1] = (uint8_t)choice;
-                if (!try(&p, d)) {
-                    continue;
-                }
-                if (n_next == capacity) {
-                    capacity = capacity ? 2 * capacity : 1024;
-                    next = realloc(next, capacity * sizeof(*next));
-                    CHECK(next);
-                }
-                next[n_next++] = p;
-            }
-        }
-        printf("world %d, depth %d: %zu new states; refused in rings %llu\n",
-               (int)(setting - settings), d, n_next,
-               (unsigned long long)seen_reasons[BTH_REASON_DEADLOCK]);
+    while (d < depth && n > 0) {
+        struct path *next = go_on(level, n, ++d, &n);
         free(level);
         level = next;
-        n = n_next;
-        next = NULL;
-        n_next = capacity = 0;
+        all += n;
     }
+    printf("measure 2: %s: %zu states, %s depth %d\n", setting->what, all,
+           n ? "all to" : "closure: nothing new beyond", n ? d : d - 1);
     free(level);
 }
 
 int main(int argc, char **argv) {
-    int depth = argc > 1 ? atoi(argv[1]) : getenv("BERTH_LONG") ? 6 : 4;
-    CHECK(depth >= 1 && depth <= MAX_DEPTH);
+    const int given = argc > 1 ? atoi(argv[1]) : 0;
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    CHECK(given >= 0 && given <= MAX_DEPTH);
     CHECK(is_new(1)); /* makes the table */
-    for (setting = settings; setting < settings + BTH_COUNT(settings); setting++) {
-        explore(depth);
+    for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
+        setting = &settings[i];
+        explore(given ? given : getenv("BERTH_LONG") ? setting->long_depth : setting->depth);
     }
     free(known.keys);
     return 0;

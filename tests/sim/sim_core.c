@@ -2,6 +2,8 @@
  * A seeded simulation of core/step.h: clients, loaders and a clock that exist only here.
  *
  *     sim_core [--seeds N] [--first S]
+ *     sim_core [--first S] --hunt N      the first of N seeds that fails, shrunk: for steps known
+ * to be wrong
  *
  * Each seed makes a small world (devices, models, sizes, habits), lets random events happen (late,
  * twice, in any order, with failures) and checks the invariants of the manager's model after every
@@ -19,6 +21,8 @@
  *   I12 counts are right           stale events change nothing
  */
 #include "sim/core_world.h"
+#include <signal.h>
+#include <sys/time.h>
 
 static const char *const mutant_names[N_MUTANTS] = {
     "none",        "lost grant",   "double grant",    "leaked byte",  "early free",
@@ -26,6 +30,10 @@ static const char *const mutant_names[N_MUTANTS] = {
     "freed twice", "lost wake-up", "overbooked",      "kept revoked", "forgotten exclusive",
     "barged",      "kept lease",   "stuck exclusive", "missed ring",  "false ring",
     "double key",  "kept lost",    "misrouted"};
+
+/* Plans acted upon, by kind; the longest that anybody waited once all let go, ns. */
+static uint64_t seen_plans[BTH_PLAN_IMPOSSIBLE + 1];
+static int64_t longest_wait;
 
 static bool one_in(struct world *w, uint64_t n) {
     return rnd(w, n) == 0;
@@ -209,44 +217,6 @@ static void spoil(struct world *w, const struct bth_event *e) {
 
 /* ---- the driver -----------------------------------------------------------------------------*/
 
-/* All that matters, so that "changes nothing" can be checked. */
-static uint64_t state_hash(const struct bth_state *s) {
-    uint64_t h = 7;
-    for (uint32_t i = 0; i < s->n_devices; i++) {
-        mix(&h, s->devices[i].reserved);
-        mix(&h, s->devices[i].committed);
-        mix(&h, s->devices[i].freeing);
-        mix(&h, s->devices[i].residual);
-    }
-    for (uint32_t i = 0; i < s->n_models; i++) {
-        mix(&h, s->models[i].open);
-        mix(&h, s->models[i].est_state);
-        mix(&h, s->models[i].failures);
-        mix(&h, s->models[i].served);
-        mix(&h, s->models[i].scope.held);
-    }
-    EACH_ROW(struct bth_gen, g, s->gens) {
-        mix(&h, g->id);
-        mix(&h, g->inst);
-        mix(&h, g->op);
-        mix(&h, g->leases);
-        mix(&h, g->uses);
-        mix(&h, bth_gen_bytes(g));
-    }
-    EACH_ROW(struct bth_ticket, t, s->tickets) {
-        mix(&h, t->id);
-    }
-    EACH_ROW(struct bth_lease_row, l, s->leases) {
-        mix(&h, l->id);
-        mix(&h, l->state);
-    }
-    EACH_ROW(struct bth_use_row, u, s->uses) {
-        mix(&h, u->id);
-        mix(&h, u->state);
-    }
-    return h;
-}
-
 /* Something that comes too late or once too often. */
 static void happen_stale(struct world *w, struct bth_event e) {
     uint64_t before = state_hash(&w->state);
@@ -278,10 +248,11 @@ static void finish_estimate(struct world *w, const struct bth_op *op, struct ber
                      : (struct bth_estimate){w->size[op->model], w->spare[op->model],
                                              w->session[op->model]};
     }
-    happen(w, (struct bth_event){.kind = BTH_EV_ESTIMATED,
-                                 .op = op->id,
-                                 .error = w->faults && one_in(w, 16) ? error : NULL,
-                                 .estimates = est});
+    error = w->faults && one_in(w, 16) ? error : NULL;
+    const struct bth_model *m = &w->state.models[op->model]; /* another may be asked for by now */
+    book_load(w, op->model, error && m->est_op == op->id, false);
+    happen(w, (struct bth_event){
+                  .kind = BTH_EV_ESTIMATED, .op = op->id, .error = error, .estimates = est});
 }
 
 /* `op` is of an instance that was lost meanwhile: its end changes nothing, and the loader frees
@@ -307,6 +278,8 @@ static void finish_load(struct world *w, const struct bth_op *op, struct berth_e
         w->instances[w->n_instances++] = (struct instance){.gen = op->gen, .alive = true};
         e.handle = (void *)(uintptr_t)w->n_instances;
     }
+    const struct bth_gen *g = bth_table_get(&w->state.gens, op->gen);
+    book_load(w, op->model, e.error && g->of == 0, !e.error); /* a replica is no matter */
     happen(w, e);
 }
 
@@ -323,7 +296,8 @@ static void loader_end(struct world *w) {
     } else if (op.kind == BTH_OP_LOAD) {
         finish_load(w, &op, &error);
     } else {
-        uint64_t left = w->faults && one_in(w, 40) ? 1 + rnd(w, 9) : 0;
+        const struct bth_gen *g = bth_table_get(&w->state.gens, op.gen);
+        uint64_t left = w->faults && one_in(w, 40) ? BTH_MIN(1 + rnd(w, 9), g->held) : 0;
         w->residual[op.device] += left;
         happen(w, (struct bth_event){.kind = BTH_EV_FREE_DONE, .op = op.id, .bytes = left});
         if (w->mutant == FREED_TWICE) {
@@ -367,6 +341,7 @@ static void do_acquire(struct world *w) {
             BTH_PRIORITY_LOWEST + (int)rnd(w, 1 + BTH_PRIORITY_HIGHEST - BTH_PRIORITY_LOWEST);
     }
     prepare_to_ask(w, c);
+    const bool upgrade = c->exclusive && c->order && holds_part(w, c, 0) && !w->state.closing;
     happen(w,
            (struct bth_event){.kind = BTH_EV_ACQUIRE,
                               .scope = c->scope,
@@ -376,6 +351,7 @@ static void do_acquire(struct world *w) {
                               .owner = c->owner,
                               .expires = c->expires,
                               .arg = (void *)(uintptr_t)(i + 1)});
+    HOLDS(w, !upgrade || c->state == ABSENT, "waits for his own lease");
 }
 
 static void do_cleanup(struct world *w) {
@@ -414,6 +390,11 @@ static void do_use(struct world *w) {
                                      .arg = (void *)(uintptr_t)(u - w->uses + 1)});
         HOLDS(w, (c->state == HOLDING && gen_of(w, c->scope, c->gen)) == (u->state == OPENED),
               "a use of a held lease opens");
+    } else if (u->state == UNUSED && one_in(w, 6)) { /* of a lease that was given back */
+        happen(w, (struct bth_event){.kind = BTH_EV_USE_OPEN,
+                                     .id = w->stale_lease,
+                                     .arg = (void *)(uintptr_t)(u - w->uses + 1)});
+        HOLDS(w, u->state == UNUSED, "a use of no lease opens");
     } else if (u->state == OPENED) {
         u->state = ASKED;
         u->bytes = one_in(w, 40) ? 100000 : rnd(w, 60);
@@ -511,18 +492,102 @@ static void do_time(struct world *w) {
     check_sweeps(w);
 }
 
+/* Nobody's lease is in the way of one more, and he is the last of all who wait. */
+static bool is_open(struct world *w, uint32_t model) {
+    const struct bth_model *m = &w->state.models[model];
+    EACH_ROW(struct bth_ticket, t, w->state.tickets) {
+        if (t->key > w->now) {
+            return false;
+        }
+    }
+    return m->scope.waiting == 0 && w->state.families[m->family].waiting == 0 &&
+           bth_state_is_available(&w->state, model, 0, UINT32_MAX) && !w->state.closing &&
+           w->state.gens.used < w->state.gens.capacity;
+}
+
+/* Whether just those that the plan names have been evicted; `before` is how many there were. */
+static bool are_evicted(struct world *w, const struct bth_plan *plan, uint32_t before) {
+    uint32_t named = 0, all = 0;
+    EACH_ROW(struct bth_gen, g, w->state.gens) {
+        bool is = false;
+        for (uint32_t i = 0; i < plan->n_victims; i++) {
+            is |= plan->victims[i] == g->model && plan->device == g->device;
+        }
+        named += g->evicted && is;
+        all += g->evicted;
+    }
+    return named >= plan->n_victims && all == before + plan->n_victims;
+}
+
+static uint32_t count_evicted(const struct world *w) {
+    uint32_t n = 0;
+    EACH_ROW(struct bth_gen, g, w->state.gens) {
+        n += g->evicted;
+    }
+    return n;
+}
+
+/* What a plan says is what comes of it. */
+static void act(struct world *w, uint32_t model, const struct bth_plan *plan) {
+    static const enum row rows[] = {[BTH_PLAN_DISABLED] = ROW_ACQUIRE_DISABLED,
+                                    [BTH_PLAN_READY] = ROW_ACQUIRE_GRANTED,
+                                    [BTH_PLAN_LOADING] = ROW_ACQUIRE_QUEUED_LOADING,
+                                    [BTH_PLAN_UNKNOWN] = ROW_ACQUIRE_QUEUED_ESTIMATE,
+                                    [BTH_PLAN_FAILED] = ROW_ACQUIRE_LOAD_FAILED,
+                                    [BTH_PLAN_FITS] = ROW_ACQUIRE_QUEUED_LOADING,
+                                    [BTH_PLAN_EVICTS] = ROW_ACQUIRE_QUEUED_BYTES,
+                                    [BTH_PLAN_WAITS] = ROW_ACQUIRE_QUEUED_BYTES,
+                                    [BTH_PLAN_IMPOSSIBLE] = ROW_ACQUIRE_IMPOSSIBLE};
+    struct client *c = w->clients;
+    while (c < w->clients + MAX_CLIENTS && c->state != ABSENT) {
+        c++;
+    }
+    if (c == w->clients + MAX_CLIENTS) {
+        return;
+    }
+    const uint32_t before = count_evicted(w);
+    *c = (struct client){.scope = model, .expires = BTH_FOREVER};
+    prepare_to_ask(w, c);
+    const struct bth_event e = {.kind = BTH_EV_ACQUIRE,
+                                .scope = model,
+                                .expires = BTH_FOREVER,
+                                .arg = (void *)(uintptr_t)(c - w->clients + 1)};
+    happen(w, e);
+    const enum row row = row_after(&w->state, &e, &w->actions);
+    const bool lost = plan->kind == BTH_PLAN_IMPOSSIBLE && plan->why == BTH_REASON_DEVICE;
+    HOLDS(w, row == (lost ? ROW_ACQUIRE_DEVICE : rows[plan->kind]), "plan %d: it came to row %d",
+          (int)plan->kind, (int)row);
+    HOLDS(w, are_evicted(w, plan, before), "plan: %u victims, and others went", plan->n_victims);
+    const struct bth_gen *g = bth_table_get(&w->state.gens, w->state.models[model].open);
+    HOLDS(w, plan->kind != BTH_PLAN_FITS || (g && g->device == plan->device),
+          "plan: on another device");
+    seen_plans[plan->kind]++;
+}
+
 /* A plan changes nothing. */
+static void plan_for(struct world *w, uint32_t model, struct bth_plan *out) {
+    const uint64_t before = whole_hash(&w->state);
+    bth_state_plan(&w->state, model, out);
+    HOLDS(w, whole_hash(&w->state) == before, "a plan did something");
+}
+
 static void do_plan(struct world *w) {
-    const uint32_t model = (uint32_t)rnd(w, w->state.n_models);
-    struct bth_plan plan;
+    uint32_t model = (uint32_t)rnd(w, w->state.n_models);
+    struct bth_plan plan, other;
     if (one_in(w, 4)) {
         happen(w, (struct bth_event){.kind = BTH_EV_ESTIMATE, .scope = model});
     }
-    const uint64_t before = state_hash(&w->state);
-    bth_state_plan(&w->state, model, &plan);
-    HOLDS(w, state_hash(&w->state) == before, "a plan did something");
-    EACH_ROW(struct bth_gen, g, w->state.gens) {
-        HOLDS(w, !g->victim, "a plan left a mark");
+    happen(w, (struct bth_event){.kind = BTH_EV_TICK}); /* a plan is as of the last event */
+    plan_for(w, model, &plan);
+    for (uint32_t i = 0; i < w->state.n_models; i++) { /* that kind is rare */
+        plan_for(w, i, &other);
+        if (other.kind == BTH_PLAN_EVICTS) {
+            plan = other;
+            model = i;
+        }
+    }
+    if (is_open(w, model)) {
+        act(w, model, &plan);
     }
 }
 
@@ -649,9 +714,14 @@ static void work_on(struct world *w, bool revoked) {
     }
 }
 
+/* 12 s for each of MAX_CLIENTS, one after the other: an estimate, an eviction and a load take 0.4 s
+ * each at most, the turns that whoever holds it takes to let go the rest. */
+#define LONGEST_WAIT (12 * MAX_CLIENTS * BTH_NS_PER_S)
+
 /* E1: faults stop, whoever holds a lease ends sooner or later: everybody is answered. */
 static void answer_all(struct world *w) {
     bool waits = true;
+    const int64_t began = w->now;
     for (int i = 0; i < 20000 && waits; i++) {
         struct client *c = &w->clients[rnd(w, MAX_CLIENTS)];
         if (c->state == HOLDING || c->state == REVOKED) {
@@ -668,6 +738,9 @@ static void answer_all(struct world *w) {
         }
     }
     HOLDS(w, !waits, "E1: somebody waits for ever");
+    HOLDS(w, w->now - began <= LONGEST_WAIT, "E1: somebody waited for %.0f s",
+          (double)(w->now - began) / 1e9);
+    longest_wait = BTH_MAX(longest_wait, w->now - began);
 }
 
 /* A clean-up of holders who never let go: it ends, and whoever came meanwhile has not been hurt. */
@@ -726,26 +799,44 @@ static void finish(struct world *w) {
     HOLDS(w, w->state.leases.used == 0 && w->state.tickets.used == 0, "E2: rows are left");
 }
 
-/* false: an invariant was broken, see w->why. */
-static bool run(struct world *w, uint64_t seed, enum mutant mutant) {
+/* Each step draws numbers of its own, so that it does much the same when others are left out. */
+static void reseed(struct world *w, uint64_t seed, uint64_t step) {
+    uint64_t h = seed;
+    mix(&h, step + 1);
+    mix(&h, step + 1);
+    w->rng = h | 1;
+    rnd(w, 2);
+}
+
+/* false: an invariant was broken, see w->why. The steps in `skip`, or NULL, are left out. */
+static bool run(struct world *w, uint64_t seed, enum mutant mutant, const bool skip[STEPS],
+                bool told) {
     build(w, seed, mutant);
+    w->told = told;
+    w->quiet = mutant || skip;
     volatile bool good = false;
     if (setjmp(w->out) == 0) {
         for (int i = 0; i < STEPS; i++) {
-            do_something(w);
+            reseed(w, seed, (uint64_t)i);
+            if (!skip || !skip[i]) {
+                do_something(w);
+            }
         }
+        reseed(w, seed, STEPS);
         finish(w);
         good = true;
     }
-    bth_state_finish(&w->state);
-    bth_actions_finish(&w->actions);
+    if (!w->crashed) { /* else who knows what is in it */
+        bth_state_finish(&w->state);
+        bth_actions_finish(&w->actions);
+    }
     return good;
 }
 
 static void run_mutants(struct world *w) {
     for (enum mutant m = NO_MUTANT + 1; m < N_MUTANTS; m++) {
         uint64_t seed = 1;
-        while (seed <= 500 && run(w, seed, m)) {
+        while (seed <= 500 && run(w, seed, m, NULL, false)) {
             seed++;
         }
         if (seed > 500) {
@@ -756,30 +847,46 @@ static void run_mutants(struct world *w) {
     }
 }
 
+/* Each is to have been seen so often. */
+static void print_rows(uint64_t least) {
+#define ROW_NAME(id, event, what) {event, what},
+    static const struct { const char *event, *what; } names[N_ROWS] = {ROWS(ROW_NAME)};
+#undef ROW_NAME
+    int missing = 0;
+    size_t rarest = 0;
+    for (size_t i = 0; i < N_ROWS; i++) {
+        rarest = seen_rows[i] < seen_rows[rarest] ? i : rarest;
+        printf("%-10s %-42s %10llu%s\n", names[i].event, names[i].what,
+               (unsigned long long)seen_rows[i], seen_rows[i] < least ? "  too few" : "");
+        missing += seen_rows[i] < least;
+    }
+    if (missing) {
+        fflush(stdout);
+        TEST_FAIL("%d rows were seen less than %llu times", missing, (unsigned long long)least);
+    }
+    printf("measure 3: %d rows of the step's table, the rarest %llu times: %s, %s\n", (int)N_ROWS,
+           (unsigned long long)seen_rows[rarest], names[rarest].event, names[rarest].what);
+}
+
 static void print_coverage(void) {
-    static const char *const events[BTH_N_EVENTS] = {
-        "ACQUIRE",   "CANCEL",    "RELEASE",   "USE_OPEN",    "USE_BEGIN", "USE_END", "OP_BEGIN",
-        "ESTIMATED", "LOAD_DONE", "FREE_DONE", "GROW",        "UNLOAD",    "CLEANUP", "CLOSE",
-        "ESTIMATE",  "DISABLE",   "ENABLE",    "DEVICE_LOST", "TICK"};
-    static const char *const reasons[BTH_N_REASONS] = {
-        "none", "memory",  "shutdown", "timeout",  "cancelled", "impossible", "load_failed",
-        "lost", "revoked", "upgrade",  "deadlock", "disabled",  "device"};
-    for (size_t i = 0; i < BTH_N_EVENTS; i++) {
-        printf("%s %llu%s", events[i], (unsigned long long)seen_events[i],
-               i + 1 < BTH_N_EVENTS ? ", " : "\nrefused: ");
-        CHECK(seen_events[i] >= 100);
-    }
-    for (size_t i = BTH_REASON_SHUTDOWN; i < BTH_N_REASONS; i++) {
-        printf("%s %llu, ", reasons[i], (unsigned long long)seen_reasons[i]);
-        CHECK(seen_reasons[i] >= 100 || i == BTH_REASON_LOST || i == BTH_REASON_REVOKED);
-    }
-    printf("\nexclusives %llu, from inside %llu, clean-ups %llu, exclusives waiting %llu\n",
+    print_rows(100);
+    printf("exclusives %llu, from inside %llu, clean-ups %llu, exclusives waiting %llu\n",
            (unsigned long long)seen_exclusives, (unsigned long long)seen_inside,
            (unsigned long long)seen_sweeps, (unsigned long long)seen_blocked);
     CHECK(seen_exclusives >= 100 && seen_inside >= 100 && seen_sweeps >= 100);
     printf("overtaken in queues %llu, last for others' sake %llu\n",
            (unsigned long long)seen_overtaken, (unsigned long long)seen_demoted);
-    CHECK(seen_overtaken >= 100 && seen_demoted >= 20);
+    static const char *const plans[] = {"ready", "loading", "unknown", "failed",    "disabled",
+                                        "fits",  "evicts",  "waits",   "impossible"};
+    printf("measure 6: plans acted upon as they said:");
+    for (size_t i = 0; i <= BTH_PLAN_IMPOSSIBLE; i++) {
+        printf(" %s %llu", plans[i], (unsigned long long)seen_plans[i]);
+        CHECK(seen_plans[i] >= 20);
+    }
+    puts("");
+    printf(
+        "measure 4: faults over, leases let go: everybody answered within %.1f s (at most %.0f)\n",
+        (double)longest_wait / 1e9, (double)LONGEST_WAIT / 1e9);
     printf("evictions %llu, unloaded after their time %llu, uses that waited %llu, uses cancelled "
            "%llu, leases revoked %llu\n",
            (unsigned long long)seen_evictions, (unsigned long long)seen_idle,
@@ -797,24 +904,95 @@ static void print_coverage(void) {
           seen_actions[BTH_ACT_USE_CANCEL] >= 100);
 }
 
+/* ---- a step that is wrong -------------------------------------------------------------------*/
+
+static struct world *hunted;
+
+static void on_crash(int number) {
+    hunted->crashed = true;
+    broken(hunted, "%s", number == SIGVTALRM ? "does not end" : "crash");
+}
+
+/* run() where a crash, a failed assertion or a loop without end is a broken invariant too. */
+static bool run_wild(struct world *w, uint64_t seed, const bool skip[STEPS], bool told) {
+    const struct itimerval most = {.it_value.tv_usec = 400000}, none = {.it_value.tv_usec = 0};
+    hunted = w;
+    setitimer(ITIMER_VIRTUAL, &most, NULL);
+    const bool good = run(w, seed, NO_MUTANT, skip, told);
+    setitimer(ITIMER_VIRTUAL, &none, NULL);
+    return good;
+}
+
+static void set_range(bool skip[STEPS], int from, int to, bool to_skip, const bool was[STEPS]) {
+    for (int i = from; i < to && i < STEPS; i++) {
+        skip[i] = to_skip || was[i];
+    }
+}
+
+/* Leaves out every range of steps without which the seed fails too, large ones first. */
+static void shrink(struct world *w, uint64_t seed, bool skip[STEPS]) {
+    bool was[STEPS];
+    for (int size = STEPS / 2, any = 0; size > 0; size = any ? size : size / 2) {
+        any = 0;
+        for (int from = 0; from < STEPS; from += size) {
+            memcpy(was, skip, sizeof(was));
+            set_range(skip, from, from + size, true, was);
+            if (memcmp(was, skip, sizeof(was)) == 0) {
+                continue;
+            }
+            if (run_wild(w, seed, skip, false)) {
+                set_range(skip, from, from + size, false, was);
+            } else {
+                any = 1;
+            }
+        }
+    }
+}
+
+/* The first seed that fails, made small. 3: there is one. */
+static int hunt(struct world *w, uint64_t first, uint64_t seeds) {
+    bool skip[STEPS] = {false};
+    static const int signals[] = {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGVTALRM};
+    for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+        sigaction(signals[i], &(struct sigaction){.sa_handler = on_crash, .sa_flags = SA_NODEFER},
+                  NULL);
+    }
+    for (uint64_t seed = first; seed < first + seeds; seed++) {
+        if (run_wild(w, seed, NULL, false)) {
+            continue;
+        }
+        printf("seed %llu: %s\n", (unsigned long long)seed, w->why);
+        CHECK(freopen("/dev/null", "w", stderr)); /* each failed assertion would say so */
+        shrink(w, seed, skip);
+        run_wild(w, seed, skip, true);
+        printf("shrunk to %d events: %s\n", w->n_told, w->why);
+        return 3;
+    }
+    printf("%llu seeds, nothing found\n", (unsigned long long)seeds);
+    return 0;
+}
+
 int main(int argc, char **argv) {
     static struct world w;
+    setvbuf(stdout, NULL, _IOLBF, 0);
     unsigned long long seeds = getenv("BERTH_LONG") ? 100000 : 10000, first = 1;
     for (int i = 1; i + 1 < argc; i += 2) {
         if (strcmp(argv[i], "--seeds") == 0) {
             seeds = strtoull(argv[i + 1], NULL, 10);
         } else if (strcmp(argv[i], "--first") == 0) {
             first = strtoull(argv[i + 1], NULL, 10);
+        } else if (strcmp(argv[i], "--hunt") == 0) {
+            return hunt(&w, first, strtoull(argv[i + 1], NULL, 10));
         } else {
-            TEST_FAIL("usage: sim_core [--seeds N] [--first SEED]");
+            TEST_FAIL("usage: sim_core [--seeds N] [--first SEED] [--hunt N]");
         }
     }
     for (unsigned long long seed = first; seed < first + seeds; seed++) {
-        if (!run(&w, seed, NO_MUTANT)) {
+        if (!run(&w, seed, NO_MUTANT, NULL, false)) {
             TEST_FAIL("seed %llu: %s", seed, w.why);
         }
         uint64_t hash = w.hash;
-        if (seed % 16 == 0 && (!run(&w, seed, NO_MUTANT) || w.hash != hash)) {
+        if (seed % 16 == 0 && (!run(&w, seed, NO_MUTANT, NULL, false) || w.hash != hash)) {
             TEST_FAIL("seed %llu does not do the same twice", seed);
         }
     }
