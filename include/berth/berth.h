@@ -46,6 +46,8 @@ struct berth_model_spec {
     uint32_t keep_alive_s; /* unloaded when nobody has used it for so long; 0: never for that */
     bool pin;              /* once loaded never evicted for others' sake, and no keep-alive */
     bool preload;          /* loaded by berth_open, which does not wait for it */
+    uint16_t replicas; /* the most devices of a kind that have it at the same time when it is busy;
+                          1: one; 0: all of them. Only where nobody else wants the room */
 };
 
 /* All strings are copied by berth_open. */
@@ -195,7 +197,6 @@ int berth_check(struct berth *b, const char *model, const struct berth_request *
 int berth_submit(struct berth_lease *lease, const struct berth_request *request,
                  struct berth_job **out, struct berth_error *err);
 
-enum berth_job_state { BERTH_JOB_QUEUED, BERTH_JOB_RUNNING, BERTH_JOB_DONE, BERTH_JOB_FAILED };
 enum berth_job_state berth_job_state(const struct berth_job *job);
 
 /* The next item of a streaming request, the final one included; the caller frees it. May wait.
@@ -303,9 +304,11 @@ struct berth_model_stats {
     uint64_t failed;  /* of them with an error */
     uint64_t loads;
     uint64_t weights_bytes, workspace_bytes, session_bytes;
-    int64_t load_ms; /* the last load */
-    int64_t idle_ms; /* since the last use; -1: in use or never used */
-    char engine[16]; /* what runs it */
+    int64_t load_ms;    /* the last load */
+    int64_t idle_ms;    /* since the last use; -1: in use or never used */
+    char engine[16];    /* what runs it */
+    uint64_t instances; /* ready for requests, */
+    char devices[256];  /* and where: "cuda:0,cuda:1" */
 };
 
 struct berth_device_stats {
@@ -318,6 +321,8 @@ struct berth_device_stats {
     uint64_t turns; /* run so far */
     uint64_t rows;  /* in all of them: rows / turns is the mean batch */
     int64_t longest_turn_us;
+    uint64_t residual_bytes; /* not given back by what was unloaded, or lost; part of committed */
+    uint64_t lost;           /* 1: it has failed, or a call on it hangs; nothing runs on it */
 };
 
 /* One consistent snapshot; never waits for work. Returns the number of entries there are; at most

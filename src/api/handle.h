@@ -41,26 +41,32 @@ struct bth_world {
     int (*submit)(struct berth_lease *lease, const struct berth_request *r, struct berth_job *out,
                   struct berth_error *err);
 
-    enum berth_job_state (*job_state)(const struct berth_job *job);
-    int (*job_next)(struct berth_job *job, int64_t deadline, struct berth_item **out,
-                    struct berth_error *err);
-    int (*job_wait)(struct berth_job *job, int64_t deadline, struct berth_item **out,
-                    struct berth_error *err);
-    void (*job_progress)(const struct berth_job *job, double *done, double *total);
-    void (*job_on_event)(struct berth_job *job, void (*fn)(void *arg), void *arg);
+    struct bth_outbox *(*job_results)(const struct berth_job *job); /* to take from */
     void (*job_cancel)(struct berth_job *job);
     void (*job_free)(struct berth_job *job);
 };
 
 extern const struct bth_world bth_local_world, bth_remote_world;
 
+/* Looks once a second whether a device hangs, and gives it up. */
+struct bth_watch {
+    struct bth_thread thread;
+    struct berth *berth;
+    int64_t limit; /* of bth_sched_is_stuck */
+    int stop;      /* an eventfd; -1: not started */
+};
+int bth_watch_start(struct bth_watch *w, struct berth *b, int64_t limit, struct berth_error *err);
+/* Zeroed ones and those that could not be started are allowed. */
+void bth_watch_stop(struct bth_watch *w) BLOCKING;
+
 struct berth {
     pid_t pid; /* handles do not work in a forked child: its threads are not there */
     const struct bth_world *world;
     /* local */
     struct bth_manager *manager;
-    struct bth_sched *scheds[BTH_MAX_DEVICES];
+    struct bth_sched *scheds[BTH_MAX_DEVICES]; /* a group: by device */
     size_t n_devices;
+    struct bth_watch watch;
     struct bth_thread preloader; /* loads these one after the other, and ends */
     char **preload;              /* [n_preload] */
     size_t n_preload;

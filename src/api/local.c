@@ -16,9 +16,7 @@
 
 static void cancel_jobs(void *arg, struct bth_lease *lease) {
     struct berth *b = arg;
-    for (size_t i = 0; i < b->n_devices; i++) {
-        bth_sched_cancel(b->scheds[i], lease);
-    }
+    bth_sched_cancel(b->scheds[0], lease);
 }
 
 /* The first that says something, or NULL. */
@@ -81,11 +79,12 @@ static int start(struct berth *b, const struct bth_config *config,
         return rc;
     }
     for (size_t i = 0; rc == 0 && i < d.n; i++) {
-        const struct bth_sched_config sc = {.host_threads = d.host_threads[i]};
+        const struct bth_sched_config sc = {
+            .host_threads = d.host_threads[i], .first = b->scheds[0], .manager = b->manager};
         rc = bth_sched_create(&sc, &b->scheds[i], err);
         b->n_devices += rc == 0;
     }
-    return rc;
+    return rc < 0 ? rc : bth_watch_start(&b->watch, b, BTH_STUCK_NS, err);
 }
 
 /* ---- preloading ----------------------------------------------------------------------------*/
@@ -158,8 +157,12 @@ static void stop(struct berth *b) {
     end_preload(b);
     bth_free(b->config_file);
     b->config_file = NULL;
+    bth_watch_stop(&b->watch);
     for (size_t i = 0; i < b->n_devices; i++) {
-        bth_sched_destroy(b->scheds[i]);
+        if (!bth_sched_destroy(b->scheds[i])) {
+            const struct berth_error why = {BERTH_EDEVICE, "a call on the device hangs"};
+            bth_manager_lose(b->manager, i, &why);
+        }
     }
     bth_manager_destroy(b->manager);
 }
@@ -279,26 +282,8 @@ static int submit(struct berth_lease *lease, const struct berth_request *r, stru
     return bth_sched_submit(lease->sched, lease->lease, r, &out->job, err);
 }
 
-static enum berth_job_state job_state(const struct berth_job *job) {
-    return bth_job_state(job->job);
-}
-
-static int job_next(struct berth_job *job, int64_t deadline, struct berth_item **out,
-                    struct berth_error *err) {
-    return bth_job_next(job->job, deadline, out, err);
-}
-
-static int job_wait(struct berth_job *job, int64_t deadline, struct berth_item **out,
-                    struct berth_error *err) {
-    return bth_job_wait(job->job, deadline, out, err);
-}
-
-static void job_progress(const struct berth_job *job, double *done, double *total) {
-    bth_job_progress(job->job, done, total);
-}
-
-static void job_on_event(struct berth_job *job, void (*fn)(void *arg), void *arg) {
-    bth_job_on_event(job->job, fn, arg);
+static struct bth_outbox *job_results(const struct berth_job *job) {
+    return bth_job_results(job->job);
 }
 
 static void job_cancel(struct berth_job *job) {
@@ -324,11 +309,7 @@ const struct bth_world bth_local_world = {
     .release = release,
     .lease_model = lease_model,
     .submit = submit,
-    .job_state = job_state,
-    .job_next = job_next,
-    .job_wait = job_wait,
-    .job_progress = job_progress,
-    .job_on_event = job_on_event,
+    .job_results = job_results,
     .job_cancel = job_cancel,
     .job_free = job_free,
 };

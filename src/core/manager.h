@@ -103,7 +103,8 @@ void bth_acquire_tick(struct bth_acquire *acquire);
 
 void bth_lease_release(struct bth_lease *lease);
 const char *bth_lease_name(const struct bth_lease *lease);
-/* Index of the device that the leased model is on; -1: an exclusive lease is on none. */
+/* Index of the device that the leased model was on when it was granted (its requests may run on
+ * others: see bth_use); -1: an exclusive lease is on none. */
 int bth_lease_device(const struct bth_lease *lease);
 bool bth_lease_is_revoked(const struct bth_lease *lease);
 
@@ -149,18 +150,21 @@ enum bth_happening_kind {
     BTH_HAPPENED_EVICT, /* an unload, for the bytes of another */
     BTH_HAPPENED_GRANT,
     BTH_HAPPENED_REFUSE,
-    BTH_HAPPENED_REVOKE
+    BTH_HAPPENED_REVOKE,
+    BTH_HAPPENED_LOST /* a device has failed, or hangs: `what` is its name, `cause` why */
 };
-#define BTH_N_HAPPENINGS 7
+#define BTH_N_HAPPENINGS 8
 #define BTH_HAPPENINGS   1024
 struct bth_happening {
     uint64_t number; /* from 1 on, without gaps */
     int64_t at_ms;   /* since the epoch */
     enum bth_happening_kind kind;
-    int code; /* FAIL, REFUSE: why, and `cause` in words */
+    int code; /* FAIL, REFUSE, LOST: why, and `cause` in words */
     char what[64], who[128], cause[128];
-    uint64_t bytes; /* LOAD, UNLOAD, EVICT: of the device */
-    int64_t ms;     /* LOAD, UNLOAD, EVICT: it took; GRANT: it was waited for */
+    char device[32];   /* LOAD, FAIL, UNLOAD, EVICT: where; "" for a FAIL that came to none */
+    uint64_t bytes;    /* LOAD, UNLOAD, EVICT: of the device */
+    uint64_t residual; /* UNLOAD, EVICT: of them, not given back */
+    int64_t ms;        /* LOAD, UNLOAD, EVICT: it took; GRANT: it was waited for */
 };
 /* Those after number `after`, oldest first, at most n. */
 size_t bth_manager_happenings(struct bth_manager *m, uint64_t after, struct bth_happening *out,
@@ -187,7 +191,7 @@ struct bth_plan_info {
     char model[64], device[32];
     uint64_t need, room;
     size_t n_evicts;
-    char evicts[16][64];
+    char evicts[16][80];
     char cause[252]; /* impossible, failed */
 };
 int bth_manager_plan(struct bth_manager *m, const char *name, struct bth_plan_info *out,
@@ -210,17 +214,30 @@ const char *bth_manager_full_name(struct bth_manager *m, const char *name, struc
  * revoking the lease does not free the model under it. One owner thread, `granted` aside.
  */
 struct bth_use {
-    struct berth_model *model;            /* valid from open to end */
+    struct berth_model *model;            /* valid from open to end, */
+    uint32_t device;                      /* index of the device that it is on */
     struct berth_reservation reservation; /* valid from the grant to end */
     void (*granted)(struct bth_use *use, int rc, const struct berth_error *err);
-    struct bth_manager *manager; /* core's, as is `id` */
+    struct bth_manager *manager; /* core's, as are these */
+    struct bth_instance *instance;
     uint64_t id;
 };
-/* EREVOKED; ELOST when the lease has been released. Not for exclusive leases. */
+/* EREVOKED; ELOST when the lease has been released; EDEVICE when the device has failed that the
+ * leased model was on: a new lease gets it elsewhere. Not for exclusive leases. */
 int bth_use_open(struct bth_lease *lease, struct bth_use *use, struct berth_error *err);
 void bth_use_begin(struct bth_use *use, size_t bytes_max);
 /* Ends a use in any state after open, once; `failed` is counted. */
 void bth_use_end(struct bth_use *use, bool failed);
+
+/*
+ * Device number `device` has failed for good, or an engine's call on it hangs: nothing is loaded or
+ * begun on it any more, its bytes stay charged, models that are ready elsewhere too go on there,
+ * and others load anew where they can. Uses on it end as ever, or never; those that wait for bytes
+ * are refused with EDEVICE. Any thread; again: nothing. The scheduler says it (sched.h).
+ */
+void bth_manager_lose(struct bth_manager *m, size_t device, const struct berth_error *why);
+const char *bth_manager_device_name(const struct bth_manager *m, size_t device); /* likewise */
+bool bth_manager_is_lost(const struct bth_manager *m, size_t device);            /* takes no lock */
 
 int bth_manager_unload(struct bth_manager *m, const char *name, int64_t deadline,
                        struct berth_error *err);

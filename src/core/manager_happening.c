@@ -40,17 +40,22 @@ void bth_happened_lease_locked(struct bth_manager *m, enum bth_happening_kind ki
     }
 }
 
-void bth_happened_model_locked(struct bth_manager *m, enum bth_happening_kind kind,
-                               const char *model, uint64_t bytes, int64_t ns,
-                               const struct berth_error *why) {
-    struct bth_happening *h = add_locked(m, kind, model, why);
-    h->bytes = bytes;
-    h->ms = ns / BTH_NS_PER_MS;
-    if (kind == BTH_HAPPENED_LOAD) {
-        m->sums.load_ns += (uint64_t)ns;
-    } else if (kind != BTH_HAPPENED_FAIL) {
-        m->sums.unload_ns += (uint64_t)ns;
+void bth_happened_model_locked(struct bth_manager *m, const struct bth_model_news *news) {
+    struct bth_happening *h = add_locked(m, news->kind, news->model, news->why);
+    snprintf(h->device, sizeof(h->device), "%s", news->device ? news->device : "");
+    h->bytes = news->bytes;
+    h->residual = news->residual;
+    h->ms = news->ns / BTH_NS_PER_MS;
+    if (news->kind == BTH_HAPPENED_LOAD) {
+        m->sums.load_ns += (uint64_t)news->ns;
+    } else if (news->kind != BTH_HAPPENED_FAIL) {
+        m->sums.unload_ns += (uint64_t)news->ns;
     }
+}
+
+void bth_happened_device_locked(struct bth_manager *m, const char *device,
+                                const struct berth_error *why) {
+    add_locked(m, BTH_HAPPENED_LOST, device, why);
 }
 
 size_t bth_manager_happenings(struct bth_manager *m, uint64_t after, struct bth_happening *out,

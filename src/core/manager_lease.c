@@ -310,12 +310,12 @@ static uint64_t charged_locked(const struct bth_manager *m) REQUIRES(core) {
     return sum;
 }
 
-/* Of those that there were at `seq`: */
+/* Of those that there were at `seq`, replicas not counted: */
 static uint64_t gens_locked(const struct bth_manager *m, uint64_t seq) REQUIRES(core) {
     const struct bth_table *gens = &m->state.gens;
     uint64_t n = 0;
     for (struct bth_gen *g = bth_table_next(gens, NULL); g; g = bth_table_next(gens, g)) {
-        n += g->seq <= seq;
+        n += g->seq <= seq && g->of == 0;
     }
     return n;
 }

@@ -6,6 +6,7 @@
  *   manager_async.c  acquiring without waiting
  *   manager_use.c    uses: opening, bytes, `granted` callbacks
  *   manager_load.c   a loader thread: estimate, load, unload
+ *   manager_lost.c   a device that has failed or hangs, and what was on it
  *   manager_stats.c  snapshots of models and devices
  *   manager_view.c   snapshots of leases and of those who wait
  *   manager_text.c   what a refusal says
@@ -30,10 +31,14 @@
  * it under the lock while its generation is READY or DRAIN. */
 struct bth_instance {
     struct bth_manager *manager;
+    const struct berth_engine_ops *ops;
     uint64_t gen;
+    uint32_t device;
+    uint32_t
+        users; /* uses between open and end, also when the step has forgotten them; core's lock */
     struct berth_model *model;
     struct berth_reservation weights, workspace;
-    struct bth_instance *next; /* in `leaked` */
+    struct bth_instance *next; /* in `leaked` or `lost` */
 };
 
 /* A caller waiting in acquire; on his stack. */
@@ -73,16 +78,17 @@ struct bth_manager {
     void (*revoked)(void *arg, struct bth_lease *lease);
     void *arg;
     bool stop GUARDED_BY(core);
-    bool keeps GUARDED_BY(core);           /* some model has a keep-alive */
     bool cut_short GUARDED_BY(core);       /* the drain has revoked something */
     uint32_t watchers GUARDED_BY(core);    /* who wait for a state and not for an answer */
     uint64_t revocations GUARDED_BY(core); /* so far */
     _Atomic uint64_t owners;               /* given out */
+    _Atomic bool gone[BTH_MAX_DEVICES];    /* state.devices[].lost, to be read without the lock */
     size_t refs GUARDED_BY(core);          /* the handle, leases, uses, calls under way */
     struct bth_happening *happenings;      /* ring [BTH_HAPPENINGS], core's lock */
     uint64_t last_happening GUARDED_BY(core);
     struct bth_manager_sums sums GUARDED_BY(core);
     struct bth_instance *leaked GUARDED_BY(core); /* unloaded with bytes still drawn */
+    struct bth_instance *lost GUARDED_BY(core);   /* their device has failed: kept to the end */
 };
 BTH_LOCK(core, struct bth_manager, lock, core)
 
@@ -127,11 +133,27 @@ void bth_use_answer_locked(struct bth_manager *m, const struct bth_action *a) RE
 void bth_happened_lease_locked(struct bth_manager *m, enum bth_happening_kind kind,
                                const struct bth_lease *lease, const struct berth_error *why)
     REQUIRES(core);
-void bth_happened_model_locked(struct bth_manager *m, enum bth_happening_kind kind,
-                               const char *model, uint64_t bytes, int64_t ns,
-                               const struct berth_error *why) REQUIRES(core);
+void bth_happened_device_locked(struct bth_manager *m, const char *device,
+                                const struct berth_error *why) REQUIRES(core);
+struct bth_model_news {
+    enum bth_happening_kind kind;
+    const char *model, *device; /* device: or NULL */
+    uint64_t bytes, residual;
+    int64_t ns;
+    const struct berth_error *why;
+};
+void bth_happened_model_locked(struct bth_manager *m, const struct bth_model_news *news)
+    REQUIRES(core);
 
 void *bth_manager_loader_main(void *manager);
+/* An instance whose device has failed: nobody gets it any more. */
+void bth_instance_lost_locked(struct bth_manager *m, const struct bth_action *a) REQUIRES(core);
+/* The lost device says that it has failed: no more work for it. */
+void bth_manager_lose_locked(struct bth_manager *m, uint32_t device, const struct berth_error *why)
+    REQUIRES(core);
+/* At the end: unloads what was lost and closes the devices, but for those on which an engine's call
+ * still hangs: it would find the memory gone. */
+void bth_manager_close_devices(struct bth_manager *m) BLOCKING;
 
 /* Fills err for a REFUSE or USE_REFUSED; returns its code. */
 int bth_manager_refusal_locked(const struct bth_manager *m, const struct bth_action *a,

@@ -28,18 +28,37 @@ static enum berth_model_state state_of(const struct bth_model *m, const struct b
     return g->inst == BTH_READY ? BERTH_MODEL_READY : BERTH_MODEL_LOADING;
 }
 
-static void fill_bytes(const struct bth_gen *g, struct berth_model_stats *out) {
+static void add_bytes(const struct bth_gen *g, struct berth_model_stats *out) {
     if (g->inst == BTH_READY || g->inst == BTH_DRAIN) {
         const struct bth_instance *in = g->handle;
-        out->weights_bytes = bth_reservation_used(&in->weights);
-        out->workspace_bytes = bth_reservation_used(&in->workspace);
+        out->weights_bytes += bth_reservation_used(&in->weights);
+        out->workspace_bytes += bth_reservation_used(&in->workspace);
     } else if (g->inst != BTH_FREEING) {
-        out->weights_bytes = g->est.weights;
-        out->workspace_bytes = g->est.workspace;
+        out->weights_bytes += g->est.weights;
+        out->workspace_bytes += g->est.workspace;
     } else {
-        out->weights_bytes = g->held;
+        out->weights_bytes += g->held;
     }
-    out->session_bytes = g->use_bytes;
+    out->session_bytes += g->use_bytes;
+}
+
+/* All instances of the generation; of the devices what no longer fits into the text is only
+ * counted. */
+static void fill_instances_locked(const struct bth_manager *m, const struct bth_gen *shown,
+                                  struct berth_model_stats *out) REQUIRES(core) {
+    const struct bth_table *gens = &m->state.gens;
+    for (struct bth_gen *g = bth_table_next(gens, NULL); g; g = bth_table_next(gens, g)) {
+        if (g->model != shown->model || g->serial != shown->serial) {
+            continue;
+        }
+        add_bytes(g, out);
+        if (g->inst == BTH_READY) {
+            const size_t n = strlen(out->devices);
+            snprintf(out->devices + n, sizeof(out->devices) - n, "%s%s", n ? "," : "",
+                     m->devices[g->device]->name);
+            out->instances++;
+        }
+    }
 }
 
 static void fill_model_locked(struct bth_manager *m, uint32_t i, struct berth_model_stats *out)
@@ -63,7 +82,7 @@ static void fill_model_locked(struct bth_manager *m, uint32_t i, struct berth_mo
     snprintf(out->path, sizeof(out->path), "%s", e->path);
     if (g) {
         snprintf(out->device, sizeof(out->device), "%s", m->devices[g->device]->name);
-        fill_bytes(g, out);
+        fill_instances_locked(m, g, out);
     }
     if (model->used_at >= 0 && model->scope.held == 0 && model->running == 0) {
         out->idle_ms = (bth_now() - model->used_at) / BTH_NS_PER_MS;
@@ -106,7 +125,9 @@ size_t bth_manager_devices(struct bth_manager *m, struct berth_device_stats *out
         out[i] = (struct berth_device_stats){.budget_bytes = d->budget,
                                              .reserved_bytes = d->reserved,
                                              .committed_bytes = d->committed + d->residual,
-                                             .freeing_bytes = d->freeing};
+                                             .freeing_bytes = d->freeing,
+                                             .residual_bytes = d->residual,
+                                             .lost = d->lost};
         snprintf(out[i].name, sizeof(out[i].name), "%s", m->devices[i]->name);
         snprintf(out[i].description, sizeof(out[i].description), "%s", m->devices[i]->description);
     }

@@ -132,6 +132,17 @@ static int load_text_locked(const struct bth_manager *m, const struct bth_action
     return rc;
 }
 
+static int device_text(const struct bth_manager *m, const struct bth_action *a,
+                       struct berth_error *err) REQUIRES(core) {
+    return a->kind == BTH_ACT_REFUSE
+               ? bth_error(err, a->code,
+                           "%s: the device that could run it has failed: start the program anew",
+                           name_of(m, a->scope))
+               : bth_error(err, a->code,
+                           "the device that was to run this has failed: release the lease and "
+                           "acquire a new one");
+}
+
 int bth_manager_refusal_locked(const struct bth_manager *m, const struct bth_action *a,
                                struct berth_error *err) {
     switch (a->reason) {
@@ -155,6 +166,8 @@ int bth_manager_refusal_locked(const struct bth_manager *m, const struct bth_act
                          name_of(m, a->scope));
     case BTH_REASON_LOST:
         return bth_error(err, a->code, "the lease was given back, acquire a new one");
+    case BTH_REASON_DEVICE:
+        return device_text(m, a, err);
     case BTH_REASON_REVOKED:
     case BTH_REASON_NONE:
         break;

@@ -108,11 +108,11 @@ static void fill_plan_locked(struct bth_manager *m, uint32_t model, struct bth_p
     snprintf(out->model, sizeof(out->model), "%s", m->registry.entries[model]->name);
     snprintf(out->device, sizeof(out->device), "%s", m->devices[p.device]->name);
     for (size_t i = 0; i < BTH_MIN(p.n_victims, BTH_COUNT(out->evicts)); i++) {
-        snprintf(out->evicts[i], sizeof(out->evicts[i]), "%s",
-                 m->registry.entries[p.victims[i]]->name);
+        snprintf(out->evicts[i], sizeof(out->evicts[i]), "%s%s",
+                 m->registry.entries[p.victims[i]]->name, p.spare[i] ? " (a replica)" : "");
     }
     if (p.kind == BTH_PLAN_IMPOSSIBLE) {
-        put_cause_locked(m, model, BTH_REASON_IMPOSSIBLE, out);
+        put_cause_locked(m, model, p.why, out);
     } else if (p.kind == BTH_PLAN_FAILED) {
         put_cause_locked(m, model, BTH_REASON_LOAD_FAILED, out);
     }

@@ -31,8 +31,8 @@ void bth_actions_finish(struct bth_actions *a) {
     *a = (struct bth_actions){0};
 }
 
-/* Room for all that one step can say: an answer and QUEUED a ticket, an answer and a cancellation a
- * use, a revocation a lease, LOAD, FREE and DEAD a generation, an estimate a model. */
+/* Room for all that one step can say: an answer and QUEUED a ticket, an answer and the end of it a
+ * use, a revocation a lease, LOAD or LOST, FREE and DEAD an instance, an estimate a model. */
 static bool reserve_actions(const struct bth_state *s, struct bth_actions *out) {
     size_t n = 2 * (size_t)s->tickets.capacity + 2 * (size_t)s->uses.capacity + s->leases.capacity +
                3 * (size_t)s->gens.capacity + s->n_models + 4;
@@ -48,11 +48,11 @@ static bool reserve_actions(const struct bth_state *s, struct bth_actions *out) 
     return true;
 }
 
-/* A lease for every ticket, a generation for every model that may want one. */
+/* A lease for every ticket, a generation for every model that may want one, a replica. */
 static bool reserve(struct bth_state *s, size_t tickets, size_t uses, struct bth_actions *out) {
     return bth_table_reserve(&s->tickets, s->tickets.used + tickets) &&
            bth_table_reserve(&s->leases, s->leases.used + s->tickets.used + tickets) &&
-           bth_table_reserve(&s->gens, s->gens.used + s->n_models) &&
+           bth_table_reserve(&s->gens, s->gens.used + s->n_models + uses) &&
            bth_table_reserve(&s->uses, s->uses.used + uses) && reserve_actions(s, out);
 }
 
@@ -76,6 +76,8 @@ static int code_of(const struct bth_state *s, uint32_t model, enum bth_reason re
         return BERTH_EREVOKED;
     case BTH_REASON_UPGRADE:
         return BERTH_EUPGRADE;
+    case BTH_REASON_DEVICE:
+        return BERTH_EDEVICE;
     case BTH_REASON_NONE:
         break;
     }
@@ -90,54 +92,6 @@ struct bth_action *bth_refuse(const struct bth_state *s, struct bth_actions *out
     a->reason = reason;
     a->code = code_of(s, scope, reason);
     return a;
-}
-
-/* ---- generations ----------------------------------------------------------------------------*/
-
-void bth_gen_dead(struct bth_state *s, struct bth_gen *g, struct bth_actions *out) {
-    struct bth_action *a = bth_act(out, BTH_ACT_DEAD);
-    a->gen = g->id;
-    a->scope = g->model;
-    if (s->models[g->model].open == g->id) {
-        s->models[g->model].open = 0;
-    }
-    bth_table_drop(&s->gens, g);
-}
-
-void bth_gen_settle(struct bth_state *s, struct bth_gen *g, struct bth_actions *out) {
-    if (g->inst != BTH_DRAIN || g->leases || g->uses) {
-        return;
-    }
-    g->inst = BTH_FREEING;
-    g->started = false;
-    g->op = ++s->last_op;
-    bth_ledger_free(&s->devices[g->device], g);
-    bth_act_work(out, g->op);
-}
-
-void bth_gen_rest(struct bth_state *s, struct bth_gen *g) {
-    const struct bth_model *m = &s->models[g->model];
-    g->idle_at = BTH_FOREVER;
-    if (g->inst == BTH_READY && !g->leases && !g->uses && !m->pinned &&
-        m->keep_alive != BTH_FOREVER) {
-        g->idle_at = s->now + m->keep_alive;
-        s->idle_at = BTH_MIN(s->idle_at, g->idle_at);
-    }
-}
-
-void bth_gen_close(struct bth_state *s, struct bth_gen *g, struct bth_actions *out) {
-    if (g->closing) {
-        return;
-    }
-    g->closing = true;
-    s->models[g->model].open = 0;
-    if (g->inst == BTH_RESV) { /* no loader has begun: nothing to undo */
-        bth_ledger_unreserve(&s->devices[g->device], g);
-        bth_gen_dead(s, g, out);
-    } else if (g->inst == BTH_READY) {
-        g->inst = BTH_DRAIN;
-        bth_gen_settle(s, g, out);
-    }
 }
 
 /* ---- uses -----------------------------------------------------------------------*/
@@ -176,8 +130,12 @@ static void on_use_open(struct bth_state *s, const struct bth_event *e, struct b
             ->arg = e->arg;
         return;
     }
-    struct bth_gen *g = bth_table_get(&s->gens, l->gen);
-    assert(g); /* an exclusive lease has none: the driver does not ask */
+    assert(!l->exclusive); /* it has no generation: the driver does not ask */
+    struct bth_gen *g = bth_gen_pick(s, l->gen);
+    if (!g) {
+        bth_refuse(s, out, BTH_ACT_USE_REFUSED, l->scope, BTH_REASON_DEVICE)->arg = e->arg;
+        return;
+    }
     struct bth_use_row *u = bth_table_add(&s->uses);
     u->arg = e->arg;
     u->lease = l->id;
@@ -190,11 +148,16 @@ static void on_use_open(struct bth_state *s, const struct bth_event *e, struct b
     a->id = u->id;
     a->gen = g->id;
     a->arg = u->arg;
+    bth_replicate(s, g, out);
 }
 
 static void on_use_begin(struct bth_state *s, const struct bth_event *e, struct bth_actions *out) {
     struct bth_use_row *u = bth_table_get(&s->uses, e->id);
-    if (!u || u->state != BTH_USE_OPEN) {
+    if (!u) { /* lost with its device */
+        bth_refuse(s, out, BTH_ACT_USE_REFUSED, e->scope, BTH_REASON_DEVICE)->arg = e->arg;
+        return;
+    }
+    if (u->state != BTH_USE_OPEN) {
         return;
     }
     u->bytes = cut(e->bytes);
@@ -315,10 +278,15 @@ static void on_load_done(struct bth_state *s, const struct bth_event *e, struct 
     uint32_t model = g->model;
     g->op = 0;
     if (e->error) {
+        const bool replica = g->of != 0;
         bth_ledger_unreserve(d, g);
         d->residual += e->bytes;
         bth_gen_dead(s, g, out);
-        load_failed(s, model, e->error, out);
+        if (replica) {
+            m->more_at = s->now + BTH_REPLICA_PAUSE_NS;
+        } else {
+            load_failed(s, model, e->error, out);
+        }
     } else {
         bth_ledger_commit(d, g, e->bytes, e->spare);
         g->handle = e->handle;
@@ -327,7 +295,7 @@ static void on_load_done(struct bth_state *s, const struct bth_event *e, struct 
         m->failures = 0;
         m->loads++;
         m->load_ns = s->now - g->load_at;
-        bth_gen_rest(s, g);
+        bth_gens_rest(s, model); /* those beside it may go now */
         bth_gen_settle(s, g, out);
     }
     bth_pump_scope(s, model, out);
@@ -472,6 +440,9 @@ void bth_step(struct bth_state *s, const struct bth_event *e, int64_t now,
     case BTH_EV_ESTIMATE:
         on_estimate(s, e, out);
         break;
+    case BTH_EV_DEVICE_LOST:
+        bth_on_device_lost(s, e, out);
+        break;
     case BTH_EV_TICK:
         bth_on_tick(s, e, out);
         break;
@@ -578,7 +549,7 @@ void bth_state_keep(struct bth_state *s, uint32_t model, int64_t keep_alive, boo
     m->keep_alive = keep_alive;
     m->pinned = pinned;
     if (g) {
-        bth_gen_rest(s, g);
+        bth_gens_rest(s, model);
         s->stirred = true; /* it may be evicted now */
     }
 }

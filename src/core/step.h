@@ -8,18 +8,22 @@
  *   device      budget = reserved + committed + freeing + residual + room        (ledger.c)
  *   model       what could be loaded; back-off after a failed load
  *   generation  OPEN > CLOSING > dead. At most one OPEN a model. A CLOSING one is never opened
- *               again: newcomers get the next. One instance each for now:
+ *               again: newcomers get the next. It is known by its first instance, which leases are
+ *               counted on; further ones are its replicas, at most one on each device, and it is
+ *               dead when all are. An instance:
  *                 RESV     bytes are reserved, LOAD is asked for
  *                 LOADING  a loader is at it
  *                 READY    the only state in which a lease is granted
  *                 DRAIN    closing, until its last lease and its last use have gone
  *                 FREEING  FREE is asked for; the bytes stay charged until FREE_DONE
+ *               and from any of these, when its device has failed (DEVICE_LOST), it is gone at
+ *               once: its uses are LOST, its bytes residual, and a replica is promoted in its place
  *   ticket      a caller waiting for a lease: answered GRANT or REFUSE, exactly once
  *   lease       HELD > released | REVOKED (then its uses are cancelled, its bytes wait for them).
  *               A shared one pins its generation; an exclusive one, of a model or of a family,
  *               pins nothing and keeps others away
- *   use         one request on the instance: OPEN (pins it) > WAIT (for bytes) > RUN
- *               > CANCELLING, or REFUSED; gone with USE_END
+ *   use         one request on one instance, the READY one with fewest: OPEN (pins it) > WAIT (for
+ *               bytes) > RUN > CANCELLING, or REFUSED; gone with USE_END, or LOST with its device
  *
  * THE ORDER. Each model has a queue, first come, first served, and its first ticket alone is looked
  * at: whoever must wait, for others' leases too, holds up all behind him, so nobody starves and an
@@ -30,6 +34,12 @@
  * Among models whose first ticket lacks bytes (they are "hungry") the oldest owns an earmark on its
  * device: younger ones use only the room beyond it. Uses pass earmarks, for who holds a lease must
  * be able to finish, and are first come, first served within an instance.
+ *
+ * REPLICAS take what nobody else wants (step_gen.c). One is loaded when a use comes and every
+ * instance has BTH_REPLICA_USES of them, if a device like the first's has room for it and nobody
+ * waits for bytes. An instance that another READY one of its generation can do without goes first
+ * when somebody needs bytes, whether leased, pinned or busy (it ends its uses), and by itself when
+ * it has had none for BTH_REPLICA_REST_NS.
  *
  * MEMORY. Only ACQUIRE, USE_OPEN, UNLOAD, CLEANUP and ESTIMATE allocate, before they change
  * anything, and answer ENOMEM; all other events cannot fail.
@@ -53,6 +63,8 @@ struct bth_ledger {
     uint64_t reserved, committed, freeing;
     uint64_t residual; /* still drawn after an unload: never given out again */
     uint64_t earmark;  /* the oldest byte waiter's need, as of the last event */
+    uint32_t kind;     /* replicas go to devices of the same */
+    bool lost;         /* it has failed for good: no room, for ever */
 };
 
 /* What a load will take on one device. */
@@ -98,6 +110,8 @@ struct bth_model {
     struct bth_estimate est[BTH_MAX_DEVICES];
     uint32_t failures; /* in a row */
     int64_t retry_at;  /* no load before */
+    uint32_t most;     /* instances; 0: as many as there are devices of a kind */
+    int64_t more_at;   /* no replica before */
     struct berth_error cause;
     /* statistics */
     bool pinned;        /* never evicted, never unloaded for being idle */
@@ -108,8 +122,10 @@ struct bth_model {
 
 enum bth_inst_state { BTH_RESV, BTH_LOADING, BTH_READY, BTH_DRAIN, BTH_FREEING };
 
-struct bth_gen {
+struct bth_gen { /* one instance */
     uint64_t id;
+    uint64_t of;       /* the first instance of its generation; 0: this is it, */
+    uint32_t replicas; /* and there are so many others, not closing */
     uint32_t model, device;
     uint64_t serial, seq;  /* of its model, of all */
     int64_t revoke_at;     /* closing: its leases and uses have until then */
@@ -191,7 +207,7 @@ enum bth_event_kind {
     BTH_EV_CANCEL,    /* id of a ticket */
     BTH_EV_RELEASE,   /* id of a lease; again: nothing */
     BTH_EV_USE_OPEN,  /* id of a lease, arg: USE_OPENED or USE_REFUSED */
-    BTH_EV_USE_BEGIN, /* id of a use, bytes: USE_RUN or USE_REFUSED, now or later */
+    BTH_EV_USE_BEGIN, /* id of a use, bytes, arg: USE_RUN or USE_REFUSED, now or later */
     BTH_EV_USE_END,   /* id of a use, failed; again: nothing */
     BTH_EV_OP_BEGIN,  /* op: a loader has taken it */
     BTH_EV_ESTIMATED, /* op, error or estimates [n_devices] */
@@ -203,14 +219,16 @@ enum bth_event_kind {
                          leases of `owner` at once. Newcomers get the next generation. As UNLOAD */
     BTH_EV_CLOSE,     /* expires: refuse newcomers, drain, then revoke */
     BTH_EV_ESTIMATE,  /* scope (a model): its size is to be known, for a plan; loads nothing */
-    BTH_EV_TICK       /* time has passed; with the id of a ticket: for that one */
+    BTH_EV_DEVICE_LOST, /* device: has failed, or hangs; again: nothing. A LOAD or FREE that a
+                           loader has begun is no longer of interest: its DONE changes nothing */
+    BTH_EV_TICK         /* time has passed; with the id of a ticket: for that one */
 };
-#define BTH_N_EVENTS 16
+#define BTH_N_EVENTS 17
 
 struct bth_event {
     enum bth_event_kind kind;
     uint64_t id, op;
-    uint32_t scope, max_concurrent;
+    uint32_t scope, max_concurrent, device;
     bool exclusive;
     uint64_t owner;
     void *arg;
@@ -232,10 +250,12 @@ enum bth_action_kind {
     BTH_ACT_USE_RUN,     /* id = use, bytes */
     BTH_ACT_USE_REFUSED, /* code, reason */
     BTH_ACT_USE_CANCEL,  /* id = use: its lease was revoked, it must end soon */
+    BTH_ACT_USE_LOST,    /* id = use, with its device: USE_END will find it gone */
     BTH_ACT_REVOKED,     /* id = lease */
     BTH_ACT_WORK,        /* op: bth_state_next_op has something new */
     BTH_ACT_GROWN,
-    BTH_ACT_DEAD /* gen is no more */
+    BTH_ACT_LOST, /* gen: its device has failed; handle, unless a loader has it; bytes, scope */
+    BTH_ACT_DEAD  /* gen is no more */
 };
 
 enum bth_reason {
@@ -248,9 +268,10 @@ enum bth_reason {
     BTH_REASON_LOAD_FAILED, /* the model's cause */
     BTH_REASON_LOST,        /* ELOST: the lease was given back */
     BTH_REASON_REVOKED,     /* EREVOKED */
-    BTH_REASON_UPGRADE      /* EUPGRADE: exclusive inside one's own lease */
+    BTH_REASON_UPGRADE,     /* EUPGRADE: exclusive inside one's own lease */
+    BTH_REASON_DEVICE       /* EDEVICE: it was on a device that has failed, or none is left */
 };
-#define BTH_N_REASONS 10
+#define BTH_N_REASONS 11
 
 struct bth_action {
     enum bth_action_kind kind;
@@ -259,7 +280,7 @@ struct bth_action {
     int code;
     uint32_t scope;
     uint64_t id, gen, op, bytes;
-    void *arg;
+    void *arg, *handle;
 };
 
 /* The driver's buffer; the step makes it large enough. Zero-initialised is valid. */
@@ -304,16 +325,18 @@ enum bth_plan_kind {
     BTH_PLAN_UNKNOWN, /* its size is not known: ESTIMATE */
     BTH_PLAN_FAILED,  /* lately; no new try yet */
     BTH_PLAN_FITS,
-    BTH_PLAN_EVICTS,    /* `victims`, which are idle */
+    BTH_PLAN_EVICTS,    /* `victims`, which are idle, or one of several */
     BTH_PLAN_WAITS,     /* for bytes that others use, or that are being freed */
-    BTH_PLAN_IMPOSSIBLE /* not even alone */
+    BTH_PLAN_IMPOSSIBLE /* not even alone, or its device has failed: `why` */
 };
 enum { BTH_PLAN_VICTIMS = 64 };
 struct bth_plan {
     enum bth_plan_kind kind;
+    enum bth_reason why;
     uint32_t device; /* FITS, EVICTS: where; else the roomiest */
     uint64_t need, room;
     uint32_t n_victims, victims[BTH_PLAN_VICTIMS]; /* models; more are counted */
+    bool spare[BTH_PLAN_VICTIMS];                  /* only one instance of several */
 };
 void bth_state_plan(struct bth_state *s, uint32_t model, struct bth_plan *out);
 

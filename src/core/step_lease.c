@@ -180,8 +180,8 @@ static bool answer_holder(struct bth_state *s, const struct bth_event *e, bool i
         return inside;
     }
     struct bth_lease_row *l = bth_table_get(&s->leases, scope->leases.first);
-    while (l && (l->owner != e->owner || l->exclusive)) {
-        l = bth_table_get(&s->leases, l->next);
+    while (l && (l->owner != e->owner || !bth_table_get(&s->gens, l->gen))) {
+        l = bth_table_get(&s->leases, l->next); /* an exclusive one, or its generation was lost */
     }
     if (l) {
         bth_grant(s, &t, bth_table_get(&s->gens, l->gen), out);
@@ -329,8 +329,9 @@ void bth_on_close(struct bth_state *s, const struct bth_event *e, struct bth_act
 
 /* Who waits for it, behind an exclusive perhaps, will use it soon. */
 static bool is_over(const struct bth_state *s, const struct bth_gen *g) {
-    return g->inst == BTH_READY && g->leases + g->uses == 0 && s->now >= g->idle_at &&
-           s->models[g->model].scope.waiting == 0 && !s->models[g->model].pinned;
+    const struct bth_model *m = &s->models[g->model];
+    return g->inst == BTH_READY && g->uses == 0 && s->now >= g->idle_at &&
+           (bth_gen_is_spare(s, g) || (g->leases == 0 && m->scope.waiting == 0 && !m->pinned));
 }
 
 /* Unloads what has been idle for too long, and says when to look again. */
@@ -339,10 +340,10 @@ static void expire_idle(struct bth_state *s, struct bth_actions *out) {
     s->stirred = true;
     for (struct bth_gen *g = bth_table_next(&s->gens, NULL); g; g = bth_table_next(&s->gens, g)) {
         if (is_over(s, g)) {
-            bth_gen_close(s, g, out);
+            bth_gen_leave(s, g, out);
         } else if (s->now >= g->idle_at) {
             bth_gen_rest(s, g); /* whoever waits may leave without having used it */
-        } else if (g->inst == BTH_READY && g->leases + g->uses == 0) {
+        } else if (g->inst == BTH_READY && g->uses == 0) {
             s->idle_at = BTH_MIN(s->idle_at, g->idle_at);
         }
     }

@@ -1,5 +1,5 @@
 /*
- * The only place that answers tickets, loads and evicts.
+ * The only place that answers tickets and loads; whom it evicts step_evict.c says.
  *
  * Queues are answered at once, from the first ticket on, when something about their scope changes
  * (bth_pump_scope). Bytes are given out in passes over the hungry models, the one with the oldest
@@ -12,68 +12,13 @@
 #include "base/clock.h"
 #include <assert.h>
 
-static uint64_t need_of(const struct bth_model *m, uint32_t device) {
+uint64_t bth_need_of(const struct bth_model *m, uint32_t device) {
     return m->est[device].weights + m->est[device].workspace + m->est[device].session;
 }
 
-/* ---- eviction -------------------------------------------------------------------------------*/
-
-static bool is_idle(const struct bth_state *s, const struct bth_gen *g, uint32_t device) {
-    return g->device == device && g->inst == BTH_READY && g->leases == 0 && g->uses == 0 &&
-           !s->models[g->model].pinned;
-}
-
-/* The idle generation used longest ago that is no victim yet. */
-static struct bth_gen *oldest_idle(struct bth_state *s, uint32_t device) {
-    struct bth_gen *best = NULL;
-    for (struct bth_gen *g = bth_table_next(&s->gens, NULL); g; g = bth_table_next(&s->gens, g)) {
-        if (is_idle(s, g, device) && !g->victim && (!best || g->used_seq < best->used_seq)) {
-            best = g;
-        }
-    }
-    return best;
-}
-
-/* Marks a set of idle generations with `want` bytes, those used longest ago first and none that the
- * others make superfluous. Marks nothing and says false when all together do not suffice. */
-static bool choose_victims(struct bth_state *s, uint32_t device, uint64_t want) {
-    uint64_t sum = 0, idle = 0;
-    struct bth_gen *g;
-    for (g = bth_table_next(&s->gens, NULL); g; g = bth_table_next(&s->gens, g)) {
-        idle += is_idle(s, g, device) ? bth_gen_bytes(g) : 0;
-    }
-    if (idle < want) {
-        return false;
-    }
-    while (sum < want && (g = oldest_idle(s, device))) {
-        g->victim = true;
-        sum += bth_gen_bytes(g);
-    }
-    for (g = bth_table_next(&s->gens, NULL); g; g = bth_table_next(&s->gens, g)) {
-        if (g->victim && sum - bth_gen_bytes(g) >= want) {
-            g->victim = false;
-            sum -= bth_gen_bytes(g);
-        }
-    }
-    return true;
-}
-
-/* Marks whom it takes for `need` bytes to be there once what is being freed is back: maybe nobody.
- * false: it cannot be. */
-static bool find_room(struct bth_state *s, uint32_t device, uint64_t need) {
+bool bth_could_run(const struct bth_state *s, const struct bth_model *m, uint32_t device) {
     const struct bth_ledger *d = &s->devices[device];
-    uint64_t coming = bth_ledger_room(d) + d->freeing;
-    return coming >= need || choose_victims(s, device, need - coming);
-}
-
-static void evict_victims(struct bth_state *s, struct bth_actions *out) {
-    for (struct bth_gen *g = bth_table_next(&s->gens, NULL); g; g = bth_table_next(&s->gens, g)) {
-        if (g->victim) {
-            g->victim = false;
-            g->evicted = true;
-            bth_gen_close(s, g, out);
-        }
-    }
+    return !d->lost && bth_need_of(m, device) <= bth_ledger_limit(d);
 }
 
 /* ---- uses -----------------------------------------------------------------------------------*/
@@ -95,8 +40,8 @@ bool bth_pump_use(struct bth_state *s, struct bth_use_row *u, struct bth_actions
     if (delta > bth_ledger_room(d)) {
         /* Beyond the limit only its own instance's uses can make room: nobody else need leave. */
         if (g->held + g->res + sum <= bth_ledger_limit(d)) {
-            find_room(s, g->device, delta);
-            evict_victims(s, out);
+            bth_find_room(s, g->device, delta, BTH_WHEN_DONE);
+            bth_evict_victims(s, out);
         }
         if (d->earmark == 0) {
             d->earmark = delta;
@@ -128,8 +73,7 @@ static void pump_uses(struct bth_state *s, uint64_t pass, struct bth_actions *ou
 
 /* ---- loads ----------------------------------------------------------------------------------*/
 
-/* One load of a model on a device at a time, also across generations. */
-static bool loads_on(const struct bth_state *s, uint32_t model, uint32_t device) {
+bool bth_loads_on(const struct bth_state *s, uint32_t model, uint32_t device) {
     for (struct bth_gen *g = bth_table_next(&s->gens, NULL); g; g = bth_table_next(&s->gens, g)) {
         if (g->model == model && g->device == device && g->inst <= BTH_LOADING) {
             return true;
@@ -138,21 +82,26 @@ static bool loads_on(const struct bth_state *s, uint32_t model, uint32_t device)
     return false;
 }
 
-static void start_load(struct bth_state *s, uint32_t model, uint32_t device,
-                       struct bth_actions *out) {
+void bth_start_load(struct bth_state *s, uint32_t model, uint32_t device, struct bth_gen *of,
+                    struct bth_actions *out) {
     struct bth_model *m = &s->models[model];
     struct bth_gen *g = bth_table_add(&s->gens);
     g->model = model;
     g->device = device;
-    g->serial = ++m->serial;
+    g->serial = of ? of->serial : ++m->serial;
     g->seq = ++s->last_seq;
     g->revoke_at = BTH_FOREVER;
     g->est = m->est[device];
     g->inst = BTH_RESV;
     g->op = ++s->last_op;
     g->load_at = s->now;
-    m->open = g->id;
-    m->est_state = BTH_EST_NONE; /* the file may change before the next load */
+    if (of) {
+        g->of = of->id;
+        of->replicas++;
+    } else {
+        m->open = g->id;
+        m->est_state = BTH_EST_NONE; /* the file may change before the next load */
+    }
     bth_ledger_reserve(&s->devices[device], g);
     bth_act_work(out, g->op);
 }
@@ -164,6 +113,20 @@ struct choice {
     bool sure; /* of `later`: with them, and what is being freed, there will be room */
 };
 
+/* The first device where evictions suffice. */
+static bool find_sure(struct bth_state *s, const struct bth_model *m,
+                      const bool allowed[BTH_MAX_DEVICES], enum bth_gladness least,
+                      struct choice *c) {
+    for (uint32_t i = 0; !c->sure && i < s->n_devices; i++) {
+        if (allowed[i] && s->devices[i].earmark == 0 &&
+            bth_find_room(s, i, bth_need_of(m, i), least)) {
+            c->later = (int)i;
+            c->sure = true;
+        }
+    }
+    return c->sure;
+}
+
 /* Where there is room beyond an earmark; else where evictions suffice; else the roomiest device. */
 static struct choice choose(struct bth_state *s, uint32_t model) {
     const struct bth_model *m = &s->models[model];
@@ -172,8 +135,8 @@ static struct choice choose(struct bth_state *s, uint32_t model) {
     bool allowed[BTH_MAX_DEVICES] = {false};
     for (uint32_t i = 0; i < s->n_devices; i++) {
         const struct bth_ledger *d = &s->devices[i];
-        uint64_t room = bth_ledger_room(d), need = need_of(m, i);
-        if (need > bth_ledger_limit(d) || loads_on(s, model, i)) {
+        uint64_t room = bth_ledger_room(d), need = bth_need_of(m, i);
+        if (!bth_could_run(s, m, i) || bth_loads_on(s, model, i)) {
             continue;
         }
         allowed[i] = true;
@@ -186,11 +149,8 @@ static struct choice choose(struct bth_state *s, uint32_t model) {
             most_later = room + d->freeing;
         }
     }
-    for (uint32_t i = 0; c.now < 0 && !c.sure && i < s->n_devices; i++) {
-        if (allowed[i] && s->devices[i].earmark == 0 && find_room(s, i, need_of(m, i))) {
-            c.later = (int)i;
-            c.sure = true;
-        }
+    if (c.now < 0 && !find_sure(s, m, allowed, BTH_IDLE, &c)) {
+        find_sure(s, m, allowed, BTH_WHEN_DONE, &c);
     }
     return c;
 }
@@ -203,23 +163,33 @@ static enum bth_why place(struct bth_state *s, uint32_t model, struct bth_action
     }
     const struct choice c = choose(s, model);
     if (c.now >= 0) {
-        start_load(s, model, (uint32_t)c.now, out);
+        bth_start_load(s, model, (uint32_t)c.now, NULL, out);
         return BTH_WHY_LOADING;
     }
-    evict_victims(s, out);
+    bth_evict_victims(s, out);
     if (c.later >= 0) {
-        s->devices[c.later].earmark = need_of(&s->models[model], (uint32_t)c.later);
+        s->devices[c.later].earmark = bth_need_of(&s->models[model], (uint32_t)c.later);
     }
     return BTH_WHY_BYTES;
 }
 
 static bool fits_somewhere(const struct bth_state *s, const struct bth_model *m) {
     for (uint32_t i = 0; i < s->n_devices; i++) {
-        if (need_of(m, i) <= bth_ledger_limit(&s->devices[i])) {
+        if (bth_could_run(s, m, i)) {
             return true;
         }
     }
     return false;
+}
+
+/* Why nothing fits: a device that has failed might have done. */
+static enum bth_reason why_nowhere(const struct bth_state *s) {
+    for (uint32_t i = 0; i < s->n_devices; i++) {
+        if (s->devices[i].lost) {
+            return BTH_REASON_DEVICE;
+        }
+    }
+    return BTH_REASON_IMPOSSIBLE;
 }
 
 void bth_ask_estimate(struct bth_state *s, struct bth_model *m, struct bth_actions *out) {
@@ -248,6 +218,7 @@ static void take_victims(struct bth_state *s, struct bth_plan *out) {
             g->victim = false;
             if (out->n_victims < BTH_PLAN_VICTIMS) {
                 out->victims[out->n_victims] = g->model;
+                out->spare[out->n_victims] = bth_gen_is_spare(s, g);
             }
             out->n_victims++;
         }
@@ -275,11 +246,12 @@ void bth_state_plan(struct bth_state *s, uint32_t model, struct bth_plan *out) {
         out->kind = BTH_PLAN_UNKNOWN;
     } else if (!fits_somewhere(s, m)) {
         out->kind = BTH_PLAN_IMPOSSIBLE;
+        out->why = why_nowhere(s);
     } else {
         plan_place(s, model, out);
     }
     if (out->kind != BTH_PLAN_UNKNOWN) {
-        out->need = need_of(m, out->device);
+        out->need = bth_need_of(m, out->device);
     }
     out->room = bth_ledger_room(&s->devices[out->device]);
 }
@@ -375,7 +347,7 @@ static enum bth_why pump_shared(struct bth_state *s, struct bth_ticket *t,
         return BTH_WHY_ESTIMATE;
     }
     if (!fits_somewhere(s, m)) {
-        bth_ticket_refuse(s, t, BTH_REASON_IMPOSSIBLE, out);
+        bth_ticket_refuse(s, t, why_nowhere(s), out);
         return BTH_WHY_NONE;
     }
     /* Bytes are given out in a pass only, where the older have had their turn. */

@@ -34,8 +34,8 @@ struct client {
     bool exclusive;
     uint32_t max_concurrent;
     uint64_t owner;
-    uint64_t id; /* of the ticket, then of the lease */
-    uint64_t gen;
+    uint64_t id;      /* of the ticket, then of the lease */
+    uint64_t gen;     /* serial of the generation; 0: exclusive */
     uint64_t order;   /* of asking; 0: from inside his own exclusive */
     uint64_t granted; /* order of the grant */
     int64_t expires;
@@ -83,6 +83,8 @@ enum mutant {
     BARGED,
     KEPT_LEASE,
     STUCK_EXCLUSIVE,
+    KEPT_LOST,
+    MISROUTED,
     N_MUTANTS
 };
 struct world {
@@ -107,6 +109,8 @@ struct world {
     uint64_t exclusives; /* one in so many acquires */
     uint64_t cleanups;   /* one in so many events */
     uint64_t unloads;    /* one in so many events */
+    uint64_t losses;     /* one in so many events */
+    bool crowded;        /* uses last, so that there are many */
     uint64_t keeps;      /* one in so many events */
     enum mutant mutant;
     bool spoilt;
@@ -118,7 +122,8 @@ struct world {
 };
 
 static uint64_t seen_events[BTH_N_EVENTS], seen_reasons[BTH_N_REASONS], seen_evictions, seen_idle,
-    seen_waits, seen_inside, seen_exclusives, seen_sweeps, seen_blocked, seen_actions[16];
+    seen_waits, seen_inside, seen_exclusives, seen_sweeps, seen_blocked, seen_replicas, seen_heirs,
+    seen_spares, seen_drained, seen_actions[16];
 
 static void broken(struct world *w, const char *fmt, ...) {
     va_list args;
@@ -153,6 +158,30 @@ static uint64_t total(const struct bth_ledger *d) {
     return d->reserved + d->committed + d->freeing + d->residual;
 }
 
+static uint64_t first_of(const struct bth_gen *g) {
+    return g->of ? g->of : g->id;
+}
+
+/* Another READY instance of its generation. */
+static bool is_spare(const struct world *w, const struct bth_gen *g) {
+    EACH_ROW(struct bth_gen, o, w->state.gens) {
+        if (o != g && o->model == g->model && o->serial == g->serial && o->inst == BTH_READY) {
+            return g->inst == BTH_READY;
+        }
+    }
+    return false;
+}
+
+/* Any instance of the generation: is it still there? */
+static const struct bth_gen *gen_of(const struct world *w, uint32_t model, uint64_t serial) {
+    EACH_ROW(struct bth_gen, g, w->state.gens) {
+        if (g->model == model && g->serial == serial && g->of == 0) {
+            return g;
+        }
+    }
+    return NULL;
+}
+
 static void check_ledger(struct world *w) {
     for (uint32_t i = 0; i < w->state.n_devices; i++) {
         const struct bth_ledger *d = &w->state.devices[i];
@@ -182,7 +211,9 @@ static void check_growth(struct world *w, const struct bth_event *e) {
 static void check_generations(struct world *w) {
     EACH_ROW(struct bth_gen, a, w->state.gens) {
         const struct bth_model *m = &w->state.models[a->model];
-        HOLDS(w, a->closing == (m->open != a->id), "I6: open generation");
+        HOLDS(w, a->of ? a->closing || m->open == a->of : a->closing == (m->open != a->id),
+              "I6: open generation");
+        HOLDS(w, !w->state.devices[a->device].lost, "something is on a lost device");
         HOLDS(w, a->inst != BTH_READY || !a->closing, "a closing generation is READY");
         HOLDS(w, a->inst != BTH_DRAIN || a->leases || a->uses, "I9: drained and not freed");
         for (size_t i = 0; i < w->n_old; i++) {
@@ -193,7 +224,27 @@ static void check_generations(struct world *w) {
                   a == b || a->model != b->model || a->device != b->device ||
                       a->inst > BTH_LOADING || b->inst > BTH_LOADING,
                   "I6: two loads of one model on one device");
+            HOLDS(w,
+                  a == b || a->closing || b->closing || a->model != b->model ||
+                      (a->device != b->device && first_of(a) == first_of(b) &&
+                       w->state.devices[a->device].kind == w->state.devices[b->device].kind),
+                  "two instances of one generation where one belongs");
         }
+    }
+}
+
+/* A generation and its replicas: counted, no more than allowed, and none before the first. */
+static void check_replicas(struct world *w) {
+    EACH_ROW(struct bth_gen, a, w->state.gens) {
+        uint32_t n = 0;
+        EACH_ROW(struct bth_gen, b, w->state.gens) {
+            n += b->of == a->id && !b->closing;
+        }
+        const uint32_t most = w->state.models[a->model].most;
+        HOLDS(w, a->replicas == n && (a->of == 0 || n + a->leases == 0), "replicas are miscounted");
+        HOLDS(w, n == 0 || a->inst == BTH_READY, "a replica of what is not ready");
+        HOLDS(w, n == 0 || most == 0 || n < most, "too many replicas");
+        seen_replicas += a->of && a->inst == BTH_READY;
     }
 }
 
@@ -242,7 +293,8 @@ static void check_counts(struct world *w) {
         uint32_t held = 0, uses = 0;
         uint64_t bytes = 0;
         EACH_CLIENT(c, w) {
-            held += c->state == HOLDING && c->gen == g->id;
+            held += c->state == HOLDING && c->scope == g->model && c->gen == g->serial &&
+                    g->of == 0 && !c->exclusive;
         }
         for (size_t i = 0; i < MAX_USES; i++) {
             const struct use *u = &w->uses[i];
@@ -380,8 +432,8 @@ static bool loads(const struct world *w, uint32_t model, uint32_t device) {
 static uint64_t idle_bytes(const struct world *w, uint32_t device) {
     uint64_t sum = 0;
     EACH_ROW(struct bth_gen, g, w->state.gens) {
-        if (g->device == device && g->inst == BTH_READY && g->leases + g->uses == 0 &&
-            !w->state.models[g->model].pinned) {
+        if (g->device == device && g->inst == BTH_READY &&
+            (is_spare(w, g) || (g->leases + g->uses == 0 && !w->state.models[g->model].pinned))) {
             sum += bth_gen_bytes(g);
         }
     }
@@ -485,10 +537,13 @@ static void check_keeping(struct world *w) {
     EACH_ROW(struct bth_gen, g, w->state.gens) {
         const struct bth_model *m = &w->state.models[g->model];
         HOLDS(w, !w->barred[g->model][g->device], "loaded where it cannot be");
-        if (g->inst == BTH_READY && g->leases + g->uses == 0) {
-            const bool ever = m->pinned || m->keep_alive == BTH_FOREVER;
-            HOLDS(w, ever == (g->idle_at == BTH_FOREVER) && w->state.idle_at <= g->idle_at,
+        if (g->inst == BTH_READY && g->uses == 0) {
+            const bool ever = m->pinned || m->keep_alive == BTH_FOREVER, leased = g->leases > 0;
+            HOLDS(w, !is_spare(w, g) || g->idle_at != BTH_FOREVER, "I9: a spare one is forgotten");
+            HOLDS(w,
+                  leased || ever == (g->idle_at == BTH_FOREVER) || (ever && w->state.n_devices > 1),
                   "I9: an idle model is forgotten");
+            HOLDS(w, leased || w->state.idle_at <= g->idle_at, "I9: nobody looks in time");
         }
     }
 }
@@ -499,8 +554,12 @@ static void check_leaving(struct world *w, const struct bth_gen *gone) {
     const uint32_t device = gone->device;
     const struct bth_ledger *d = &w->state.devices[device];
     uint64_t coming = bth_ledger_room(d) + d->freeing;
-    bool wanted = false;
-    HOLDS(w, !w->state.models[gone->model].pinned, "I10: a pinned one went");
+    bool wanted = false, spare = gone->of != 0;
+    EACH_ROW(struct bth_gen, g, w->state.gens) {
+        coming += g->device == device && g->inst == BTH_DRAIN && g->evicted ? bth_gen_bytes(g) : 0;
+    }
+    HOLDS(w, spare || !w->state.models[gone->model].pinned, "I10: a pinned one went");
+    seen_spares += spare;
     if (!gone->evicted) {
         HOLDS(w, w->now >= gone->idle_at, "I10: unloaded before its time");
         seen_idle++;
@@ -571,7 +630,7 @@ static void take_answer(struct world *w, const struct bth_action *a) {
         return;
     }
     const struct bth_gen *g = bth_table_get(&w->state.gens, a->gen);
-    bool again = c->exclusive ? is_inside(w, c) : holds_part(w, c, a->gen);
+    bool again = c->exclusive ? is_inside(w, c) : g && holds_part(w, c, g->serial);
     if (c->exclusive) {
         HOLDS(w, a->gen == 0, "an exclusive has a generation");
         seen_exclusives++;
@@ -588,8 +647,19 @@ static void take_answer(struct world *w, const struct bth_action *a) {
     }
     c->state = HOLDING;
     c->id = a->id;
-    c->gen = a->gen;
+    c->gen = g ? g->serial : 0;
     c->granted = ++w->order;
+}
+
+/* It went to the instance with fewest, this one not counted. */
+static void check_opened(struct world *w, const struct bth_gen *at) {
+    HOLDS(w, at && (at->inst == BTH_READY || at->inst == BTH_DRAIN), "a use of what is not there");
+    EACH_ROW(struct bth_gen, g, w->state.gens) {
+        HOLDS(w,
+              g == at || g->model != at->model || g->serial != at->serial || g->inst != BTH_READY ||
+                  g->uses >= at->uses || (g->uses == at->uses - 1 && g->device > at->device),
+              "a use went to a busier instance");
+    }
 }
 
 static void take_use(struct world *w, const struct bth_action *a) {
@@ -597,6 +667,7 @@ static void take_use(struct world *w, const struct bth_action *a) {
     switch (a->kind) {
     case BTH_ACT_USE_OPENED:
         HOLDS(w, u->state == UNUSED, "opened twice");
+        check_opened(w, bth_table_get(&w->state.gens, a->gen));
         u->state = OPENED;
         u->id = a->id;
         u->gen = a->gen;
@@ -608,6 +679,11 @@ static void take_use(struct world *w, const struct bth_action *a) {
     case BTH_ACT_USE_REFUSED:
         HOLDS(w, u->state == ASKED || u->state == UNUSED, "I7: a use answered twice");
         u->state = u->state == ASKED ? REFUSED : UNUSED;
+        break;
+    case BTH_ACT_USE_LOST:
+        HOLDS(w, u->state != UNUSED && w->last_event == BTH_EV_DEVICE_LOST, "a use lost by itself");
+        u->state = UNUSED;
+        w->stale_use = a->id;
         break;
     default:
         HOLDS(w, u->state == RUNNING, "cancelled without running");
@@ -635,6 +711,13 @@ static void take_action(struct world *w, const struct bth_action *a) {
             w->old_gens[w->n_old++] = a->gen;
         }
         break;
+    case BTH_ACT_LOST:
+        if (a->handle) {
+            struct instance *in = &w->instances[(uintptr_t)a->handle - 1];
+            HOLDS(w, in->alive && in->gen == a->gen, "I5: lost twice");
+            in->alive = false;
+        }
+        break;
     case BTH_ACT_WORK:
     case BTH_ACT_GROWN:
         break;
@@ -648,8 +731,11 @@ static void happen(struct world *w, struct bth_event e) {
     for (uint32_t i = 0; i < w->state.n_devices; i++) {
         w->total_before[i] = total(&w->state.devices[i]);
     }
+    const bool loses = e.kind == BTH_EV_DEVICE_LOST && !w->state.devices[e.device].lost;
     EACH_ROW(struct bth_gen, g, w->state.gens) {
         ready[(size_t)(g->id & 0xFFFFFF) % MAX_INSTANCES] = g->inst == BTH_READY;
+        w->residual[e.device] += loses && g->device == e.device ? bth_gen_bytes(g) : 0;
+        seen_heirs += loses && g->device == e.device && is_spare(w, g);
     }
     seen_events[e.kind]++;
     w->last_event = (int)e.kind;
@@ -671,6 +757,7 @@ static void happen(struct world *w, struct bth_event e) {
     check_ledger(w);
     check_growth(w, &e);
     check_generations(w);
+    check_replicas(w);
     check_counts(w);
     check_queues(w);
     check_exclusives(w);
@@ -685,6 +772,8 @@ static void happen(struct world *w, struct bth_event e) {
     bool asked = e.kind != BTH_EV_UNLOAD && e.kind != BTH_EV_CLEANUP && e.kind != BTH_EV_CLOSE &&
                  !find_action(w, BTH_ACT_USE_RUN);
     EACH_ROW(struct bth_gen, g, w->state.gens) {
+        seen_drained +=
+            g->inst == BTH_DRAIN && g->evicted && ready[(size_t)(g->id & 0xFFFFFF) % MAX_INSTANCES];
         if (asked && g->inst == BTH_FREEING && ready[(size_t)(g->id & 0xFFFFFF) % MAX_INSTANCES]) {
             check_leaving(w, g);
         }

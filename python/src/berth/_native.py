@@ -246,6 +246,8 @@ class ModelStats(c.Structure):
         ("load_ms", c.c_int64),
         ("idle_ms", c.c_int64),
         ("engine", c.c_char * 16),
+        ("instances", c.c_uint64),
+        ("devices", c.c_char * 256),
     ]
 
 
