@@ -336,7 +336,7 @@ static int translate(struct bth_translate_run *r, const struct bth_args *args) {
     r->output_dir = args->values[OUTPUT_DIR];
     r->write = write_result;
     bth_progress_init(&r->progress);
-    r->progress.unit = "sentences";
+    r->progress.unit = "bytes";
     rc = rc < 0 ? rc : take_inputs(r, args, &err);
     rc = rc < 0 ? rc : open_berth(r, args, &err);
     rc = rc < 0 ? rc : choose_models(r, args, &err);

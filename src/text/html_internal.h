@@ -40,8 +40,19 @@ struct bth_html_tokens {
     size_t n, capacity;
 };
 
-/* Every byte of html[0, n) is in one token. ENOMEM. */
-int bth_html_scan(const char *html, size_t n, struct bth_html_tokens *out, struct berth_error *err);
+struct bth_html_scanner {
+    const char *html;
+    size_t n, at;
+    size_t last; /* behind the last '>': no tag begins later */
+    size_t text; /* where the text that has no token yet begins */
+    struct bth_html_tokens out;
+    struct berth_error *err;
+};
+
+void bth_html_scan_begin(struct bth_html_scanner *s, const char *html, size_t n);
+/* The next `bytes`, and the rest of a tag that begins in them; s->at == n: every byte is in one
+ * token. ENOMEM. */
+int bth_html_scan(struct bth_html_scanner *s, size_t bytes, struct berth_error *err);
 
 /* The character that p[0, n), which begins with '&', names; *out_size bytes with the ';'. 0: it is
  * no reference, and text. UINT32_MAX: one that has no place in a text. */
@@ -75,9 +86,22 @@ struct bth_html_name {
 };
 enum { BTH_HTML_NAMES = 64 };
 
+/* How far a text is read. */
+enum bth_html_phase {
+    BTH_HTML_SCAN,
+    BTH_HTML_PAIR,
+    BTH_HTML_FOLD,
+    BTH_HTML_READ,
+    BTH_HTML_CHOOSE,
+    BTH_HTML_OPENED
+};
+
 struct bth_html {
     const char *html;
     size_t n;
+    enum bth_html_phase phase;
+    struct bth_html_scanner scanner; /* SCAN; its tokens are `tokens` then */
+    size_t token;                    /* READ: the next paragraph begins there */
     struct bth_html_tokens tokens;
     struct bth_str plain;
     struct bth_html_paragraph *paragraphs; /* [n_paragraphs] */

@@ -10,14 +10,6 @@
 #include <string.h>
 #include <strings.h>
 
-struct scanner {
-    const char *html;
-    size_t n;
-    struct bth_html_tokens out;
-    size_t text; /* where the text that has no token yet begins */
-    struct berth_error *err;
-};
-
 enum {
     V = 1, /* has no content */
     B = 2, /* ends a paragraph */
@@ -147,7 +139,7 @@ static bool is_blank(char c) {
     return c == ' ' || c == '\t' || c == '\n' || c == '\f' || c == '\r';
 }
 
-static int add(struct scanner *s, struct bth_html_token token) {
+static int add(struct bth_html_scanner *s, struct bth_html_token token) {
     if (s->out.n == s->out.capacity) {
         size_t more = s->out.capacity ? s->out.capacity * 2 : 16;
         struct bth_html_token *all = bth_realloc_array(s->out.all, more, sizeof(*all));
@@ -163,7 +155,7 @@ static int add(struct scanner *s, struct bth_html_token token) {
 }
 
 /* The text up to `at`. A reference to a character that has no place in a text stays as it is. */
-static int add_text(struct scanner *s, size_t at) {
+static int add_text(struct bth_html_scanner *s, size_t at) {
     int rc = 0;
     for (size_t p = s->text, size; p < at && rc == 0; p++) {
         const char *and = memchr(s->html + p, '&', at - p);
@@ -188,7 +180,7 @@ static int add_text(struct scanner *s, size_t at) {
 }
 
 /* The text before `at`, then `token`, behind which text begins again. */
-static int add_markup(struct scanner *s, size_t at, struct bth_html_token token) {
+static int add_markup(struct bth_html_scanner *s, size_t at, struct bth_html_token token) {
     int rc = add_text(s, at);
     s->text = token.end;
     return rc < 0 ? rc : add(s, token);
@@ -217,7 +209,8 @@ static bool says_skip(const char *name, size_t name_size, const char *value, siz
 }
 
 /* A value at p: its end. *out, *out_size: without quotes. SIZE_MAX: its quote is not closed. */
-static size_t value_end(const struct scanner *s, size_t p, const char **out, size_t *out_size) {
+static size_t value_end(const struct bth_html_scanner *s, size_t p, const char **out,
+                        size_t *out_size) {
     const char *h = s->html;
     if (p < s->n && (h[p] == '"' || h[p] == '\'')) {
         const char *close = memchr(h + p + 1, h[p], s->n - p - 1);
@@ -238,7 +231,7 @@ static size_t value_end(const struct scanner *s, size_t p, const char **out, siz
 }
 
 /* Reads attributes from p on: behind the '>', or SIZE_MAX when there is none. */
-static size_t tag_end(const struct scanner *s, size_t p, bool *out_skip, bool *out_void) {
+static size_t tag_end(const struct bth_html_scanner *s, size_t p, bool *out_skip, bool *out_void) {
     const char *h = s->html;
     while (p < s->n) {
         if (h[p] == '>') {
@@ -275,7 +268,7 @@ static size_t tag_end(const struct scanner *s, size_t p, bool *out_skip, bool *o
 }
 
 /* Where the content of <script> and its like ends. */
-static size_t raw_end(const struct scanner *s, size_t p, const char *name, size_t size) {
+static size_t raw_end(const struct bth_html_scanner *s, size_t p, const char *name, size_t size) {
     const char *h = s->html;
     for (; p < s->n; p++) {
         const char *less = memchr(h + p, '<', s->n - p);
@@ -292,7 +285,7 @@ static size_t raw_end(const struct scanner *s, size_t p, const char *name, size_
 }
 
 /* A tag whose name begins at p + 1 or, a closing one, at p + 2. *out: behind it. */
-static int scan_tag(struct scanner *s, size_t p, bool closing, size_t *out) {
+static int scan_tag(struct bth_html_scanner *s, size_t p, bool closing, size_t *out) {
     const char *h = s->html;
     size_t name = p + 1 + closing, q = name;
     while (q < s->n && !is_blank(h[q]) && h[q] != '/' && h[q] != '>') {
@@ -328,7 +321,7 @@ static int scan_tag(struct scanner *s, size_t p, bool closing, size_t *out) {
 }
 
 /* A comment, a doctype or an instruction at p. *out: behind it, unchanged when it is none. */
-static int scan_comment(struct scanner *s, size_t p, size_t *out) {
+static int scan_comment(struct bth_html_scanner *s, size_t p, size_t *out) {
     const char *h = s->html, *close = NULL;
     size_t end = 0;
     bool open = false;
@@ -358,37 +351,43 @@ static int scan_comment(struct scanner *s, size_t p, size_t *out) {
                                               .end = (uint32_t)end});
 }
 
-int bth_html_scan(const char *html, size_t n, struct bth_html_tokens *out,
-                  struct berth_error *err) {
-    struct scanner s = {.html = html, .n = n, .err = err};
-    size_t last = 0; /* behind the last '>': no tag begins later */
-    for (size_t i = n; i > 0 && last == 0; i--) {
-        last = html[i - 1] == '>' ? i : 0;
+void bth_html_scan_begin(struct bth_html_scanner *s, const char *html, size_t n) {
+    *s = (struct bth_html_scanner){.html = html, .n = n};
+    for (size_t i = n; i > 0 && s->last == 0; i--) {
+        s->last = html[i - 1] == '>' ? i : 0;
     }
+}
+
+/* What begins with the '<' at p. */
+static int scan_markup(struct bth_html_scanner *s, size_t p, size_t *next) {
+    const char *html = s->html;
+    const size_t n = s->n;
+    const char c = p + 1 < n ? html[p + 1] : ' ';
+    if (c == '!' || c == '?' || (c == '/' && p + 2 < s->last && !is_letter(html[p + 2]))) {
+        return p < s->last || (n - p >= 4 && memcmp(html + p, "<!--", 4) == 0)
+                   ? scan_comment(s, p, next)
+                   : 0;
+    }
+    if (p < s->last && (is_letter(c) || (c == '/' && p + 2 < n && is_letter(html[p + 2])))) {
+        return scan_tag(s, p, c == '/', next);
+    }
+    return 0;
+}
+
+int bth_html_scan(struct bth_html_scanner *s, size_t bytes, struct berth_error *err) {
+    const size_t end = s->n - s->at > bytes ? s->at + bytes : s->n;
     int rc = 0;
-    for (size_t p = 0; p < n && rc == 0;) {
-        const char *less = memchr(html + p, '<', n - p);
+    s->err = err;
+    while (s->at < end && rc == 0) {
+        const char *less = memchr(s->html + s->at, '<', end - s->at);
         if (!less) {
+            s->at = end;
             break;
         }
-        p = (size_t)(less - html);
+        const size_t p = (size_t)(less - s->html);
         size_t next = p + 1;
-        char c = p + 1 < n ? html[p + 1] : ' ';
-        if (c == '!' || c == '?' || (c == '/' && p + 2 < last && !is_letter(html[p + 2]))) {
-            rc = p < last || (n - p >= 4 && memcmp(html + p, "<!--", 4) == 0)
-                     ? scan_comment(&s, p, &next)
-                     : 0;
-        } else if (p < last &&
-                   (is_letter(c) || (c == '/' && p + 2 < n && is_letter(html[p + 2])))) {
-            rc = scan_tag(&s, p, c == '/', &next);
-        }
-        p = next;
+        rc = scan_markup(s, p, &next);
+        s->at = next;
     }
-    rc = rc < 0 ? rc : add_text(&s, n);
-    if (rc < 0) {
-        bth_free(s.out.all);
-        return rc;
-    }
-    *out = s.out;
-    return 0;
+    return rc == 0 && s->at >= s->n ? add_text(s, s->n) : rc;
 }

@@ -258,13 +258,18 @@ static int add_paragraph(struct bth_html *h, size_t first, size_t last, struct b
     return rc;
 }
 
-static int add_paragraphs(struct bth_html *h, struct berth_error *err) {
-    size_t first = 0;
+/* Those in the next `bytes`; h->token is beyond the last token behind the last. */
+static int add_paragraphs(struct bth_html *h, size_t bytes, struct berth_error *err) {
+    const struct bth_html_token *all = h->tokens.all;
+    const size_t n = h->tokens.n, from = h->token < n ? all[h->token].begin : h->n;
     int rc = 0;
-    for (size_t i = 0; i <= h->tokens.n && rc == 0; i++) {
-        if (i == h->tokens.n || h->tokens.all[i].hard) {
-            rc = add_paragraph(h, first, i, err);
-            first = i + 1;
+    for (size_t i = h->token; i <= n && rc == 0; i++) {
+        if (i == n || all[i].hard) {
+            rc = add_paragraph(h, h->token, i, err);
+            h->token = i + 1;
+            if (i < n && all[i].end - from >= bytes) {
+                break;
+            }
         }
     }
     return rc;
@@ -346,7 +351,7 @@ void bth_html_escape(const struct bth_html *h, const char *text, size_t n, size_
 
 /* ---- life ------------------------------------------------------------------------------------*/
 
-int bth_html_open(const char *html, size_t n, struct bth_html **out, struct berth_error *err) {
+int bth_html_begin(const char *html, size_t n, struct bth_html **out, struct berth_error *err) {
     if (n > INT32_MAX) {
         return bth_error(err, BERTH_ETOOLARGE, "HTML of 2 GiB or more: send it in parts");
     }
@@ -356,19 +361,66 @@ int bth_html_open(const char *html, size_t n, struct bth_html **out, struct bert
     }
     h->html = html;
     h->n = n;
-    int rc = bth_html_scan(html, n, &h->tokens, err);
-    rc = rc < 0 ? rc : bth_html_pair(h, err);
-    if (rc == 0) {
+    bth_html_scan_begin(&h->scanner, html, n);
+    *out = h;
+    return 0;
+}
+
+static int scan(struct bth_html *h, size_t bytes, struct berth_error *err) {
+    int rc = bth_html_scan(&h->scanner, bytes, err);
+    if (rc == 0 && h->scanner.at >= h->n) {
+        h->tokens = h->scanner.out;
+        h->scanner.out = (struct bth_html_tokens){0};
+        h->phase = BTH_HTML_PAIR;
+    }
+    return rc;
+}
+
+int bth_html_read(struct bth_html *h, size_t bytes, bool *out_done, struct berth_error *err) {
+    int rc = 0;
+    switch (h->phase) {
+    case BTH_HTML_SCAN:
+        rc = scan(h, bytes, err);
+        break;
+    case BTH_HTML_PAIR:
+        rc = bth_html_pair(h, err);
+        h->phase = BTH_HTML_FOLD;
+        break;
+    case BTH_HTML_FOLD:
         fold_skipped(h);
         find_hard(h);
         spread_hard(h);
-        rc = add_paragraphs(h, err);
+        h->phase = BTH_HTML_READ;
+        break;
+    case BTH_HTML_READ:
+        rc = add_paragraphs(h, bytes, err);
+        h->phase = h->token > h->tokens.n ? BTH_HTML_CHOOSE : BTH_HTML_READ;
+        break;
+    case BTH_HTML_CHOOSE:
+        choose_names(h);
+        h->phase = BTH_HTML_OPENED;
+        break;
+    case BTH_HTML_OPENED:
+        break;
+    }
+    *out_done = rc == 0 && h->phase == BTH_HTML_OPENED;
+    return rc;
+}
+
+int bth_html_open(const char *html, size_t n, struct bth_html **out, struct berth_error *err) {
+    struct bth_html *h = NULL;
+    bool done = false;
+    int rc = bth_html_begin(html, n, &h, err);
+    if (rc < 0) {
+        return rc;
+    }
+    while (rc == 0 && !done) {
+        rc = bth_html_read(h, n, &done, err);
     }
     if (rc < 0) {
         bth_html_free(h);
         return rc;
     }
-    choose_names(h);
     *out = h;
     return 0;
 }
@@ -380,6 +432,7 @@ const char *bth_html_plain(const struct bth_html *h, size_t *out_n) {
 
 void bth_html_free(struct bth_html *h) {
     if (h) {
+        bth_free(h->scanner.out.all);
         bth_free(h->tokens.all);
         bth_str_finish(&h->plain);
         bth_free(h->paragraphs);

@@ -23,12 +23,17 @@
 
 #include "base/str.h"
 #include <berth/error.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 struct bth_html;
 
 /* `html` is not copied: it must stay as long as *out. ETOOLARGE (2 GiB), ENOMEM. */
 int bth_html_open(const char *html, size_t n, struct bth_html **out, struct berth_error *err);
+/* The same in steps, for who has other things to do: begin, then read until it is done, about
+ * `bytes` at a time where the work is in proportion to them. On failure h is to be freed. */
+int bth_html_begin(const char *html, size_t n, struct bth_html **out, struct berth_error *err);
+int bth_html_read(struct bth_html *h, size_t bytes, bool *out_done, struct berth_error *err);
 /* NUL-terminated; it lives with h. Lines are separated by one "\n". */
 const char *bth_html_plain(const struct bth_html *h, size_t *out_n);
 void bth_html_free(struct bth_html *h); /* NULL is allowed */

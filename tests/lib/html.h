@@ -12,9 +12,11 @@ static inline int html_compare_tags(const void *a, const void *b) {
 
 /* The tags of some HTML, sorted; references that stay as they are count too. */
 static inline char **html_tags(const char *html, size_t n, size_t *out_n) {
-    struct bth_html_tokens t;
+    struct bth_html_scanner s;
     struct berth_error err;
-    CHECK_OK(bth_html_scan(html, n, &t, &err), err);
+    bth_html_scan_begin(&s, html, n);
+    CHECK_OK(bth_html_scan(&s, n, &err), err);
+    const struct bth_html_tokens t = s.out;
     char **tags = bth_alloc((t.n + 1) * sizeof(*tags));
     CHECK(tags);
     *out_n = 0;
@@ -60,6 +62,21 @@ static inline size_t html_pairs(const char *html, size_t n) {
     return pairs;
 }
 
+/* Read a little at a time it is the same text. */
+static inline void html_steps(const char *html, size_t n, const char *plain, size_t plain_n) {
+    struct bth_html *h;
+    struct berth_error err;
+    size_t got;
+    bool done = false;
+    CHECK_OK(bth_html_begin(html, n, &h, &err), err);
+    for (size_t bytes = 1; !done; bytes = bytes % 7 + 1) {
+        CHECK_OK(bth_html_read(h, bytes, &done, &err), err);
+    }
+    const char *text = bth_html_plain(h, &got);
+    CHECK(got == plain_n && memcmp(text, plain, got) == 0);
+    bth_html_free(h);
+}
+
 /* Lines are sentences. Without a seed they stay as they are, and so does the HTML; with one they
  * are shuffled word by word, with links as random, and the tags stay. */
 static inline void html_check(const char *html, size_t n, unsigned long long seed) {
@@ -69,6 +86,7 @@ static inline void html_check(const char *html, size_t n, unsigned long long see
     size_t plain_n, n_sentences = 0, n_links = 0, lines = 1;
     CHECK_OK(bth_html_open(html, n, &h, &err), err);
     const char *plain = bth_html_plain(h, &plain_n);
+    html_steps(html, n, plain, plain_n);
     for (size_t i = 0; i < plain_n; i++) {
         lines += plain[i] == '\n';
     }

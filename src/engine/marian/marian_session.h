@@ -112,6 +112,7 @@ struct marian_session {
     const char *text; /* [n_text], the input */
     size_t n_text;
     struct bth_html *html;
+    bool opened;             /* html is read */
     const char *plain;       /* [n_plain]: the text that is translated, for html without markup */
     size_t n_plain, skipped; /* bytes of a language prefix before it */
     struct bth_glossary *glossary; /* NULL: none */

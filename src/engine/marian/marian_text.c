@@ -10,9 +10,10 @@
 #include <string.h>
 
 enum {
-    TURN_BYTES = 16 << 10, /* of text that a turn looks at or tokenises */
-    TURN_SENTENCES = 64,   /* that a turn detokenises */
-    WHOLE_BYTES = 64 << 10 /* of a text that is one sentence: it is tokenised at once */
+    TURN_BYTES = 16 << 10,  /* of text that a turn looks at or tokenises */
+    HTML_BYTES = 128 << 10, /* of HTML that a turn reads */
+    TURN_SENTENCES = 64,    /* that a turn detokenises */
+    WHOLE_BYTES = 64 << 10  /* of a text that is one sentence: it is tokenised at once */
 };
 
 /* ---- the plan -------------------------------------------------------------------------------- */
@@ -102,10 +103,11 @@ static int take_whole(struct marian_session *s) {
     }
     s->planned = true;
     if (end - begin > WHOLE_BYTES) {
-        return bth_error(&s->err, BERTH_ETOOLARGE,
-                         "%zu bytes in one sentence, at most %d: let the text be split, or send it "
-                         "in parts",
-                         end - begin, (int)WHOLE_BYTES);
+        return bth_error(&s->err, BERTH_ETOOLARGE, "%zu bytes in one piece, at most %d: %s",
+                         end - begin, (int)WHOLE_BYTES,
+                         s->options.task == MARIAN_TRANSLATE
+                             ? "leave split=false out, or send the text in parts"
+                             : "send the text in parts, cut at blanks");
     }
     int rc = add_sentences(s, begin < end || s->options.task == MARIAN_TOKENIZE);
     if (rc == 0 && s->n_sentences) {
@@ -178,11 +180,17 @@ static int plan(struct marian_session *s) {
         return parse_rows(s);
     }
     if (s->options.html && !s->html) {
-        int rc = bth_html_open(s->text, s->n_text, &s->html, &s->err);
+        int rc = bth_html_begin(s->text, s->n_text, &s->html, &s->err);
         if (rc < 0) {
             return rc;
         }
+    }
+    if (s->options.html && !s->opened) {
+        int rc = bth_html_read(s->html, HTML_BYTES, &s->opened, &s->err);
         s->plain = bth_html_plain(s->html, &s->n_plain);
+        if (rc < 0 || !s->opened) {
+            return rc;
+        }
     }
     return s->options.split && s->options.task == MARIAN_TRANSLATE ? split(s) : take_whole(s);
 }
