@@ -180,6 +180,7 @@ static size_t round_128(size_t bytes) {
 
 /* What the largest op needs, and what all members together do. */
 static int size_scratch(struct berth_program *p, size_t *out_bytes, struct berth_error *err) {
+    const size_t most_apart = 32 << 20; /* large teams would take too much */
     size_t shared = 0, own = 0;
     for (size_t i = 0; i < p->n_ops; i++) {
         const size_t s = bth_cpu_shared_bytes(&p->ops[i]), o = bth_cpu_own_bytes(&p->ops[i]);
@@ -187,6 +188,7 @@ static int size_scratch(struct berth_program *p, size_t *out_bytes, struct berth
         own = o > own ? o : own;
     }
     if (shared <= SIZE_MAX / 4 && own <= SIZE_MAX / 4) {
+        p->apart = p->apart && shared <= most_apart / (size_t)bth_team_size(p->device->team);
         p->shared_bytes = round_128(shared);
         p->own_bytes = round_128(own) + (p->apart ? p->shared_bytes : 0);
         if (bth_mul(p->own_bytes, (size_t)bth_team_size(p->device->team), out_bytes) &&
