@@ -78,7 +78,7 @@ static int check(struct berth *b, const char *model, const struct berth_request 
 }
 
 static int unload(struct berth *b, const char *model, int64_t timeout_ms, struct berth_error *err) {
-    return bth_client_unload(b->client, model, timeout_ms, err);
+    return bth_client_unload(b->client, model, timeout_ms, false, err);
 }
 
 static size_t models(struct berth *b, struct berth_model_stats *out, size_t size, size_t n) {

@@ -35,9 +35,17 @@ void bth_happened_lease_locked(struct bth_manager *m, enum bth_happening_kind ki
     }
     if (kind == BTH_HAPPENED_GRANT) {
         const int64_t waited = m->state.now - lease->since;
-        m->sums.wait_ns += waited > 0 ? (uint64_t)waited : 0;
+        bth_histogram_add(&m->sums.wait, waited);
         h->ms = waited / BTH_NS_PER_MS;
     }
+}
+
+void bth_happened_gone_locked(struct bth_manager *m, const struct bth_gen *g, uint64_t bytes,
+                              int64_t ns) {
+    const enum bth_happening_kind kind = g->evicted ? BTH_HAPPENED_EVICT : BTH_HAPPENED_UNLOAD;
+    bth_happened_model_locked(m, kind, m->registry.entries[g->model]->name, bytes, ns, NULL);
+    m->happenings[(m->last_happening - 1) % BTH_HAPPENINGS].idle = g->expired;
+    m->sums.idle += g->expired;
 }
 
 void bth_happened_model_locked(struct bth_manager *m, enum bth_happening_kind kind,
@@ -47,9 +55,9 @@ void bth_happened_model_locked(struct bth_manager *m, enum bth_happening_kind ki
     h->bytes = bytes;
     h->ms = ns / BTH_NS_PER_MS;
     if (kind == BTH_HAPPENED_LOAD) {
-        m->sums.load_ns += (uint64_t)ns;
+        bth_histogram_add(&m->sums.load, ns);
     } else if (kind != BTH_HAPPENED_FAIL) {
-        m->sums.unload_ns += (uint64_t)ns;
+        bth_histogram_add(&m->sums.unload, ns);
     }
 }
 
@@ -75,7 +83,13 @@ uint64_t bth_manager_last_happening(struct bth_manager *m) {
 
 void bth_manager_sums(struct bth_manager *m, struct bth_manager_sums *out) {
     core_lock(m);
-    *out = m->sums;
+    memcpy(out->happened, m->sums.happened, sizeof(out->happened));
+    memcpy(out->refused, m->sums.refused, sizeof(out->refused));
+    out->idle = m->sums.idle;
+    bth_histogram_copy(&out->wait, &m->sums.wait);
+    bth_histogram_copy(&out->hold, &m->sums.hold);
+    bth_histogram_copy(&out->load, &m->sums.load);
+    bth_histogram_copy(&out->unload, &m->sums.unload);
     for (uint32_t i = 0; i < m->n_devices; i++) {
         out->residual[i] = m->state.devices[i].residual;
     }

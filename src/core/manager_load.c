@@ -126,9 +126,7 @@ static void unload(struct bth_manager *m, const struct bth_entry *entry,
     const uint64_t bytes = drawn(in);
     entry->ops->unload(in->model);
     core_lock(m);
-    const struct bth_gen *g = bth_table_get(&m->state.gens, op->gen);
-    const enum bth_happening_kind kind = g && g->evicted ? BTH_HAPPENED_EVICT : BTH_HAPPENED_UNLOAD;
-    bth_happened_model_locked(m, kind, entry->name, bytes, bth_now() - began, NULL);
+    bth_happened_gone_locked(m, bth_table_get(&m->state.gens, op->gen), bytes, bth_now() - began);
     bth_manager_step_locked(
         m, &(struct bth_event){.kind = BTH_EV_FREE_DONE, .op = op->id, .bytes = drawn(in)});
     discard_locked(m, in);

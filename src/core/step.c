@@ -118,7 +118,7 @@ void bth_gen_settle(struct bth_state *s, struct bth_gen *g, struct bth_actions *
 void bth_gen_rest(struct bth_state *s, struct bth_gen *g) {
     const struct bth_model *m = &s->models[g->model];
     g->idle_at = BTH_FOREVER;
-    if (g->inst == BTH_READY && !g->leases && !g->uses && !m->pinned &&
+    if (g->inst == BTH_READY && !g->leases && !g->uses && !bth_model_pinned(m) &&
         m->keep_alive != BTH_FOREVER) {
         g->idle_at = s->now + m->keep_alive;
         s->idle_at = BTH_MIN(s->idle_at, g->idle_at);
@@ -293,6 +293,7 @@ static void on_estimated(struct bth_state *s, const struct bth_event *e, struct 
     }
     struct bth_model *m = &s->models[model];
     m->est_state = e->error ? BTH_EST_NONE : BTH_EST_KNOWN;
+    m->est_at = s->now;
     if (e->error) {
         load_failed(s, model, e->error, out);
     } else {
@@ -466,6 +467,9 @@ void bth_step(struct bth_state *s, const struct bth_event *e, int64_t now,
     case BTH_EV_CLEANUP:
         bth_on_cleanup(s, e, out);
         break;
+    case BTH_EV_REVOKE:
+        bth_on_revoke(s, e, out);
+        break;
     case BTH_EV_CLOSE:
         bth_on_close(s, e, out);
         break;
@@ -572,13 +576,29 @@ int bth_state_add_model(struct bth_state *s, void *arg, uint32_t family, uint32_
     return 0;
 }
 
-void bth_state_keep(struct bth_state *s, uint32_t model, int64_t keep_alive, bool pinned) {
-    struct bth_model *m = &s->models[model];
+/* What is kept, and for how long, has changed. */
+static void keep_anew(struct bth_state *s, const struct bth_model *m) {
     struct bth_gen *g = bth_table_get(&s->gens, m->open);
-    m->keep_alive = keep_alive;
-    m->pinned = pinned;
     if (g) {
         bth_gen_rest(s, g);
         s->stirred = true; /* it may be evicted now */
     }
+}
+
+void bth_state_keep(struct bth_state *s, uint32_t model, int64_t keep_alive, bool pinned) {
+    struct bth_model *m = &s->models[model];
+    m->keep_alive = keep_alive;
+    m->pinned = pinned;
+    keep_anew(s, m);
+}
+
+void bth_state_pin(struct bth_state *s, uint32_t model, bool more) {
+    struct bth_model *m = &s->models[model];
+    if (more) {
+        m->pins++;
+    } else {
+        assert(m->pins > 0);
+        m->pins--;
+    }
+    keep_anew(s, m);
 }

@@ -20,7 +20,7 @@ static uint64_t need_of(const struct bth_model *m, uint32_t device) {
 
 static bool is_idle(const struct bth_state *s, const struct bth_gen *g, uint32_t device) {
     return g->device == device && g->inst == BTH_READY && g->leases == 0 && g->uses == 0 &&
-           !s->models[g->model].pinned;
+           !bth_model_pinned(&s->models[g->model]);
 }
 
 /* The idle generation used longest ago that is no victim yet. */

@@ -7,6 +7,8 @@
 #include "base/error.h"
 #include "base/str.h"
 #include "core/limits.h"
+#include "core/manager.h"
+#include "server/events.h"
 #include "server/notify.h"
 #include <errno.h>
 #include <signal.h>
@@ -236,6 +238,18 @@ int bth_daemon_check_config(const char *file, size_t *out_models, struct berth_e
     return rc;
 }
 
+/* Unloading is told too, although the server has gone by then. */
+static void end(struct process *p) {
+    const uint64_t logged = bth_server_destroy(p->server);
+    if (p->berth) {
+        struct bth_manager *m = p->berth->manager;
+        bth_manager_ref(m);
+        berth_close(p->berth, 0, NULL);
+        bth_events_log(&p->log, m, logged);
+        bth_manager_unref(m);
+    }
+}
+
 int bth_daemon_run(const struct bth_daemon_options *o, struct berth_error *err) {
     struct process p = {.log = o->server.log, .stop_ms = o->stop_ms, .idle_ms = o->idle_ms};
     block_signals(&p);
@@ -248,10 +262,7 @@ int bth_daemon_run(const struct bth_daemon_options *o, struct berth_error *err) 
         run(&p);
         drain(&p);
     }
-    bth_server_destroy(p.server);
-    if (p.berth) {
-        berth_close(p.berth, 0, NULL);
-    }
+    end(&p);
     if (rc == 0) {
         bth_log_write(&p.log, BTH_LOG_INFO, NULL, "stopped");
     }

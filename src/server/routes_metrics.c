@@ -70,6 +70,8 @@ static void put_models(struct bth_str *out, const struct bth_snapshot *s) {
         for (size_t k = 0; k < BTH_COUNT(kinds); k++) {
             bth_str_puts(out, "berth_model_memory_bytes{model=\"");
             bth_metric_label(out, m->name);
+            bth_str_puts(out, "\",device=\"");
+            bth_metric_label(out, m->device);
             bth_str_printf(out, "\",kind=\"%s\"} %" PRIu64 "\n", kinds[k].kind, kinds[k].bytes);
         }
     }
@@ -109,13 +111,6 @@ static void put_devices(struct bth_str *out, const struct bth_snapshot *s) {
 
 /* ---- what has happened --------------------------------------------------------------------*/
 
-/* A sum and a count, from which a mean can be told. */
-static void put_summary(struct bth_str *out, const char *name, const char *help, uint64_t ns,
-                        uint64_t n) {
-    bth_metric(out, name, "summary", help);
-    bth_str_printf(out, "%s_sum %.9f\n%s_count %" PRIu64 "\n", name, (double)ns / 1e9, name, n);
-}
-
 static void put_sums(struct bth_str *out, struct bth_exchange *x, const struct bth_snapshot *s) {
     struct bth_manager_sums sums;
     bth_manager_sums(x->server->berth->manager, &sums);
@@ -131,15 +126,23 @@ static void put_sums(struct bth_str *out, struct bth_exchange *x, const struct b
                            berth_error_name(-i), sums.refused[i]);
         }
     }
-    const uint64_t *n = sums.happened;
-    put_summary(out, "berth_lease_wait_seconds", "Until leases were granted.", sums.wait_ns,
-                n[BTH_HAPPENED_GRANT]);
-    put_summary(out, "berth_lease_hold_seconds", "Leases held, when they end.", sums.hold_ns,
-                sums.leases_ended);
-    put_summary(out, "berth_model_load_seconds", "Loads that went well.", sums.load_ns,
-                n[BTH_HAPPENED_LOAD]);
-    put_summary(out, "berth_model_unload_seconds", "Unloads, evictions included.", sums.unload_ns,
-                n[BTH_HAPPENED_UNLOAD] + n[BTH_HAPPENED_EVICT]);
+    const uint64_t asked = sums.happened[BTH_HAPPENED_UNLOAD] - sums.idle;
+    const struct {
+        const char *reason;
+        uint64_t n;
+    } unloads[] = {
+        {"bytes", sums.happened[BTH_HAPPENED_EVICT]}, {"idle", sums.idle}, {"asked", asked}};
+    bth_metric(out, "berth_model_unloads_total", "counter", "Models unloaded, and why.");
+    for (size_t i = 0; i < BTH_COUNT(unloads); i++) {
+        bth_str_printf(out, "berth_model_unloads_total{reason=\"%s\"} %" PRIu64 "\n",
+                       unloads[i].reason, unloads[i].n);
+    }
+    bth_metric_histogram(out, "berth_lease_wait_seconds", "Until leases were granted.", &sums.wait);
+    bth_metric_histogram(out, "berth_lease_hold_seconds", "Leases held, when they end.",
+                         &sums.hold);
+    bth_metric_histogram(out, "berth_model_load_seconds", "Loads that went well.", &sums.load);
+    bth_metric_histogram(out, "berth_model_unload_seconds", "Unloads, evictions included.",
+                         &sums.unload);
     bth_metric(out, "berth_device_memory_residual_bytes", "gauge",
                "Still drawn after an unload, never given out again.");
     for (size_t i = 0; i < s->n_devices; i++) {
@@ -179,7 +182,7 @@ static void put_http(struct bth_str *out, struct bth_server *s) {
     bth_str_printf(out, "berth_http_received_bytes_total %" PRIu64 "\n", load(&m->body_bytes));
     if (s->log.writer) {
         bth_metric(out, "berth_log_lines_dropped_total", "counter",
-                   "Lines of the log that nobody took in time.");
+                   "Lines of the log that were not written, or not taken in time.");
         bth_str_printf(out, "berth_log_lines_dropped_total %" PRIu64 "\n",
                        bth_log_writer_dropped(s->log.writer));
     }
@@ -187,6 +190,8 @@ static void put_http(struct bth_str *out, struct bth_server *s) {
                          "Requests for a model, from head to end.", &m->duration);
     bth_metric_histogram(out, "berth_queue_duration_seconds",
                          "Of them, until the model was theirs.", &m->wait);
+    bth_metric_histogram(out, "berth_compute_duration_seconds",
+                         "From then on, of those that went well.", &m->compute);
 }
 
 static void metrics(struct bth_exchange *x) {

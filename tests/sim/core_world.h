@@ -381,7 +381,7 @@ static uint64_t idle_bytes(const struct world *w, uint32_t device) {
     uint64_t sum = 0;
     EACH_ROW(struct bth_gen, g, w->state.gens) {
         if (g->device == device && g->inst == BTH_READY && g->leases + g->uses == 0 &&
-            !w->state.models[g->model].pinned) {
+            !bth_model_pinned(&w->state.models[g->model])) {
             sum += bth_gen_bytes(g);
         }
     }
@@ -486,7 +486,7 @@ static void check_keeping(struct world *w) {
         const struct bth_model *m = &w->state.models[g->model];
         HOLDS(w, !w->barred[g->model][g->device], "loaded where it cannot be");
         if (g->inst == BTH_READY && g->leases + g->uses == 0) {
-            const bool ever = m->pinned || m->keep_alive == BTH_FOREVER;
+            const bool ever = bth_model_pinned(m) || m->keep_alive == BTH_FOREVER;
             HOLDS(w, ever == (g->idle_at == BTH_FOREVER) && w->state.idle_at <= g->idle_at,
                   "I9: an idle model is forgotten");
         }
@@ -500,7 +500,7 @@ static void check_leaving(struct world *w, const struct bth_gen *gone) {
     const struct bth_ledger *d = &w->state.devices[device];
     uint64_t coming = bth_ledger_room(d) + d->freeing;
     bool wanted = false;
-    HOLDS(w, !w->state.models[gone->model].pinned, "I10: a pinned one went");
+    HOLDS(w, !bth_model_pinned(&w->state.models[gone->model]), "I10: a pinned one went");
     if (!gone->evicted) {
         HOLDS(w, w->now >= gone->idle_at, "I10: unloaded before its time");
         seen_idle++;
