@@ -193,13 +193,14 @@ static bool wait_signal(struct process *p) {
     return signal == SIGTERM || signal == SIGINT;
 }
 
-/* Nobody has been connected for as long as that. */
+/* Nobody has been connected for as long as that: nobody can from now on. */
 static bool is_idle(struct process *p) {
     int64_t now = bth_now();
     if (bth_server_connections(p->server) > 0) {
         p->used_at = now;
     }
-    return p->idle_ms && now - p->used_at >= p->idle_ms * BTH_NS_PER_MS;
+    return p->idle_ms && now - p->used_at >= p->idle_ms * BTH_NS_PER_MS &&
+           bth_server_retire(p->server);
 }
 
 static void run(struct process *p) {

@@ -146,11 +146,7 @@ size_t bth_server_connections(struct bth_server *s) {
 
 /* ---- the end ---------------------------------------------------------------------------------*/
 
-void bth_server_drain(struct bth_server *s) {
-    if (s->draining) {
-        return;
-    }
-    s->draining = true;
+static void stop_listening(struct bth_server *s) {
     for (size_t i = 0; i < s->n_doors; i++) {
         if (s->doors[i].daemon) {
             MHD_quiesce_daemon(s->doors[i].daemon); /* its thread may still be about to accept */
@@ -158,6 +154,24 @@ void bth_server_drain(struct bth_server *s) {
         bth_socket_stop(&s->doors[i].socket);
     }
     bth_conns_cut(s, false);
+}
+
+void bth_server_drain(struct bth_server *s) {
+    if (!s->draining) {
+        s->draining = true;
+        stop_listening(s);
+    }
+}
+
+bool bth_server_retire(struct bth_server *s) {
+    server_lock(s);
+    const bool alone = s->n_conns + s->n_loans == 0 && !s->draining;
+    s->draining |= alone;
+    server_unlock(s);
+    if (alone) {
+        stop_listening(s);
+    }
+    return alone;
 }
 
 void bth_server_cancel(struct bth_server *s) {

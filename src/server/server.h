@@ -81,9 +81,12 @@ size_t bth_server_busy(struct bth_server *s);
 
 /* Open connections, which are clients and their sessions, and leases without a session. */
 size_t bth_server_connections(struct bth_server *s);
-
 /* Stops listening and refuses new requests with 503; requests under way go on. Does not wait. */
 void bth_server_drain(struct bth_server *s);
+/* The same if nobody is connected and nobody holds a lease, else nothing: false. Whoever connects
+ * after that is told by /health that it drains; whoever was told that it is ready, while his
+ * connection lasts, is not left. */
+bool bth_server_retire(struct bth_server *s);
 /* Cancels what is under way, after bth_server_drain. Does not wait. */
 void bth_server_cancel(struct bth_server *s);
 /* Closes all connections and frees the server. NULL is allowed. May wait for a second. Returns the

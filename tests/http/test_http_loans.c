@@ -6,6 +6,7 @@
 #include "lib/daemon.h"
 #include "lib/http.h"
 #include "lib/remote.h"
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -218,10 +219,58 @@ static void test_revoke(void) {
     expect("DELETE", one, NULL, 200, "true");
 }
 
+static void test_pins(void) {
+    expect("GET", "/v1/pins", NULL, 200, "{\"pins\":[]}");
+    expect("POST", "/v1/pins", "{\"model\":\"echo\",\"session\":\"0\"}", 410, "ELOST");
+    expect("POST", "/v1/pins", "{\"model\":\"toy\",\"session\":\"0\"}", 404, "ENOTFOUND");
+    struct http_conn c = http_open(d.socket);
+    char body[160], id[40];
+    http_say(&c, "POST /v1/sessions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}");
+    CHECK(http_read_until(&c, "\"epoch\""));
+    const char *at = strstr(c.buf, "\"session\":\"");
+    CHECK(at && sscanf(at, "\"session\":\"%32[0-9a-f]\"", id) == 1);
+    snprintf(body, sizeof(body), "{\"model\":\"echo\",\"session\":\"%s\",\"tag\":\"x\"}", id);
+    expect("POST", "/v1/pins", body, 200, "{\"pinned\":true}");
+    expect("POST", "/v1/pins", body, 200, "{\"pinned\":true}"); /* it is one pin */
+    expect("GET", "/v1/pins", NULL, 200, "\"model\":\"toy/echo\",\"holder\":\"uid ");
+    expect("POST", "/v1/models/unload", "{\"model\":\"echo\"}", 409, "EBUSY");
+    snprintf(body, sizeof(body), "{\"model\":\"echo\",\"session\":\"%s\"}", id);
+    expect("POST", "/v1/models/unload", body, 200, "toy/echo"); /* one's own */
+    snprintf(body, sizeof(body), "{\"model\":\"echo\",\"session\":\"%s\",\"pin\":false}", id);
+    expect("POST", "/v1/pins", body, 200, "{\"pinned\":false}");
+    expect("POST", "/v1/pins", body, 200, "{\"pinned\":false}");
+    expect("POST", "/v1/models/unload", "{\"model\":\"echo\"}", 200, "toy/echo");
+    http_close(&c);
+}
+
+/* What happens after the last look at it is in the log too. */
+static void check_log(const char *path) {
+    static char text[1 << 20];
+    FILE *f = fopen(path, "re");
+    CHECK(f);
+    text[fread(text, 1, sizeof(text) - 1, f)] = '\0';
+    fclose(f);
+    const char *stopping = strstr(text, "stopping"), *stopped = strstr(text, "stopped");
+    CHECK(stopping && stopped);
+    const char *gone = strstr(stopping, "toy/echo: unloaded");
+    CHECK(gone && gone < stopped);
+}
+
+static void start_with_log(const char *path) {
+    const int saved = dup(2), log = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    CHECK(saved >= 0 && log >= 0 && dup2(log, 2) == 2);
+    daemon_start(&d);
+    CHECK(dup2(saved, 2) == 2);
+    close(saved);
+    close(log);
+}
+
 int main(void) {
     int64_t live = bth_alloc_live();
+    char log[512];
     daemon_prepare(&d, NULL);
-    daemon_start(&d);
+    test_dir_path(&d.dir, "log", log);
+    start_with_log(log);
     a = remote_open(d.socket);
     test_bad();
     test_life();
@@ -230,9 +279,11 @@ int main(void) {
     test_many();
     test_expected();
     test_revoke();
+    test_pins();
     /* one is held while the daemon ends */
     expect("PUT", one, "{\"model\":\"echo\",\"ttl_ms\":60000,\"wait_ms\":5000}", 200, "held");
     CHECK(WIFEXITED(daemon_end(&d, SIGTERM)));
+    check_log(log);
     berth_close(a, 0, NULL);
     test_dir_close(&d.dir);
     CHECK_INT(bth_alloc_live(), live);
