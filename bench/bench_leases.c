@@ -5,7 +5,9 @@
  *
  * Acquire + release of a loaded model (toy engine): one thread; 16 threads on one model and on 16
  * models, against lock + unlock of one mutex and of 16. Then single steps of core with 1,000 models
- * and 10,000 waiters, half of the models loaded and held: see crowd().
+ * and 10,000 waiters, half of the models loaded and held: see crowd(). And of 10,000 waiters for
+ * one model: newcomers before all of them, and some who hold another model, so that the step has to
+ * see that they would not wait for ever.
  */
 #include "base/clock.h"
 #include "core/step.h"
@@ -73,9 +75,9 @@ static double measure(int n, int models, bool mutex) {
         work[i] = (struct work){.model = i % models, .mutex = mutex};
         need(pthread_create(&threads[i], NULL, pairs, &work[i]) == 0, "cannot start a thread");
     }
-    nanosleep(&(struct timespec){.tv_sec = budget_ns / BTH_NS_PER_S,
-                                 .tv_nsec = budget_ns % BTH_NS_PER_S},
-              NULL);
+    nanosleep(
+        &(struct timespec){.tv_sec = budget_ns / BTH_NS_PER_S, .tv_nsec = budget_ns % BTH_NS_PER_S},
+        NULL);
     stop = true;
     uint64_t sum = 0;
     for (int i = 0; i < n; i++) {
@@ -172,6 +174,46 @@ static void crowd(void) {
     bth_actions_finish(&out);
 }
 
+static uint64_t ask(uint32_t model, uint64_t owner, int priority) {
+    step((struct bth_event){.kind = BTH_EV_ACQUIRE,
+                            .scope = model,
+                            .exclusive = true,
+                            .owner = owner,
+                            .priority = priority,
+                            .expires = BTH_FOREVER});
+    need(out.n == 1, "no answer");
+    return out.items[0].id;
+}
+
+static void queue(void) {
+    enum { NEWCOMERS = 200 };
+    const uint64_t budget = 100;
+    bth_state_init(&state, &budget, 1);
+    for (uint32_t i = 0, index; i <= NEWCOMERS; i++) {
+        need(bth_state_add_model(&state, NULL, 0, &index) == 0, "out of memory");
+    }
+    for (uint32_t i = 0; i <= WAITERS; i++) {
+        ask(0, 1 + i, 0);
+    }
+    report("10,000 waiters for one model");
+    for (uint32_t i = 0; i < NEWCOMERS; i++) {
+        const uint64_t id = ask(0, 20000 + i, 4);
+        n_samples--;
+        step((struct bth_event){.kind = BTH_EV_CANCEL, .id = id});
+        n_samples--;
+        ask(0, 20000 + i, 4);
+    }
+    report("before all of them");
+    for (uint32_t i = 1; i <= NEWCOMERS; i++) {
+        ask(i, 30000 + i, 0); /* granted */
+        n_samples--;
+        ask(0, 30000 + i, 0);
+    }
+    report("last, with another model in hand");
+    bth_state_finish(&state);
+    bth_actions_finish(&out);
+}
+
 int main(int argc, char **argv) {
     struct berth_model_spec specs[THREADS];
     char folder[] = "/tmp/berth-bench-XXXXXX", path[64];
@@ -205,5 +247,6 @@ int main(int argc, char **argv) {
     unlink(path);
     rmdir(folder);
     crowd();
+    queue();
     return 0;
 }

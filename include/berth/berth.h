@@ -46,6 +46,9 @@ struct berth_model_spec {
     uint32_t keep_alive_s; /* unloaded when nobody has used it for so long; 0: never for that */
     bool pin;              /* once loaded never evicted for others' sake, and no keep-alive */
     bool preload;          /* loaded by berth_open, which does not wait for it */
+    uint32_t replicas; /* the most devices of a kind that have it at the same time when it is busy;
+                          1: one; 0: all of them. Only where nobody else wants the room */
+    bool disabled;     /* see berth_disable */
 };
 
 /* All strings are copied by berth_open. */
@@ -108,9 +111,15 @@ int berth_close(struct berth *b, int64_t timeout_ms, struct berth_error *err);
  * loads nothing and runs nothing itself.
  *
  * All wait in one queue a model, first come, first served: an exclusive that waits lets nobody
- * past, and so does a shared one that waits for fewer leases (max_concurrent). Nobody starves, but
- * one who holds a lease of one model and waits for another can wait for somebody who does the
- * reverse: give such waits a time-out.
+ * past, and so does a shared one that waits for fewer leases (max_concurrent). A priority above the
+ * usual one counts as having come 10 s earlier for each step, so nobody starves and nobody is
+ * overtaken by one who comes 10 s later or more, times the difference.
+ *
+ * An owner who holds one model and would have to wait for another, whose holder waits for the first
+ * (or through any number of others), is refused with EDEADLOCK at once: he should release what he
+ * holds and ask anew. Only what is certain is refused: owners who wait for several leases at the
+ * same time, leases of nobody, and requests that wait for memory are thought to go on by
+ * themselves. Time-outs are for those.
  *
  * OWNERS. Leases of one owner never wait for each other: a shared lease inside one's own lease is
  * granted past the queue, an exclusive one inside one's own exclusive of the same extent or a
@@ -127,15 +136,17 @@ struct berth_acquire_options {
     uint32_t max_concurrent; /* shared: granted only while fewer leases than this are held on the
                                 model; not asked of those inside their own lease; 0: no limit */
     uint64_t owner;          /* of berth_owner_new, or any other number; 0: nobody */
+    int priority; /* 0 to 9, larger first; default 5. Above 5 at a daemon: its own user's */
 };
 #define BERTH_ACQUIRE_INIT                                                                         \
-    { .struct_size = sizeof(struct berth_acquire_options), .wait_ms = -1 }
+    { .struct_size = sizeof(struct berth_acquire_options), .wait_ms = -1, .priority = 5 }
 
 /* A lease on a model by name, alias or path. A shared one loads the model if it is not loaded
  * (callers who come meanwhile wait for the same load); for an exclusive one `model` may be a family
  * ("whisper"). options may be NULL. May wait.
  * ENOTFOUND (the text lists what there is), EFORMAT, EBUDGET, ENOMEM, ETIMEDOUT (the text says who
- * holds what), EUPGRADE, ESHUTDOWN, EIO. */
+ * holds what), EUPGRADE, EDEADLOCK (the text says who waits for what), EDISABLED, ESHUTDOWN,
+ * EUNSUPPORTED (a daemon's priority that is not the caller's to ask for), EIO. */
 int berth_acquire(struct berth *b, const char *model, const struct berth_acquire_options *options,
                   struct berth_lease **out, struct berth_error *err);
 
@@ -169,7 +180,7 @@ uint64_t berth_owner_new(struct berth *b);
  * max_concurrent leases on `what` (a model or a family) and neither hold nor wait for an exclusive
  * one; leases of `owner` do not count. Loads nothing. A hint: the next moment may be different, so
  * berth_acquire with max_concurrent is better where it will do. May wait.
- * EINVAL (max_concurrent is 0), ENOTFOUND, ETIMEDOUT, ESHUTDOWN, ELOST. */
+ * EINVAL (max_concurrent is 0), ENOTFOUND, ETIMEDOUT, EDISABLED, ESHUTDOWN, ELOST. */
 int berth_wait_available(struct berth *b, const char *what, uint64_t owner, uint32_t max_concurrent,
                          int64_t timeout_ms, struct berth_error *err);
 
@@ -239,6 +250,14 @@ int berth_decode(const struct berth_input *input,
  * ENOTFOUND, ETIMEDOUT (still draining: it goes on). May wait. */
 int berth_unload(struct berth *b, const char *model, int64_t timeout_ms, struct berth_error *err);
 
+/* Takes a model out of use: whoever asks for it or waits for it gets EDISABLED, it is unloaded when
+ * its leases and requests have ended, and those who hold it may go deeper until then. berth_enable
+ * lets it be used again. Both last until the other, or the end. Done again, they do nothing. Do not
+ * wait. ENOTFOUND; of a daemon's models also ELOST, and EUNSUPPORTED for who is neither its user,
+ * on its Unix socket, nor has an API key. */
+int berth_disable(struct berth *b, const char *model, struct berth_error *err);
+int berth_enable(struct berth *b, const char *model, struct berth_error *err);
+
 struct berth_cleanup_report {
     uint32_t struct_size;
     uint64_t models_unloaded;
@@ -286,7 +305,8 @@ enum berth_model_state {
     BERTH_MODEL_ABSENT,
     BERTH_MODEL_LOADING,
     BERTH_MODEL_READY,
-    BERTH_MODEL_DRAINING
+    BERTH_MODEL_DRAINING,
+    BERTH_MODEL_DISABLED /* and not loaded any more */
 };
 
 struct berth_model_stats {
@@ -303,9 +323,11 @@ struct berth_model_stats {
     uint64_t failed;  /* of them with an error */
     uint64_t loads;
     uint64_t weights_bytes, workspace_bytes, session_bytes;
-    int64_t load_ms; /* the last load */
-    int64_t idle_ms; /* since the last use; -1: in use or never used */
-    char engine[16]; /* what runs it */
+    int64_t load_ms;    /* the last load */
+    int64_t idle_ms;    /* since the last use; -1: in use or never used */
+    char engine[16];    /* what runs it */
+    uint64_t instances; /* ready for requests, */
+    char devices[256];  /* and where: "cuda:0,cuda:1" */
 };
 
 struct berth_device_stats {
@@ -318,6 +340,8 @@ struct berth_device_stats {
     uint64_t turns; /* run so far */
     uint64_t rows;  /* in all of them: rows / turns is the mean batch */
     int64_t longest_turn_us;
+    uint64_t residual_bytes; /* not given back by what was unloaded, or lost; part of committed */
+    uint64_t lost;           /* 1: it has failed, or a call on it hangs; nothing runs on it */
 };
 
 /* One consistent snapshot; never waits for work. Returns the number of entries there are; at most

@@ -37,7 +37,9 @@ extern "C" {
     X(EFORKED, 18, "handle inherited through fork")                                                \
     X(EINTERNAL, 19, "internal error, please report it")                                           \
     X(EUPGRADE, 20, "exclusive access asked for inside one's own lease: release that first")       \
-    X(EREVOKED, 21, "the lease was revoked: acquire a new one")
+    X(EREVOKED, 21, "the lease was revoked: acquire a new one")                                    \
+    X(EDEADLOCK, 22, "others wait for what the caller holds: release that first")                  \
+    X(EDISABLED, 23, "the model is disabled")
 
 enum berth_error_code {
 #define BERTH_X(name, number, text) BERTH_##name = -(number),

@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/fs.h"
+#include "core/limits.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -171,6 +172,22 @@ static int seconds_value(struct parser *p, uint32_t *out) {
     return fail(p, "a time like 30s, 5m or 2h is wanted, not ", text);
 }
 
+/* A number, or "auto", which is 0: as many as there are devices. */
+static int replicas_value(struct parser *p, uint32_t *out) {
+    char *text;
+    int rc = text_value(p, &text);
+    if (rc < 0) {
+        return rc;
+    }
+    char *end = text;
+    const unsigned long v = *text >= '1' && *text <= '9' ? strtoul(text, &end, 10) : 0;
+    if (strcmp(text, "auto") != 0 && (*end || v < 1 || v > BTH_MAX_DEVICES)) {
+        return fail(p, "a number from 1 to 16, or auto, is wanted, not ", text);
+    }
+    *out = (uint32_t)v;
+    return 0;
+}
+
 static int bool_value(struct parser *p, bool *out) {
     char *text;
     int rc = text_value(p, &text);
@@ -236,9 +253,18 @@ static int model_key(struct parser *p, const char *key, void *arg) {
     if (strcmp(key, "preload") == 0) {
         return bool_value(p, &m->preload);
     }
+    if (strcmp(key, "disabled") == 0) {
+        return bool_value(p, &m->disabled);
+    }
+    if (strcmp(key, "replicas") == 0) {
+        return replicas_value(p, &m->replicas);
+    }
     return strcmp(key, "engine") == 0
                ? word_value(p, &m->engine)
-               : fail(p, "a model has path, alias, engine, keep_alive, pin and preload, not ", key);
+               : fail(p,
+                      "a model has path, alias, engine, keep_alive, pin, preload, replicas and "
+                      "disabled, not ",
+                      key);
 }
 
 static bool good_name(const char *name) {

@@ -26,6 +26,7 @@ struct bth_world {
     int (*check)(struct berth *b, const char *model, const struct berth_request *r,
                  struct berth_error *err);
     int (*unload)(struct berth *b, const char *model, int64_t timeout_ms, struct berth_error *err);
+    int (*enable)(struct berth *b, const char *model, bool on, struct berth_error *err);
     size_t (*models)(struct berth *b, struct berth_model_stats *out, size_t size, size_t n);
     size_t (*devices)(struct berth *b, struct berth_device_stats *out, size_t size, size_t n);
     uint64_t (*owner_new)(struct berth *b);
@@ -54,13 +55,25 @@ struct bth_world {
 
 extern const struct bth_world bth_local_world, bth_remote_world;
 
+/* Looks once a second whether a device hangs, and gives it up. */
+struct bth_watch {
+    struct bth_thread thread;
+    struct berth *berth;
+    int64_t limit; /* of bth_sched_is_stuck */
+    int stop;      /* an eventfd; -1: not started */
+};
+int bth_watch_start(struct bth_watch *w, struct berth *b, int64_t limit, struct berth_error *err);
+/* Zeroed ones and those that could not be started are allowed. */
+void bth_watch_stop(struct bth_watch *w) BLOCKING;
+
 struct berth {
     pid_t pid; /* handles do not work in a forked child: its threads are not there */
     const struct bth_world *world;
     /* local */
     struct bth_manager *manager;
-    struct bth_sched *scheds[BTH_MAX_DEVICES];
+    struct bth_sched *scheds[BTH_MAX_DEVICES]; /* a group: by device */
     size_t n_devices;
+    struct bth_watch watch;
     struct bth_thread preloader; /* loads these one after the other, and ends */
     char **preload;              /* [n_preload] */
     size_t n_preload;
@@ -96,6 +109,7 @@ int bth_local_open(const struct berth_config *given, struct berth *b, struct ber
 /* What the configuration's file says now, beside what is: names, a line each. */
 struct bth_reload {
     struct bth_str added, changed; /* models: new ones; others' pins and keep-alives */
+    struct bth_str removed;        /* models that it names no more */
     struct bth_str restart;        /* what differs and takes a new start: "NAME: why" */
 };
 /* Reads it again and does what can be done while all goes on; `dry`: only says. EINVAL (with

@@ -21,6 +21,9 @@ int bth_read_options(const struct berth_acquire_options *options, struct berth_a
     if (o.mode != BERTH_SHARED && o.mode != BERTH_EXCLUSIVE) {
         return bth_error(err, BERTH_EINVAL, "berth_acquire: mode is BERTH_SHARED or _EXCLUSIVE");
     }
+    if (o.priority < 0 || o.priority > 9) {
+        return bth_error(err, BERTH_EINVAL, "berth_acquire: priority is 0 to 9");
+    }
     *out = o;
     return 0;
 }
@@ -30,6 +33,7 @@ struct bth_ask bth_ask_of(const struct berth_acquire_options *o) {
                             .deadline = bth_deadline(bth_now(), o->wait_ms),
                             .exclusive = o->mode == BERTH_EXCLUSIVE,
                             .max_concurrent = o->max_concurrent,
+                            .priority = o->priority - 5,
                             .owner = o->owner};
 }
 
@@ -91,6 +95,23 @@ BTH_EXPORT int berth_unload(struct berth *b, const char *model, int64_t timeout_
     }
     int rc = bth_check_pid(b->pid, err);
     return rc < 0 ? rc : b->world->unload(b, model, timeout_ms, err);
+}
+
+static int enable(struct berth *b, const char *model, bool on, struct berth_error *err) {
+    if (!b || !model) {
+        return bth_error(err, BERTH_EINVAL, "berth_%s needs a manager and a model",
+                         on ? "enable" : "disable");
+    }
+    int rc = bth_check_pid(b->pid, err);
+    return rc < 0 ? rc : b->world->enable(b, model, on, err);
+}
+
+BTH_EXPORT int berth_disable(struct berth *b, const char *model, struct berth_error *err) {
+    return enable(b, model, false, err);
+}
+
+BTH_EXPORT int berth_enable(struct berth *b, const char *model, struct berth_error *err) {
+    return enable(b, model, true, err);
 }
 
 BTH_EXPORT bool berth_lease_revoked(const struct berth_lease *lease) {

@@ -16,9 +16,7 @@
 
 static void cancel_jobs(void *arg, struct bth_lease *lease) {
     struct berth *b = arg;
-    for (size_t i = 0; i < b->n_devices; i++) {
-        bth_sched_cancel(b->scheds[i], lease);
-    }
+    bth_sched_cancel(b->scheds[0], lease);
 }
 
 /* The first that says something, or NULL. */
@@ -60,7 +58,8 @@ static int read_config(const struct berth_config *given, struct berth *b, struct
 }
 
 static int start(struct berth *b, const struct bth_config *config,
-                 const struct berth_model_spec *models, size_t n_models, struct berth_error *err) {
+                 const struct berth_model_spec *models, size_t n_models, size_t n_given,
+                 struct berth_error *err) {
     struct bth_devices d;
     int rc = bth_devices_open(config, &d, err);
     if (rc < 0) {
@@ -72,6 +71,7 @@ static int start(struct berth *b, const struct bth_config *config,
                                     .n_spare = d.n_spare,
                                     .models = models,
                                     .n_models = n_models,
+                                    .n_given = n_given,
                                     .revoked = cancel_jobs,
                                     .arg = b};
     mc.engines = bth_builtin_engines(&mc.n_engines);
@@ -81,11 +81,12 @@ static int start(struct berth *b, const struct bth_config *config,
         return rc;
     }
     for (size_t i = 0; rc == 0 && i < d.n; i++) {
-        const struct bth_sched_config sc = {.host_threads = d.host_threads[i]};
+        const struct bth_sched_config sc = {
+            .host_threads = d.host_threads[i], .first = b->scheds[0], .manager = b->manager};
         rc = bth_sched_create(&sc, &b->scheds[i], err);
         b->n_devices += rc == 0;
     }
-    return rc;
+    return rc < 0 ? rc : bth_watch_start(&b->watch, b, BTH_STUCK_NS, err);
 }
 
 /* ---- preloading ----------------------------------------------------------------------------*/
@@ -148,7 +149,7 @@ static int start_with_models(struct berth *b, const struct berth_config *given,
     if (config->n_models) {
         memcpy(models + given->n_models, config->models, config->n_models * sizeof(*models));
     }
-    int rc = start(b, config, models, n, err);
+    int rc = start(b, config, models, n, given->n_models, err);
     rc = rc < 0 ? rc : start_preload(b, models, n, err);
     bth_free(models);
     return rc;
@@ -158,8 +159,12 @@ static void stop(struct berth *b) {
     end_preload(b);
     bth_free(b->config_file);
     b->config_file = NULL;
+    bth_watch_stop(&b->watch);
     for (size_t i = 0; i < b->n_devices; i++) {
-        bth_sched_destroy(b->scheds[i]);
+        if (!bth_sched_destroy(b->scheds[i])) {
+            const struct berth_error why = {BERTH_EDEVICE, "a call on the device hangs"};
+            bth_manager_lose(b->manager, i, &why);
+        }
     }
     bth_manager_destroy(b->manager);
 }
@@ -239,6 +244,11 @@ static const char *lease_model(const struct berth_lease *lease) {
     return bth_lease_name(lease->lease);
 }
 
+static int enable(struct berth *b, const char *model, bool on, struct berth_error *err) {
+    const char *name;
+    return bth_manager_enable(b->manager, model, on, &name, err);
+}
+
 static int unload(struct berth *b, const char *model, int64_t timeout_ms, struct berth_error *err) {
     return bth_manager_unload(b->manager, model, bth_deadline(bth_now(), timeout_ms), err);
 }
@@ -314,6 +324,7 @@ const struct bth_world bth_local_world = {
     .acquire = acquire,
     .check = check,
     .unload = unload,
+    .enable = enable,
     .models = models,
     .devices = devices,
     .owner_new = owner_new,

@@ -18,6 +18,7 @@ void bth_reload_remember(struct berth *b, char *path, const struct bth_config *c
 void bth_reload_finish(struct bth_reload *r) {
     bth_str_finish(&r->added);
     bth_str_finish(&r->changed);
+    bth_str_finish(&r->removed);
     bth_str_finish(&r->restart);
 }
 
@@ -35,28 +36,6 @@ static int add_model(struct berth *b, const struct berth_model_spec *spec, bool 
     } else if (news == BTH_NEWS_DIFFERS) {
         bth_str_printf(&out->restart, "%s: its path, alias or engine\n", spec->name);
     }
-    return 0;
-}
-
-/* Models that are no longer there stay until the next start. */
-static int note_removed(struct berth *b, const struct bth_config *c, struct bth_reload *out,
-                        struct berth_error *err) {
-    const size_t n = bth_manager_models(b->manager, NULL, sizeof(struct berth_model_stats), 0);
-    struct berth_model_stats *all = bth_calloc(n + 1, sizeof(*all));
-    if (!all) {
-        return bth_error_nomem(err);
-    }
-    const size_t have = BTH_MIN(n, bth_manager_models(b->manager, all, sizeof(*all), n));
-    for (size_t i = 0; i < have; i++) {
-        bool there = false;
-        for (size_t k = 0; k < c->n_models && !there; k++) {
-            there = strcmp(all[i].name, c->models[k].name) == 0;
-        }
-        if (!there) {
-            bth_str_printf(&out->restart, "%s: no longer named\n", all[i].name);
-        }
-    }
-    bth_free(all);
     return 0;
 }
 
@@ -83,13 +62,14 @@ int bth_local_reload(struct berth *b, bool dry, struct bth_reload *out, struct b
     if (rc < 0) {
         return rc;
     }
+    bth_manager_forget(b->manager, c.models, c.n_models, dry, &out->removed);
     for (size_t i = 0; rc == 0 && i < c.n_models; i++) {
         rc = add_model(b, &c.models[i], dry, out, err);
     }
-    rc = rc < 0 ? rc : note_removed(b, &c, out, err);
     note_rest(b, &c, out);
     bth_config_finish(&c);
-    if (rc == 0 && (out->added.failed || out->changed.failed || out->restart.failed)) {
+    if (rc == 0 &&
+        (out->added.failed || out->changed.failed || out->removed.failed || out->restart.failed)) {
         rc = bth_error_nomem(err);
     }
     if (rc < 0) {

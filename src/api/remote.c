@@ -77,6 +77,11 @@ static int check(struct berth *b, const char *model, const struct berth_request 
                               "%s: this library does not know the daemon's family of models", name);
 }
 
+static int enable(struct berth *b, const char *model, bool on, struct berth_error *err) {
+    char name[64];
+    return bth_client_enable(b->client, model, on, name, err);
+}
+
 static int unload(struct berth *b, const char *model, int64_t timeout_ms, struct berth_error *err) {
     return bth_client_unload(b->client, model, timeout_ms, false, err);
 }
@@ -129,6 +134,7 @@ const struct bth_world bth_remote_world = {
     .acquire = acquire,
     .check = check,
     .unload = unload,
+    .enable = enable,
     .models = models,
     .devices = devices,
     .owner_new = owner_new,

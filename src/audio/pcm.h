@@ -29,9 +29,9 @@ struct bth_pcm_limits {
  * does not call it damaged (a cut flac is).
  */
 
-/* Opens a FILE, FD, BYTES, PCM_F32 or PCM_S16 input; the input stays the caller's and must outlive the
- * reader. Reads the header only. EAUDIO (not a sound file that we read; the header promises more
- * than the file can hold), ENOTFOUND, EIO, ETOOLARGE, EINVAL, ENOMEM. */
+/* Opens a FILE, FD, BYTES, PCM_F32 or PCM_S16 input; the input stays the caller's and must outlive
+ * the reader. Reads the header only. EAUDIO (not a sound file that we read; the header promises
+ * more than the file can hold), ENOTFOUND, EIO, ETOOLARGE, EINVAL, ENOMEM. */
 int bth_pcm_open(const struct berth_input *input, const struct bth_pcm_limits *limits,
                  struct bth_pcm **out, struct berth_error *err);
 void bth_pcm_close(struct bth_pcm *p);

@@ -37,7 +37,7 @@ static inline struct bth_list *bth_list_first(const struct bth_list *head) {
     return head->next == head ? NULL : head->next;
 }
 
-#define BTH_CONTAINER(link, type, field) ((type *)(void *)((char *)(link) - offsetof(type, field)))
+#define BTH_CONTAINER(link, type, field) ((type *)(void *)((char *)(link)-offsetof(type, field)))
 
 /* Walks `it` over the elements; the current one may be removed. `next_` is the loop's own. */
 #define BTH_LIST_EACH(it, head, type, field)                                                       \

@@ -129,6 +129,13 @@ void bth_thread_join(struct bth_thread *t) {
     }
 }
 
+void bth_thread_leave(struct bth_thread *t) {
+    if (t->started) {
+        pthread_detach(t->thread);
+        t->started = false;
+    }
+}
+
 /* The cgroup v2 quota in whole cores, or `limit` where there is none. */
 static int cgroup_quota(int limit) {
     FILE *f = fopen("/sys/fs/cgroup/cpu.max", "re");

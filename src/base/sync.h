@@ -101,6 +101,8 @@ int bth_thread_start(struct bth_thread *t, const char *name, void *(*fn)(void *)
 int64_t bth_thread_id(void);
 /* Joins; nothing if it was never started. */
 void bth_thread_join(struct bth_thread *t) BLOCKING;
+/* Never joins: for one that hangs. What it uses must stay. */
+void bth_thread_leave(struct bth_thread *t);
 
 /* Cores this process may use: affinity and cgroup quota, at least 1. */
 int bth_cpu_count(void);

@@ -33,6 +33,8 @@ int bth_cmd_ps(int argc, char **argv);
 int bth_cmd_stats(int argc, char **argv);
 int bth_cmd_load(int argc, char **argv);
 int bth_cmd_unload(int argc, char **argv);
+int bth_cmd_disable(int argc, char **argv);
+int bth_cmd_enable(int argc, char **argv);
 int bth_cmd_plan(int argc, char **argv);
 int bth_cmd_lease(int argc, char **argv);
 int bth_cmd_config(int argc, char **argv);

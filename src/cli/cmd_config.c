@@ -40,6 +40,7 @@ static int ask(const char *server, bool dry, struct berth_error *err) {
         json_t *a = json_loadb(bth_str_text(&answer), answer.size, 0, NULL);
         print_list(a, "added", "new");
         print_list(a, "changed", "changed");
+        print_list(a, "removed", "removed");
         print_list(a, "restart", "takes a new start");
         json_decref(a);
     }
@@ -82,12 +83,14 @@ int bth_cmd_config(int argc, char **argv) {
         return rc;
     }
     if (args.help) {
-        puts("Usage: berth config check [FILE]\n"
-             "       berth config check --against-running\n"
-             "       berth config reload\n\n"
-             "Says what is wrong with a configuration, or what the daemon would make of its own if "
-             "it read it\nagain, or has it do so: new models are known then, pins and keep-alives "
-             "are as it says; what takes\na new start is listed. So does SIGHUP.\n");
+        puts(
+            "Usage: berth config check [FILE]\n"
+            "       berth config check --against-running\n"
+            "       berth config reload\n\n"
+            "Says what is wrong with a configuration, or what the daemon would make of its own if "
+            "it read it\nagain, or has it do so: new models are known then, those that it names no "
+            "more are unloaded\nand forgotten, pins and keep-alives are as it says; what takes a "
+            "new start is listed.\nSo does SIGHUP.\n");
         bth_args_help(table, BTH_COUNT(table));
     } else if (!understood(&args)) {
         fputs("berth config: give 'check' or 'reload'\nTry 'berth config --help'.\n", stderr);

@@ -18,7 +18,7 @@ enum { NO_LEASE = 125, CANNOT_RUN = 126, NO_COMMAND = 127, BY_SIGNAL = 128 };
 
 enum { LOOK_S = 1, ANSWER_MS = 5000 };
 
-enum option { SERVER, EXCLUSIVE, MAX_CONCURRENT, TIMEOUT, TAG, PIN };
+enum option { SERVER, EXCLUSIVE, MAX_CONCURRENT, TIMEOUT, PRIORITY, TAG, PIN };
 
 static const struct bth_arg table[] = {
     [SERVER] = BTH_SERVER_ARG,
@@ -26,7 +26,10 @@ static const struct bth_arg table[] = {
     [TIMEOUT] = {"timeout", 't', "S", "seconds to wait for it (default: as long as it takes)"},
     [MAX_CONCURRENT] = {"max_concurrent", 'n', "N",
                         "wait until fewer than N leases are held on it"},
-    [PIN] = {"pin", 'p', NULL,
+    [PRIORITY] = {"priority", 'p', "N",
+                  "0 to 9, each as good as having come 10 s earlier (default:\n5; above it: the "
+                  "daemon's own user, or with an API key)"},
+    [PIN] = {"pin", 0, NULL,
              "pin it instead: it stays loaded, and anybody may lease it, for\nhimself too"},
     [TAG] = {"tag", 0, "TEXT", "shown to those who wait (default: the command's name)"},
 };
@@ -104,22 +107,33 @@ static int run(char *const *argv, const sigset_t *signals, const sigset_t *befor
 
 /* ---- the lease -------------------------------------------------------------------------------*/
 
+static int read_number(const struct bth_args *args, enum option option, const long range[2],
+                       long *out, struct berth_error *err) {
+    const char *text = args->values[option];
+    char *end = NULL;
+    if (!text) {
+        return 0;
+    }
+    errno = 0;
+    const long n = strtol(text, &end, 10);
+    if (errno || end == text || *end || n < range[0] || n > range[1]) {
+        return bth_error(err, BERTH_EINVAL, "--%s is a number from %ld to %ld, not '%.40s'",
+                         table[option].name, range[0], range[1], text);
+    }
+    *out = n;
+    return 0;
+}
+
 static int read_options(const struct bth_args *args, struct berth_acquire_options *o,
                         struct berth_error *err) {
+    static const long limits[2] = {1, 1000000}, priorities[2] = {0, 9};
+    long most = 0, priority = o->priority;
     int rc = bth_daemon_seconds(args->values[TIMEOUT], -1, &o->wait_ms, err);
-    const char *text = args->values[MAX_CONCURRENT];
-    long n = 0;
-    if (rc == 0 && text) {
-        char *end;
-        errno = 0;
-        n = strtol(text, &end, 10);
-        if (errno || end == text || *end || n < 1 || n > 1000000) {
-            rc = bth_error(err, BERTH_EINVAL, "--max_concurrent is a number from 1, not '%.40s'",
-                           text);
-        }
-    }
+    rc = rc < 0 ? rc : read_number(args, MAX_CONCURRENT, limits, &most, err);
+    rc = rc < 0 ? rc : read_number(args, PRIORITY, priorities, &priority, err);
     const char *slash = strrchr(args->rest[1], '/');
-    o->max_concurrent = (uint32_t)n;
+    o->max_concurrent = (uint32_t)most;
+    o->priority = (int)priority;
     o->mode = args->values[EXCLUSIVE] ? BERTH_EXCLUSIVE : BERTH_SHARED;
     o->tag = args->values[TAG] ? args->values[TAG] : slash ? slash + 1 : args->rest[1];
     return rc;

@@ -20,6 +20,7 @@ static const struct {
              {"evicts", "would evict"},
              {"waits", "must wait for memory that is in use"},
              {"impossible", "cannot be loaded"},
+             {"disabled", "is not given out"},
              {"failed", "could not be loaded lately"},
              {"unknown", "has a size that could not be found out in time"}};
 

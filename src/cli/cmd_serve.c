@@ -41,9 +41,9 @@ static const struct bth_arg table[] = {
                    "not on $XDG_RUNTIME_DIR/berth/berthd.sock too\n(root: /run/berth/berthd.sock)"},
     [CONFIG] = {"config", 0, "FILE", "the YAML file that names the models"},
     [THREADS] = {"threads", 0, "N", "compute threads (default: every core allowed)"},
-    [DEVICE] =
-        {"device", 0, "NAME",
-         "cpu, cuda, cuda:N, a GPU's UUID, auto, or several with commas\n(default cpu); 'berth devices' lists them"},
+    [DEVICE] = {"device", 0, "NAME",
+                "cpu, cuda, cuda:N, a GPU's UUID, auto, or several with commas\n(default cpu); "
+                "'berth devices' lists them"},
     [PRECISION] = {"precision", 0, "exact|fast",
                    "exact f32, or faster products where there are such: of\n16 bits on a GPU, of 8 "
                    "bits for marian on a CPU (default\nexact on a CPU, fast on a GPU)"},

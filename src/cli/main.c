@@ -13,6 +13,8 @@ static const struct bth_verb verbs[] = {
     {"stats", "the daemon's models and devices in numbers", bth_cmd_stats},
     {"load", "has the daemon load a model", bth_cmd_load},
     {"unload", "has the daemon unload a model", bth_cmd_unload},
+    {"disable", "has the daemon refuse a model, and unload it", bth_cmd_disable},
+    {"enable", "has the daemon give it out again", bth_cmd_enable},
     {"plan", "what a load would come to now", bth_cmd_plan},
     {"lease", "runs a command while a model is leased", bth_cmd_lease},
     {"config", "checks a configuration, or has the daemon read its own again", bth_cmd_config},
@@ -38,6 +40,8 @@ const char *bth_cli_state(enum berth_model_state state) {
         return "ready";
     case BERTH_MODEL_DRAINING:
         return "draining";
+    case BERTH_MODEL_DISABLED:
+        return "disabled";
     }
     return "unknown";
 }

@@ -58,6 +58,9 @@ int bth_client_delete(struct bth_client *c, const char *path, int64_t timeout_ms
 void bth_client_encode(struct bth_str *out, const char *text);
 int bth_client_load(struct bth_client *c, const char *model, int64_t wait_ms, char out_name[64],
                     struct berth_error *err);
+/* POST /v1/models/enable or disable. */
+int bth_client_enable(struct bth_client *c, const char *model, bool on, char out_name[64],
+                      struct berth_error *err);
 /* `force`: although others have pinned it, which takes an administrator. EBUSY else. */
 int bth_client_unload(struct bth_client *c, const char *model, int64_t timeout_ms, bool force,
                       struct berth_error *err);

@@ -131,6 +131,24 @@ int bth_client_unload(struct bth_client *c, const char *model, int64_t timeout_m
     return ask_model(c, "/v1/models/unload", model, "timeout_ms", timeout_ms, more, name, err);
 }
 
+int bth_client_enable(struct bth_client *c, const char *model, bool on, char out_name[64],
+                      struct berth_error *err) {
+    struct bth_str body = {0};
+    json_t *answer = NULL;
+    int rc = bth_client_refuse_path(c, model, err);
+    if (rc < 0) {
+        return rc;
+    }
+    bth_str_puts(&body, "{\"model\":");
+    bth_client_quote(&body, model);
+    bth_str_putc(&body, '}');
+    rc = body.failed ? bth_error_nomem(err)
+                     : ask_object(c, on ? "/v1/models/enable" : "/v1/models/disable",
+                                  bth_str_text(&body), STATS_MS, &answer, err);
+    bth_str_finish(&body);
+    return rc < 0 ? rc : take_name(answer, "model", out_name, err);
+}
+
 int bth_client_name(struct bth_client *c, const char *model, char out_name[64],
                     struct berth_error *err) {
     struct bth_str path = {0};
@@ -155,7 +173,8 @@ static enum berth_model_state state_of(const json_t *object) {
         enum berth_model_state state;
     } states[] = {{"loading", BERTH_MODEL_LOADING},
                   {"ready", BERTH_MODEL_READY},
-                  {"draining", BERTH_MODEL_DRAINING}};
+                  {"draining", BERTH_MODEL_DRAINING},
+                  {"disabled", BERTH_MODEL_DISABLED}};
     const char *text = json_string_value(json_object_get(object, "state"));
     for (size_t i = 0; text && i < BTH_COUNT(states); i++) {
         if (strcmp(text, states[i].text) == 0) {

@@ -194,6 +194,9 @@ static int put(struct bth_client_lease *l, const struct berth_acquire_options *o
     }
     bth_str_printf(&body, ",\"mode\":\"%s\",\"max_concurrent\":%" PRIu32,
                    o->mode == BERTH_EXCLUSIVE ? "exclusive" : "shared", o->max_concurrent);
+    if (o->priority != 5) {
+        bth_str_printf(&body, ",\"priority\":%d", o->priority);
+    }
     bth_str_printf(&body, ",\"owner\":%" PRId64 ",\"wait_ms\":%" PRId64 ",\"tid\":%" PRId64 "}",
                    (int64_t)o->owner, o->wait_ms < 0 || o->wait_ms > MAX_MS ? -1 : o->wait_ms,
                    bth_thread_id());

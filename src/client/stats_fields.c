@@ -17,7 +17,8 @@ static const struct bth_stat_field model_fields[] = {
     MODEL(COUNT, failed),        MODEL(COUNT, loads),
     MODEL(COUNT, weights_bytes), MODEL(COUNT, workspace_bytes),
     MODEL(COUNT, session_bytes), MODEL(SPAN, load_ms),
-    MODEL(SPAN, idle_ms),
+    MODEL(SPAN, idle_ms),        MODEL(COUNT, instances),
+    MODEL(TEXT, devices),
 };
 const struct bth_stat_fields bth_model_fields = {model_fields, BTH_COUNT(model_fields)};
 
@@ -31,5 +32,7 @@ static const struct bth_stat_field device_fields[] = {
     DEVICE(COUNT, turns),
     DEVICE(COUNT, rows),
     DEVICE(SPAN, longest_turn_us),
+    DEVICE(COUNT, residual_bytes),
+    DEVICE(COUNT, lost),
 };
 const struct bth_stat_fields bth_device_fields = {device_fields, BTH_COUNT(device_fields)};

@@ -4,11 +4,11 @@
 
 uint64_t bth_ledger_room(const struct bth_ledger *d) {
     uint64_t taken = d->reserved + d->committed + d->freeing + d->residual;
-    return taken < d->budget ? d->budget - taken : 0;
+    return taken < d->budget && !d->lost ? d->budget - taken : 0;
 }
 
 uint64_t bth_ledger_limit(const struct bth_ledger *d) {
-    return d->residual < d->budget ? d->budget - d->residual : 0;
+    return d->residual < d->budget && !d->lost ? d->budget - d->residual : 0;
 }
 
 uint64_t bth_gen_bytes(const struct bth_gen *g) {
@@ -47,6 +47,13 @@ void bth_ledger_freed(struct bth_ledger *d, struct bth_gen *g, uint64_t residual
     d->freeing -= g->held;
     g->held = 0;
     d->residual += residual;
+}
+
+void bth_ledger_lose(struct bth_ledger *d, struct bth_gen *g) {
+    d->reserved -= g->res + g->session;
+    *(g->inst == BTH_FREEING ? &d->freeing : &d->committed) -= g->held;
+    d->residual += bth_gen_bytes(g);
+    g->held = g->res = g->session = g->use_bytes = 0;
 }
 
 void bth_ledger_grow(struct bth_ledger *d, struct bth_gen *g, uint64_t more) {

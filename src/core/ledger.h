@@ -5,7 +5,7 @@
  *     READY, DRAIN      held                          committed
  *                       res + session                 reserved
  *     FREEING           held                          freeing
- *     gone              what was still drawn          residual
+ *     gone              what was still drawn, or lost residual
  *
  * Pure bookkeeping for the step; called by nobody else.
  */
@@ -14,7 +14,7 @@
 
 #include "core/step.h"
 
-/* Free for new promises; 0 when the device is over its budget. */
+/* Free for new promises; 0 when the device is over its budget, or lost. */
 uint64_t bth_ledger_room(const struct bth_ledger *d);
 /* Could ever be given to one instance. */
 uint64_t bth_ledger_limit(const struct bth_ledger *d);
@@ -28,6 +28,8 @@ void bth_ledger_unreserve(struct bth_ledger *d,
                           struct bth_gen *g); /* a load that came to nothing */
 void bth_ledger_free(struct bth_ledger *d, struct bth_gen *g);
 void bth_ledger_freed(struct bth_ledger *d, struct bth_gen *g, uint64_t residual);
+/* Its device has failed: whatever it may have drawn is never given out again. */
+void bth_ledger_lose(struct bth_ledger *d, struct bth_gen *g);
 /* The instance's reservation beyond its sessions grows. */
 void bth_ledger_grow(struct bth_ledger *d, struct bth_gen *g, uint64_t more);
 /* More bytes that the sessions of `g` need from the room when their sum becomes `use_bytes`. */

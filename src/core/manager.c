@@ -37,7 +37,11 @@ static void carry_out_locked(struct bth_manager *m, const struct bth_action *a) 
     case BTH_ACT_QUEUED:
         bth_lease_queued_locked(a);
         break;
+    case BTH_ACT_LOST:
+        bth_instance_lost_locked(m, a);
+        break;
     case BTH_ACT_GROWN:
+    case BTH_ACT_USE_LOST: /* the scheduler ends what ran on the device */
         break;
     }
 }
@@ -117,7 +121,8 @@ static int64_t keep_alive_of(const struct berth_model_spec *spec) {
 static void keep_locked(struct bth_manager *m, uint32_t model, const struct berth_model_spec *spec)
     REQUIRES(core) {
     bth_state_keep(&m->state, model, keep_alive_of(spec), spec->pin);
-    m->keeps |= spec->keep_alive_s != 0;
+    bth_manager_say_locked(m, model, spec->disabled);
+    m->state.models[model].most = spec->replicas;
 }
 
 static int add_locked(struct bth_manager *m, const struct berth_model_spec *spec, const char *real,
@@ -141,7 +146,12 @@ static int add_models(struct bth_manager *m, const struct bth_manager_config *co
         const struct berth_model_spec *spec = &config->models[i];
         char *real = NULL;
         rc = spec->path ? bth_registry_real(spec->path, &real, err) : 0;
+        core_lock(m);
         rc = rc < 0 ? rc : add_locked(m, spec, real, err);
+        if (rc == 0) {
+            m->registry.entries[i]->configured = i >= config->n_given;
+        }
+        core_unlock(m);
         bth_free(real);
     }
     return rc;
@@ -159,7 +169,8 @@ static enum bth_news compare_locked(const struct bth_manager *m, uint32_t model,
         (spec->engine && strcmp(e->ops->family, spec->engine) != 0)) {
         return BTH_NEWS_DIFFERS;
     }
-    return known->pinned == spec->pin && known->keep_alive == keep_alive_of(spec)
+    return known->pinned == spec->pin && known->keep_alive == keep_alive_of(spec) &&
+                   known->most == spec->replicas && e->disabled == spec->disabled
                ? BTH_NEWS_SAME
                : BTH_NEWS_KEPT_OTHERWISE;
 }
@@ -175,13 +186,20 @@ int bth_manager_configure(struct bth_manager *m, const struct berth_model_spec *
     const int64_t known = bth_registry_find(&m->registry, spec->name);
     if (known < 0) {
         *out = BTH_NEWS_ADDED;
-        rc = dry ? 0 : add_locked(m, spec, real, err);
+        if (!dry) {
+            const int64_t again = bth_manager_again_locked(m, spec);
+            rc = again < 0 ? add_locked(m, spec, real, err) : 0;
+            const size_t index = again < 0 ? m->registry.n - 1 : (size_t)again;
+            if (rc == 0) {
+                m->registry.entries[index]->configured = true;
+                keep_locked(m, (uint32_t)index, spec);
+            }
+        }
     } else {
         *out = compare_locked(m, (uint32_t)known, spec);
         if (!dry && *out == BTH_NEWS_KEPT_OTHERWISE) {
             keep_locked(m, (uint32_t)known, spec);
             bth_manager_step_locked(m, &(struct bth_event){.kind = BTH_EV_TICK});
-            bth_cond_broadcast(&m->work); /* loaders that had no time to watch */
         }
     }
     core_unlock(m);
@@ -209,6 +227,19 @@ static int start_loaders(struct bth_manager *m, struct berth_error *err) {
     return 0;
 }
 
+/* Devices are of one kind when a model does the same on them, to the bit: one backend, and by its
+ * own words one kind of hardware. */
+static void tell_kinds(struct bth_manager *m) BTH_TSA(no_thread_safety_analysis) {
+    for (uint32_t i = 0; i < m->n_devices; i++) {
+        uint32_t kind = 0;
+        while (m->devices[kind]->ops != m->devices[i]->ops ||
+               strcmp(m->devices[kind]->description, m->devices[i]->description) != 0) {
+            kind++;
+        }
+        m->state.devices[i].kind = kind;
+    }
+}
+
 int bth_manager_create(const struct bth_manager_config *config, struct bth_manager **out,
                        struct berth_error *err) BTH_TSA(no_thread_safety_analysis) {
     if (config->n_devices < 1 || config->n_devices > BTH_MAX_DEVICES) {
@@ -229,6 +260,7 @@ int bth_manager_create(const struct bth_manager_config *config, struct bth_manag
     m->n_spare = (uint32_t)config->n_spare;
     memcpy(m->devices, config->devices, config->n_devices * sizeof(m->devices[0]));
     bth_state_init(&m->state, config->budgets, m->n_devices);
+    tell_kinds(m);
     m->happenings = bth_calloc(BTH_HAPPENINGS, sizeof(*m->happenings));
     int rc = m->happenings ? add_models(m, config, err) : bth_error_nomem(err);
     rc = rc < 0 ? rc : start_loaders(m, err);
@@ -263,9 +295,7 @@ void bth_manager_destroy(struct bth_manager *m) {
     }
     bth_manager_drain(m, 0, NULL); /* nothing, if it was drained */
     stop_loaders(m, BTH_LOADERS);
-    for (uint32_t i = 0; i < m->n_devices; i++) {
-        m->devices[i]->ops->close(m->devices[i]);
-    }
+    bth_manager_close_devices(m);
     core_lock(m);
     bth_manager_leave_unref(m);
 }

@@ -13,6 +13,7 @@
 #define BTH_MANAGER_H
 
 #include "base/histogram.h"
+#include "base/str.h"
 #include "core/limits.h"
 #include <berth/berth.h>
 #include <berth/engine.h>
@@ -29,6 +30,7 @@ struct bth_manager_config {
     size_t n_engines;
     const struct berth_model_spec *models; /* [n_models], copied */
     size_t n_models;
+    size_t n_given; /* the first of them: given in code; the others are the configuration's */
     /* A lease was revoked: its requests are to be cancelled. Called as bth_use.granted is. May be
      * NULL. */
     void (*revoked)(void *arg, struct bth_lease *lease);
@@ -54,13 +56,22 @@ void bth_manager_unref(struct bth_manager *m);
 enum bth_news {
     BTH_NEWS_SAME,
     BTH_NEWS_ADDED,
-    BTH_NEWS_KEPT_OTHERWISE, /* its pin or keep-alive has changed */
+    BTH_NEWS_KEPT_OTHERWISE, /* its pin, its keep-alive and the like have changed */
     BTH_NEWS_DIFFERS /* in what cannot change while the manager lives: path, alias, engine */
 };
 /* Makes a new model known, and a known one kept as the spec says; `dry`: only says what it would
  * be. Looks at files. EINVAL, ETOOLARGE, ENOMEM. */
 int bth_manager_configure(struct bth_manager *m, const struct berth_model_spec *spec, bool dry,
                           enum bth_news *out, struct berth_error *err);
+
+/* Drops those models of the configuration that it names no more, `specs` being what it names: they
+ * are found no more, and unloaded when their leases and requests have ended. Their names go to
+ * `out`, a line each; `dry`: only that. */
+void bth_manager_forget(struct bth_manager *m, const struct berth_model_spec *specs, size_t n,
+                        bool dry, struct bth_str *out);
+/* See berth_enable and berth_disable. *out_name: the full name. ENOTFOUND. */
+int bth_manager_enable(struct bth_manager *m, const char *name, bool on, const char **out_name,
+                       struct berth_error *err);
 
 /* What a caller asks for; see struct berth_acquire_options. Zero: a shared lease, without a limit.
  */
@@ -71,6 +82,7 @@ struct bth_ask {
     int64_t deadline;   /* zero is long ago: nothing is waited for or loaded */
     bool exclusive;
     uint32_t max_concurrent;
+    int priority; /* above the usual one, or below: BTH_PRIORITY_LOWEST to _HIGHEST */
     uint64_t owner;
 };
 /* A lease by name, alias or path (a path of an unknown model registers it as
@@ -105,7 +117,8 @@ void bth_acquire_tick(struct bth_acquire *acquire);
 
 void bth_lease_release(struct bth_lease *lease);
 const char *bth_lease_name(const struct bth_lease *lease);
-/* Index of the device that the leased model is on; -1: an exclusive lease is on none. */
+/* Index of the device that the leased model was on when it was granted (its requests may run on
+ * others: see bth_use); -1: an exclusive lease is on none. */
 int bth_lease_device(const struct bth_lease *lease);
 bool bth_lease_is_revoked(const struct bth_lease *lease);
 /* Takes it away now: its requests are cancelled, and it is good for release only. */
@@ -147,6 +160,7 @@ struct bth_lease_info {
     uint64_t owner;
     bool exclusive, waiting, revoked;
     uint32_t max_concurrent; /* waiting; 0: no limit */
+    int priority;            /* waiting: 0 to 9 */
     uint32_t position;       /* waiting: 1 is the next of its queue; else 0 */
     const char *why;         /* waiting: "lease", "loading", "bytes"; else "" */
     int64_t since_ms;        /* held, or waited, for so long */
@@ -165,19 +179,22 @@ enum bth_happening_kind {
     BTH_HAPPENED_EVICT, /* an unload, for the bytes of another */
     BTH_HAPPENED_GRANT,
     BTH_HAPPENED_REFUSE,
-    BTH_HAPPENED_REVOKE
+    BTH_HAPPENED_REVOKE,
+    BTH_HAPPENED_LOST /* a device has failed, or hangs: `what` is its name, `cause` why */
 };
-#define BTH_N_HAPPENINGS 7
+#define BTH_N_HAPPENINGS 8
 #define BTH_HAPPENINGS   1024
 struct bth_happening {
     uint64_t number; /* from 1 on, without gaps */
     int64_t at_ms;   /* since the epoch */
     enum bth_happening_kind kind;
-    int code; /* FAIL, REFUSE: why, and `cause` in words */
+    int code; /* FAIL, REFUSE, LOST: why, and `cause` in words */
     char what[64], who[128], cause[128];
-    bool idle;      /* UNLOAD: for having been idle */
-    uint64_t bytes; /* LOAD, UNLOAD, EVICT: of the device */
-    int64_t ms;     /* LOAD, UNLOAD, EVICT: it took; GRANT: it was waited for */
+    bool idle;         /* UNLOAD: for having been idle */
+    char device[32];   /* LOAD, FAIL, UNLOAD, EVICT: where; "" for a FAIL that came to none */
+    uint64_t bytes;    /* LOAD, UNLOAD, EVICT: of the device */
+    uint64_t residual; /* UNLOAD, EVICT: of them, not given back */
+    int64_t ms;        /* LOAD, UNLOAD, EVICT: it took; GRANT: it was waited for */
 };
 /* Those after number `after`, oldest first, at most n. */
 size_t bth_manager_happenings(struct bth_manager *m, uint64_t after, struct bth_happening *out,
@@ -197,16 +214,16 @@ struct bth_manager_sums {
 void bth_manager_sums(struct bth_manager *m, struct bth_manager_sums *out);
 
 /* What a load of this model would come to now; see bth_state_plan, whose words `kind` has: "ready",
- * "loading", "fits", "evicts", "waits", "impossible", "failed"; or "unknown": its size is being
- * found out, ask again. ENOTFOUND, ENOMEM. */
+ * "loading", "fits", "evicts", "waits", "impossible", "failed", "disabled"; or "unknown": its size
+ * is being found out, ask again. ENOTFOUND, ENOMEM. */
 struct bth_plan_info {
     const char *kind;
     char model[64], device[32];
     uint64_t need, room;
     int64_t learnt_ms; /* `need` was found out so long ago; -1: for a load that is there already */
     size_t n_evicts;
-    char evicts[16][64];
-    char cause[252]; /* impossible, failed */
+    char evicts[16][80];
+    char cause[252]; /* impossible, failed, disabled */
 };
 int bth_manager_plan(struct bth_manager *m, const char *name, struct bth_plan_info *out,
                      struct berth_error *err);
@@ -228,17 +245,29 @@ const char *bth_manager_full_name(struct bth_manager *m, const char *name, struc
  * revoking the lease does not free the model under it. One owner thread, `granted` aside.
  */
 struct bth_use {
-    struct berth_model *model;            /* valid from open to end */
+    struct berth_model *model;            /* valid from open to end, */
+    uint32_t device;                      /* index of the device that it is on */
     struct berth_reservation reservation; /* valid from the grant to end */
     void (*granted)(struct bth_use *use, int rc, const struct berth_error *err);
-    struct bth_manager *manager; /* core's, as is `id` */
+    struct bth_manager *manager; /* core's, as are these */
+    struct bth_instance *instance;
     uint64_t id;
 };
-/* EREVOKED; ELOST when the lease has been released. Not for exclusive leases. */
+/* EREVOKED; ELOST when the lease has been released; EDEVICE when the device has failed that the
+ * leased model was on: a new lease gets it elsewhere. Not for exclusive leases. */
 int bth_use_open(struct bth_lease *lease, struct bth_use *use, struct berth_error *err);
 void bth_use_begin(struct bth_use *use, size_t bytes_max);
 /* Ends a use in any state after open, once; `failed` is counted. */
 void bth_use_end(struct bth_use *use, bool failed);
+
+/*
+ * Device number `device` has failed for good, or an engine's call on it hangs: nothing is loaded or
+ * begun on it any more, its bytes stay charged, models that are ready elsewhere too go on there,
+ * and others load anew where they can. Uses on it end as ever, or never; those that wait for bytes
+ * are refused with EDEVICE. Any thread; again: nothing. The scheduler says it (sched.h).
+ */
+void bth_manager_lose(struct bth_manager *m, size_t device, const struct berth_error *why);
+bool bth_manager_is_lost(struct bth_manager *m, size_t device);
 
 int bth_manager_unload(struct bth_manager *m, const char *name, int64_t deadline,
                        struct berth_error *err);

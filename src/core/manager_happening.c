@@ -40,25 +40,24 @@ void bth_happened_lease_locked(struct bth_manager *m, enum bth_happening_kind ki
     }
 }
 
-void bth_happened_gone_locked(struct bth_manager *m, const struct bth_gen *g, uint64_t bytes,
-                              int64_t ns) {
-    const enum bth_happening_kind kind = g->evicted ? BTH_HAPPENED_EVICT : BTH_HAPPENED_UNLOAD;
-    bth_happened_model_locked(m, kind, m->registry.entries[g->model]->name, bytes, ns, NULL);
-    m->happenings[(m->last_happening - 1) % BTH_HAPPENINGS].idle = g->expired;
-    m->sums.idle += g->expired;
+void bth_happened_model_locked(struct bth_manager *m, const struct bth_model_news *news) {
+    struct bth_happening *h = add_locked(m, news->kind, news->model, news->why);
+    snprintf(h->device, sizeof(h->device), "%s", news->device ? news->device : "");
+    h->bytes = news->bytes;
+    h->residual = news->residual;
+    h->idle = news->idle;
+    h->ms = news->ns / BTH_NS_PER_MS;
+    m->sums.idle += news->idle;
+    if (news->kind == BTH_HAPPENED_LOAD) {
+        bth_histogram_add(&m->sums.load, news->ns);
+    } else if (news->kind != BTH_HAPPENED_FAIL) {
+        bth_histogram_add(&m->sums.unload, news->ns);
+    }
 }
 
-void bth_happened_model_locked(struct bth_manager *m, enum bth_happening_kind kind,
-                               const char *model, uint64_t bytes, int64_t ns,
-                               const struct berth_error *why) {
-    struct bth_happening *h = add_locked(m, kind, model, why);
-    h->bytes = bytes;
-    h->ms = ns / BTH_NS_PER_MS;
-    if (kind == BTH_HAPPENED_LOAD) {
-        bth_histogram_add(&m->sums.load, ns);
-    } else if (kind != BTH_HAPPENED_FAIL) {
-        bth_histogram_add(&m->sums.unload, ns);
-    }
+void bth_happened_device_locked(struct bth_manager *m, const char *device,
+                                const struct berth_error *why) {
+    add_locked(m, BTH_HAPPENED_LOST, device, why);
 }
 
 size_t bth_manager_happenings(struct bth_manager *m, uint64_t after, struct bth_happening *out,

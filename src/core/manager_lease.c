@@ -176,6 +176,7 @@ struct bth_event bth_ask_event(const struct bth_ask *ask, uint32_t scope, struct
                               .scope = scope,
                               .exclusive = ask->exclusive,
                               .max_concurrent = ask->max_concurrent,
+                              .priority = ask->priority,
                               .owner = ask->owner,
                               .expires = ask->deadline,
                               .arg = lease};
@@ -301,6 +302,10 @@ uint64_t bth_manager_owner(struct bth_manager *m) {
     return 1 + atomic_fetch_add_explicit(&m->owners, 1, memory_order_relaxed);
 }
 
+static bool is_disabled_locked(const struct bth_manager *m, uint32_t scope) REQUIRES(core) {
+    return !(scope & BTH_FAMILY) && m->state.models[scope].disabled;
+}
+
 int bth_manager_wait_available(struct bth_manager *m, const char *name, const struct bth_ask *ask,
                                struct berth_error *err) {
     uint32_t scope = 0;
@@ -312,13 +317,18 @@ int bth_manager_wait_available(struct bth_manager *m, const char *name, const st
     core_lock(m);
     m->refs++;
     m->watchers++;
-    bool there, in_time = true;
-    while (!(there = bth_state_is_available(&m->state, scope, ask->owner, ask->max_concurrent)) &&
+    bool there = false, in_time = true;
+    while (!is_disabled_locked(m, scope) &&
+           !(there = bth_state_is_available(&m->state, scope, ask->owner, ask->max_concurrent)) &&
            in_time && !m->state.closing) {
         in_time = bth_cond_wait(&m->changed, &m->lock, ask->deadline);
     }
     m->watchers--;
-    if (m->state.closing) {
+    if (is_disabled_locked(m, scope)) {
+        const struct bth_action a = {
+            .code = BERTH_EDISABLED, .reason = BTH_REASON_DISABLED, .scope = scope};
+        rc = bth_manager_refusal_locked(m, &a, err);
+    } else if (m->state.closing) {
         rc = bth_error(err, BERTH_ESHUTDOWN, "%s: closing, no new leases are given", full);
     } else if (!there) {
         rc = bth_error(err, BERTH_ETIMEDOUT,
@@ -358,12 +368,12 @@ static uint64_t charged_locked(const struct bth_manager *m) REQUIRES(core) {
     return sum;
 }
 
-/* Of those that there were at `seq`: */
+/* Of those that there were at `seq`, replicas not counted: */
 static uint64_t gens_locked(const struct bth_manager *m, uint64_t seq) REQUIRES(core) {
     const struct bth_table *gens = &m->state.gens;
     uint64_t n = 0;
     for (struct bth_gen *g = bth_table_next(gens, NULL); g; g = bth_table_next(gens, g)) {
-        n += g->seq <= seq;
+        n += g->seq <= seq && g->of == 0;
     }
     return n;
 }

@@ -23,12 +23,14 @@ static int instance_grow(struct berth_reservation *r, size_t more, struct berth_
 static int estimate_all(struct bth_manager *m, const struct bth_entry *entry,
                         struct bth_estimate *out, struct berth_error *err) BLOCKING {
     const uint32_t first = m->n_devices - m->n_spare;
-    bool somewhere = false;
+    bool somewhere = false, lost = false;
     for (uint32_t i = 0; i < m->n_devices; i++) {
         struct berth_estimate e = {0};
-        int rc = i >= first && somewhere
+        const bool gone = bth_manager_is_lost(m, i);
+        int rc = gone || (i >= first && somewhere)
                      ? BERTH_EUNSUPPORTED
                      : entry->ops->estimate(entry->path, m->devices[i], &e, err);
+        lost |= gone;
         if (rc == 0) {
             out[i] = (struct bth_estimate){e.weights_bytes, e.workspace_bytes, e.session_bytes};
             somewhere = true;
@@ -37,6 +39,10 @@ static int estimate_all(struct bth_manager *m, const struct bth_entry *entry,
         } else {
             return rc;
         }
+    }
+    if (!somewhere && lost) {
+        return bth_error(err, BERTH_EDEVICE,
+                         "the device that could run it has failed: start the program anew");
     }
     return somewhere ? 0 : err->code;
 }
@@ -48,7 +54,9 @@ static void estimate(struct bth_manager *m, const struct bth_entry *entry,
     const int rc = estimate_all(m, entry, estimates, &error);
     core_lock(m);
     if (rc < 0) {
-        bth_happened_model_locked(m, BTH_HAPPENED_FAIL, entry->name, 0, 0, &error);
+        bth_happened_model_locked(m, &(struct bth_model_news){.kind = BTH_HAPPENED_FAIL,
+                                                              .model = entry->name,
+                                                              .why = &error});
     }
     bth_manager_step_locked(m, &(struct bth_event){.kind = BTH_EV_ESTIMATED,
                                                    .op = op->id,
@@ -65,7 +73,9 @@ static int load_instance(struct bth_manager *m, const struct bth_entry *entry,
         return bth_error_nomem(err);
     }
     in->manager = m;
+    in->ops = entry->ops;
     in->gen = op->gen;
+    in->device = op->device;
     bth_reservation_init(&in->weights, BERTH_BYTES_WEIGHTS, op->est.weights);
     bth_reservation_init(&in->workspace, BERTH_BYTES_WORKSPACE, op->est.workspace);
     in->weights.owner = in->workspace.owner = in;
@@ -92,28 +102,55 @@ static void discard_locked(struct bth_manager *m, struct bth_instance *in) REQUI
     }
 }
 
-static void load(struct bth_manager *m, const struct bth_entry *entry,
-                 const struct bth_op *op) BLOCKING {
-    struct bth_instance *in = NULL;
-    struct berth_error error = {.code = BERTH_EINTERNAL};
-    const int64_t began = bth_now();
-    int rc = load_instance(m, entry, op, &in, &error);
-    core_lock(m);
-    bth_happened_model_locked(m, rc < 0 ? BTH_HAPPENED_FAIL : BTH_HAPPENED_LOAD, entry->name,
-                              in ? drawn(in) : 0, bth_now() - began, rc < 0 ? &error : NULL);
+/* Whether a load failed because its device has: a failed one says so of everything. */
+static bool device_failed(struct berth_device *device, int rc, struct berth_error *err) BLOCKING {
+    return rc == BERTH_EDEVICE && device->ops->sync(device, err) == BERTH_EDEVICE;
+}
+
+/* What there is now to say of a load that has ended. */
+static struct bth_event done_event(const struct bth_op *op, struct bth_instance *in, int rc,
+                                   const struct berth_error *error) {
     struct bth_event done = {.kind = BTH_EV_LOAD_DONE, .op = op->id};
     done.bytes = in ? drawn(in) : 0;
     if (rc < 0) {
-        done.error = &error;
-    } else {
-        /* Weights are complete; of the workspace more may be drawn as turns need it. */
-        size_t used = bth_reservation_used(&in->weights);
-        atomic_store_explicit(&in->weights.limit_bytes, used, memory_order_relaxed);
-        done.spare = in->workspace.limit_bytes - bth_reservation_used(&in->workspace);
-        done.handle = in;
+        done.error = error;
+        return done;
     }
+    /* Weights are complete; of the workspace more may be drawn as turns need it. */
+    size_t used = bth_reservation_used(&in->weights);
+    atomic_store_explicit(&in->weights.limit_bytes, used, memory_order_relaxed);
+    done.spare = in->workspace.limit_bytes - bth_reservation_used(&in->workspace);
+    done.handle = in;
+    return done;
+}
+
+static void load(struct bth_manager *m, const struct bth_entry *entry,
+                 const struct bth_op *op) BLOCKING {
+    struct bth_instance *in = NULL;
+    struct berth_error error = {.code = BERTH_EINTERNAL}, lost = {0};
+    const int64_t began = bth_now();
+    int rc = load_instance(m, entry, op, &in, &error);
+    const bool failed = device_failed(m->devices[op->device], rc, &lost);
+    core_lock(m);
+    bth_happened_model_locked(
+        m, &(struct bth_model_news){.kind = rc < 0 ? BTH_HAPPENED_FAIL : BTH_HAPPENED_LOAD,
+                                    .model = entry->name,
+                                    .device = m->devices[op->device]->name,
+                                    .bytes = in ? drawn(in) : 0,
+                                    .ns = bth_now() - began,
+                                    .why = rc < 0 ? &error : NULL});
+    if (failed) { /* first, so that whoever waits for it is served elsewhere and not refused */
+        bth_manager_lose_locked(m, op->device, &lost);
+    }
+    const bool wanted = bth_table_get(&m->state.gens, op->gen) != NULL;
+    const struct bth_event done = done_event(op, in, rc, &error);
     bth_manager_step_locked(m, &done);
-    if (rc < 0) {
+    if (rc == 0 && !wanted) { /* its device was lost meanwhile */
+        core_unlock(m);
+        entry->ops->unload(in->model);
+        core_lock(m);
+    }
+    if (rc < 0 || !wanted) {
         discard_locked(m, in);
     }
     core_unlock(m);
@@ -126,16 +163,24 @@ static void unload(struct bth_manager *m, const struct bth_entry *entry,
     const uint64_t bytes = drawn(in);
     entry->ops->unload(in->model);
     core_lock(m);
-    bth_happened_gone_locked(m, bth_table_get(&m->state.gens, op->gen), bytes, bth_now() - began);
+    const struct bth_gen *g = bth_table_get(&m->state.gens, op->gen);
+    bth_happened_model_locked(
+        m,
+        &(struct bth_model_news){.kind = g && g->evicted ? BTH_HAPPENED_EVICT : BTH_HAPPENED_UNLOAD,
+                                 .model = entry->name,
+                                 .device = m->devices[op->device]->name,
+                                 .bytes = bytes,
+                                 .residual = drawn(in),
+                                 .ns = bth_now() - began});
     bth_manager_step_locked(
         m, &(struct bth_event){.kind = BTH_EV_FREE_DONE, .op = op->id, .bytes = drawn(in)});
     discard_locked(m, in);
     core_unlock(m);
 }
 
-/* Until there is work; meanwhile models whose time is over are unloaded. */
+/* Until there is work; meanwhile what has been idle for its time is unloaded. */
 static void rest_locked(struct bth_manager *m) REQUIRES(core) {
-    const int64_t look = m->keeps ? bth_now() + BTH_NS_PER_S : BTH_FOREVER;
+    const int64_t look = bth_now() + BTH_NS_PER_S;
     if (!bth_cond_wait(&m->work, &m->lock, look) && bth_now() >= m->state.idle_at) {
         bth_manager_step_locked(m, &(struct bth_event){.kind = BTH_EV_TICK});
     }

@@ -2,10 +2,12 @@
  * core/manager_private.h - what the manager's files share.
  *
  *   manager.c        life, unload, drain; carrying actions out
+ *   manager_config.c models that are added, dropped, disabled
  *   manager_lease.c  names, leases, waiting for a chance, clean-up
  *   manager_async.c  acquiring without waiting
  *   manager_use.c    uses: opening, bytes, `granted` callbacks
  *   manager_load.c   a loader thread: estimate, load, unload
+ *   manager_lost.c   a device that has failed or hangs, and what was on it
  *   manager_stats.c  snapshots of models and devices
  *   manager_view.c   snapshots of leases and of those who wait
  *   manager_expect.c how long they will wait yet
@@ -31,10 +33,14 @@
  * it under the lock while its generation is READY or DRAIN. */
 struct bth_instance {
     struct bth_manager *manager;
+    const struct berth_engine_ops *ops;
     uint64_t gen;
+    uint32_t device;
+    uint32_t
+        users; /* uses between open and end, also when the step has forgotten them; core's lock */
     struct berth_model *model;
     struct berth_reservation weights, workspace;
-    struct bth_instance *next; /* in `leaked` */
+    struct bth_instance *next; /* in `leaked` or `lost` */
 };
 
 /* A caller waiting in acquire; on his stack. */
@@ -77,7 +83,6 @@ struct bth_manager {
     void (*revoked)(void *arg, struct bth_lease *lease);
     void *arg;
     bool stop GUARDED_BY(core);
-    bool keeps GUARDED_BY(core);           /* some model has a keep-alive */
     bool cut_short GUARDED_BY(core);       /* the drain has revoked something */
     uint32_t watchers GUARDED_BY(core);    /* who wait for a state and not for an answer */
     uint64_t revocations GUARDED_BY(core); /* so far */
@@ -87,6 +92,7 @@ struct bth_manager {
     uint64_t last_happening GUARDED_BY(core);
     struct bth_manager_sums sums GUARDED_BY(core);
     struct bth_instance *leaked GUARDED_BY(core); /* unloaded with bytes still drawn */
+    struct bth_instance *lost GUARDED_BY(core);   /* their device has failed: kept to the end */
 };
 BTH_LOCK(core, struct bth_manager, lock, core)
 
@@ -104,6 +110,11 @@ bool bth_manager_still_there_locked(const struct bth_manager *m, uint32_t model,
 
 /* Makes the registry's newest entry known to the state. 0 or ENOMEM. */
 int bth_manager_count_model(struct bth_manager *m, uint32_t *out) REQUIRES(core);
+/* What the configuration says of whether a model is disabled: done if it is news. */
+void bth_manager_say_locked(struct bth_manager *m, uint32_t model, bool disabled) REQUIRES(core);
+/* One that was dropped and is the same as this: brought back, as it was then. Its index or -1. */
+int64_t bth_manager_again_locked(struct bth_manager *m, const struct berth_model_spec *spec)
+    REQUIRES(core);
 /* A name, alias or path; the registry's index is the state's. Reads files. */
 int bth_manager_resolve(struct bth_manager *m, const char *name, uint32_t *out,
                         const struct bth_entry **out_entry, struct berth_error *err) EXCLUDES(core);
@@ -131,9 +142,18 @@ void bth_use_answer_locked(struct bth_manager *m, const struct bth_action *a) RE
 void bth_happened_lease_locked(struct bth_manager *m, enum bth_happening_kind kind,
                                const struct bth_lease *lease, const struct berth_error *why)
     REQUIRES(core);
-void bth_happened_model_locked(struct bth_manager *m, enum bth_happening_kind kind,
-                               const char *model, uint64_t bytes, int64_t ns,
-                               const struct berth_error *why) REQUIRES(core);
+void bth_happened_device_locked(struct bth_manager *m, const char *device,
+                                const struct berth_error *why) REQUIRES(core);
+struct bth_model_news {
+    enum bth_happening_kind kind;
+    const char *model, *device; /* device: or NULL */
+    uint64_t bytes, residual;
+    bool idle; /* UNLOAD: for having been idle */
+    int64_t ns;
+    const struct berth_error *why;
+};
+void bth_happened_model_locked(struct bth_manager *m, const struct bth_model_news *news)
+    REQUIRES(core);
 
 /*
  * Expected waiting times of one scope's queue, ticket by ticket from its first on.
@@ -152,11 +172,15 @@ int64_t bth_queue_expected(struct bth_queue_view *v, const struct bth_ticket *t,
 /* Where the times of leases on this are kept. */
 struct bth_history *bth_manager_holds_locked(struct bth_manager *m, uint32_t scope) REQUIRES(core);
 
-/* Of a generation that was unloaded. */
-void bth_happened_gone_locked(struct bth_manager *m, const struct bth_gen *g, uint64_t bytes,
-                              int64_t ns) REQUIRES(core);
-
 void *bth_manager_loader_main(void *manager);
+/* An instance whose device has failed: nobody gets it any more. */
+void bth_instance_lost_locked(struct bth_manager *m, const struct bth_action *a) REQUIRES(core);
+/* The lost device says that it has failed: no more work for it. */
+void bth_manager_lose_locked(struct bth_manager *m, uint32_t device, const struct berth_error *why)
+    REQUIRES(core);
+/* At the end: unloads what was lost and closes the devices, but for those on which an engine's call
+ * still hangs: it would find the memory gone. */
+void bth_manager_close_devices(struct bth_manager *m) BLOCKING;
 
 /* Fills err for a REFUSE or USE_REFUSED; returns its code. */
 int bth_manager_refusal_locked(const struct bth_manager *m, const struct bth_action *a,

@@ -19,6 +19,9 @@ static const struct bth_gen *shown_gen(const struct bth_state *s, uint32_t model
 }
 
 static enum berth_model_state state_of(const struct bth_model *m, const struct bth_gen *g) {
+    if (!g && m->disabled) {
+        return BERTH_MODEL_DISABLED;
+    }
     if (!g) {
         return m->scope.waiting ? BERTH_MODEL_LOADING : BERTH_MODEL_ABSENT;
     }
@@ -28,18 +31,37 @@ static enum berth_model_state state_of(const struct bth_model *m, const struct b
     return g->inst == BTH_READY ? BERTH_MODEL_READY : BERTH_MODEL_LOADING;
 }
 
-static void fill_bytes(const struct bth_gen *g, struct berth_model_stats *out) {
+static void add_bytes(const struct bth_gen *g, struct berth_model_stats *out) {
     if (g->inst == BTH_READY || g->inst == BTH_DRAIN) {
         const struct bth_instance *in = g->handle;
-        out->weights_bytes = bth_reservation_used(&in->weights);
-        out->workspace_bytes = bth_reservation_used(&in->workspace);
+        out->weights_bytes += bth_reservation_used(&in->weights);
+        out->workspace_bytes += bth_reservation_used(&in->workspace);
     } else if (g->inst != BTH_FREEING) {
-        out->weights_bytes = g->est.weights;
-        out->workspace_bytes = g->est.workspace;
+        out->weights_bytes += g->est.weights;
+        out->workspace_bytes += g->est.workspace;
     } else {
-        out->weights_bytes = g->held;
+        out->weights_bytes += g->held;
     }
-    out->session_bytes = g->use_bytes;
+    out->session_bytes += g->use_bytes;
+}
+
+/* All instances of the generation; of the devices what no longer fits into the text is only
+ * counted. */
+static void fill_instances_locked(const struct bth_manager *m, const struct bth_gen *shown,
+                                  struct berth_model_stats *out) REQUIRES(core) {
+    const struct bth_table *gens = &m->state.gens;
+    for (struct bth_gen *g = bth_table_next(gens, NULL); g; g = bth_table_next(gens, g)) {
+        if (g->model != shown->model || g->serial != shown->serial) {
+            continue;
+        }
+        add_bytes(g, out);
+        if (g->inst == BTH_READY) {
+            const size_t n = strlen(out->devices);
+            snprintf(out->devices + n, sizeof(out->devices) - n, "%s%s", n ? "," : "",
+                     m->devices[g->device]->name);
+            out->instances++;
+        }
+    }
 }
 
 static void fill_model_locked(struct bth_manager *m, uint32_t i, struct berth_model_stats *out)
@@ -63,7 +85,7 @@ static void fill_model_locked(struct bth_manager *m, uint32_t i, struct berth_mo
     snprintf(out->path, sizeof(out->path), "%s", e->path);
     if (g) {
         snprintf(out->device, sizeof(out->device), "%s", m->devices[g->device]->name);
-        fill_bytes(g, out);
+        fill_instances_locked(m, g, out);
     }
     if (model->used_at >= 0 && model->scope.held == 0 && model->running == 0) {
         out->idle_ms = (bth_now() - model->used_at) / BTH_NS_PER_MS;
@@ -86,14 +108,22 @@ int bth_manager_find(struct bth_manager *m, const char *name, struct berth_model
     return rc;
 }
 
+/* One that the configuration names no more is shown until it has gone. */
+static bool is_shown_locked(const struct bth_manager *m, uint32_t i) REQUIRES(core) {
+    return !m->registry.entries[i]->removed || m->state.models[i].scope.held > 0 ||
+           shown_gen(&m->state, i);
+}
+
 size_t bth_manager_models(struct bth_manager *m, struct berth_model_stats *out, size_t size,
                           size_t n) {
+    size_t count = 0;
     core_lock(m);
-    size_t count = m->state.n_models;
-    for (size_t i = 0; i < count && i < n; i++) {
-        struct berth_model_stats one;
-        fill_model_locked(m, (uint32_t)i, &one);
-        bth_sized_copy((char *)out + i * size, size, &one, sizeof(one));
+    for (uint32_t i = 0; i < m->state.n_models; i++) {
+        if (is_shown_locked(m, i) && count++ < n) {
+            struct berth_model_stats one;
+            fill_model_locked(m, i, &one);
+            bth_sized_copy((char *)out + (count - 1) * size, size, &one, sizeof(one));
+        }
     }
     core_unlock(m);
     return count;
@@ -106,7 +136,9 @@ size_t bth_manager_devices(struct bth_manager *m, struct berth_device_stats *out
         out[i] = (struct berth_device_stats){.budget_bytes = d->budget,
                                              .reserved_bytes = d->reserved,
                                              .committed_bytes = d->committed + d->residual,
-                                             .freeing_bytes = d->freeing};
+                                             .freeing_bytes = d->freeing,
+                                             .residual_bytes = d->residual,
+                                             .lost = d->lost};
         snprintf(out[i].name, sizeof(out[i].name), "%s", m->devices[i]->name);
         snprintf(out[i].description, sizeof(out[i].description), "%s", m->devices[i]->description);
     }

@@ -132,6 +132,44 @@ static int load_text_locked(const struct bth_manager *m, const struct bth_action
     return rc;
 }
 
+/* "whisper/base: would wait for ever: web waits for marian/en-de, which import has ..." */
+static int deadlock_text_locked(const struct bth_manager *m, const struct bth_action *a,
+                                struct berth_error *err) REQUIRES(core) {
+    const struct bth_state *st = &m->state;
+    struct bth_str s = {0};
+    for (uint64_t i = 0; i < st->n_ring; i++) {
+        const struct bth_ticket *t = bth_table_get(&st->tickets, st->ring[i]);
+        const struct bth_lease *lease = t->arg;
+        bth_str_printf(&s, "%s%s waits for %s", i ? ", " : "",
+                       *who(lease) ? who(lease) : "somebody", name_of(m, t->scope));
+    }
+    int rc = bth_error(err, a->code,
+                       "%s: would wait for ever, for others want what the caller holds (%s): "
+                       "release that first, then ask for both anew",
+                       name_of(m, a->scope), s.failed ? "" : bth_str_text(&s));
+    bth_str_finish(&s);
+    return rc;
+}
+
+static int disabled_text_locked(const struct bth_manager *m, const struct bth_action *a,
+                                struct berth_error *err) REQUIRES(core) {
+    const char *name = name_of(m, a->scope);
+    return m->state.models[a->scope].removed
+               ? bth_error(err, a->code, "%s: the configuration names it no more", name)
+               : bth_error(err, a->code, "%s: is disabled until somebody enables it", name);
+}
+
+static int device_text(const struct bth_manager *m, const struct bth_action *a,
+                       struct berth_error *err) REQUIRES(core) {
+    return a->kind == BTH_ACT_REFUSE
+               ? bth_error(err, a->code,
+                           "%s: the device that could run it has failed: start the program anew",
+                           name_of(m, a->scope))
+               : bth_error(err, a->code,
+                           "the device that was to run this has failed: release the lease and "
+                           "acquire a new one");
+}
+
 int bth_manager_refusal_locked(const struct bth_manager *m, const struct bth_action *a,
                                struct berth_error *err) {
     switch (a->reason) {
@@ -153,8 +191,14 @@ int bth_manager_refusal_locked(const struct bth_manager *m, const struct bth_act
                          "%s: exclusive access inside one's own lease would wait for itself: "
                          "release that lease first, or take the exclusive one before it",
                          name_of(m, a->scope));
+    case BTH_REASON_DEADLOCK:
+        return deadlock_text_locked(m, a, err);
+    case BTH_REASON_DISABLED:
+        return disabled_text_locked(m, a, err);
     case BTH_REASON_LOST:
         return bth_error(err, a->code, "the lease was given back, acquire a new one");
+    case BTH_REASON_DEVICE:
+        return device_text(m, a, err);
     case BTH_REASON_REVOKED:
     case BTH_REASON_NONE:
         break;

@@ -18,9 +18,11 @@ void bth_use_answer_locked(struct bth_manager *m, const struct bth_action *a) {
     struct bth_use *use = a->arg;
     if (a->kind == BTH_ACT_USE_OPENED) {
         const struct bth_gen *g = bth_table_get(&m->state.gens, a->gen);
-        const struct bth_instance *in = g->handle;
+        use->instance = g->handle;
+        use->instance->users++;
         use->id = a->id;
-        use->model = in->model;
+        use->model = use->instance->model;
+        use->device = g->device;
     } else if (a->kind == BTH_ACT_USE_RUN) {
         bth_reservation_init(&use->reservation, BERTH_BYTES_SESSION, (size_t)a->bytes);
         use->reservation.grow = use_grow;
@@ -59,13 +61,15 @@ void bth_use_begin(struct bth_use *use, size_t bytes_max) {
     struct bth_manager *m = use->manager;
     core_lock(m);
     bth_manager_step_locked(
-        m, &(struct bth_event){.kind = BTH_EV_USE_BEGIN, .id = use->id, .bytes = bytes_max});
+        m, &(struct bth_event){
+               .kind = BTH_EV_USE_BEGIN, .id = use->id, .bytes = bytes_max, .arg = use});
     core_unlock(m);
 }
 
 void bth_use_end(struct bth_use *use, bool failed) {
     struct bth_manager *m = use->manager;
     core_lock(m);
+    use->instance->users--;
     bth_manager_step_locked(
         m, &(struct bth_event){.kind = BTH_EV_USE_END, .id = use->id, .failed = failed});
     bth_manager_leave_unref(m);

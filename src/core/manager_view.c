@@ -83,6 +83,7 @@ static void add_waiting_locked(const struct bth_manager *m, uint32_t index, stru
             info->waiting = true;
             info->owner = t->owner;
             info->max_concurrent = t->max_concurrent;
+            info->priority = t->priority - BTH_PRIORITY_LOWEST;
             info->position = position;
             info->why = why_text(t->exclusive ? BTH_WHY_LEASE : why);
             info->left_ms = left_ms(t->expires, list->now);
@@ -109,10 +110,11 @@ size_t bth_manager_leases(struct bth_manager *m, struct bth_lease_info *out, siz
 /* ---- plans ----------------------------------------------------------------------------------*/
 
 static const char *const plan_texts[] = {
-    [BTH_PLAN_READY] = "ready",     [BTH_PLAN_LOADING] = "loading",
-    [BTH_PLAN_UNKNOWN] = "unknown", [BTH_PLAN_FAILED] = "failed",
-    [BTH_PLAN_FITS] = "fits",       [BTH_PLAN_EVICTS] = "evicts",
-    [BTH_PLAN_WAITS] = "waits",     [BTH_PLAN_IMPOSSIBLE] = "impossible"};
+    [BTH_PLAN_READY] = "ready",          [BTH_PLAN_LOADING] = "loading",
+    [BTH_PLAN_UNKNOWN] = "unknown",      [BTH_PLAN_FAILED] = "failed",
+    [BTH_PLAN_DISABLED] = "disabled",    [BTH_PLAN_FITS] = "fits",
+    [BTH_PLAN_EVICTS] = "evicts",        [BTH_PLAN_WAITS] = "waits",
+    [BTH_PLAN_IMPOSSIBLE] = "impossible"};
 
 /* In the words of the refusal that a ticket would get. */
 static void put_cause_locked(const struct bth_manager *m, uint32_t model, enum bth_reason reason,
@@ -136,11 +138,13 @@ static void fill_plan_locked(struct bth_manager *m, uint32_t model, struct bth_p
     snprintf(out->model, sizeof(out->model), "%s", m->registry.entries[model]->name);
     snprintf(out->device, sizeof(out->device), "%s", m->devices[p.device]->name);
     for (size_t i = 0; i < BTH_MIN(p.n_victims, BTH_COUNT(out->evicts)); i++) {
-        snprintf(out->evicts[i], sizeof(out->evicts[i]), "%s",
-                 m->registry.entries[p.victims[i]]->name);
+        snprintf(out->evicts[i], sizeof(out->evicts[i]), "%s%s",
+                 m->registry.entries[p.victims[i]]->name, p.spare[i] ? " (a replica)" : "");
     }
     if (p.kind == BTH_PLAN_IMPOSSIBLE) {
-        put_cause_locked(m, model, BTH_REASON_IMPOSSIBLE, out);
+        put_cause_locked(m, model, p.why, out);
+    } else if (p.kind == BTH_PLAN_DISABLED) {
+        put_cause_locked(m, model, BTH_REASON_DISABLED, out);
     } else if (p.kind == BTH_PLAN_FAILED) {
         put_cause_locked(m, model, BTH_REASON_LOAD_FAILED, out);
     }

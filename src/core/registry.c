@@ -96,6 +96,9 @@ int bth_registry_probe(const struct bth_registry *r, const char *path, char **ou
 int64_t bth_registry_find(const struct bth_registry *r, const char *name) {
     for (size_t i = 0; i < r->n; i++) {
         const struct bth_entry *e = r->entries[i];
+        if (e->removed) {
+            continue;
+        }
         if (strcmp(e->name, name) == 0 || (e->alias && strcmp(e->alias, name) == 0) ||
             strcmp(e->path, name) == 0) {
             return (int64_t)i;
@@ -106,7 +109,8 @@ int64_t bth_registry_find(const struct bth_registry *r, const char *name) {
 
 int64_t bth_registry_find_real(const struct bth_registry *r, const char *real) {
     for (size_t i = 0; i < r->n; i++) {
-        if (r->entries[i]->real && strcmp(r->entries[i]->real, real) == 0) {
+        if (!r->entries[i]->removed && r->entries[i]->real &&
+            strcmp(r->entries[i]->real, real) == 0) {
             return (int64_t)i;
         }
     }
@@ -269,19 +273,23 @@ int bth_registry_add_path(struct bth_registry *r, const char *path, const char *
 
 int bth_registry_unknown(const struct bth_registry *r, const char *name, struct berth_error *err) {
     struct bth_str s = {0};
-    for (size_t i = 0; i < r->n && i < 8; i++) {
+    size_t n = 0;
+    for (size_t i = 0; i < r->n; i++) {
         const struct bth_entry *e = r->entries[i];
-        bth_str_printf(&s, "%s%s", i ? ", " : "", e->name);
+        if (e->removed || n++ >= 8) {
+            continue;
+        }
+        bth_str_printf(&s, "%s%s", n > 1 ? ", " : "", e->name);
         if (e->alias) {
             bth_str_printf(&s, " (%s)", e->alias);
         }
     }
-    if (r->n > 8) {
-        bth_str_printf(&s, " and %zu more", r->n - 8);
+    if (n > 8) {
+        bth_str_printf(&s, " and %zu more", n - 8);
     }
     int rc = s.failed ? bth_error_nomem(err)
                       : bth_error(err, BERTH_ENOTFOUND, "%.80s: no such model or path; there is %s",
-                                  name, r->n ? bth_str_text(&s) : "none");
+                                  name, n ? bth_str_text(&s) : "none");
     bth_str_finish(&s);
     return rc;
 }

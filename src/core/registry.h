@@ -1,7 +1,8 @@
 /*
  * core/registry.h - the models that could be loaded, by name, alias or path.
  *
- * Entries are never removed and never change, so a pointer to one may be used without the lock.
+ * Entries stay and never change but for their marks, so a pointer to one may be used without the
+ * lock. One that is `removed` is found no more.
  * Lookups and additions need the core lock of whoever owns the registry; probing a path reads files
  * and must not hold it.
  */
@@ -21,6 +22,10 @@ struct bth_entry {
     char *real; /* absolute and without links; NULL when that file does not exist */
     const struct berth_engine_ops *ops;
     struct bth_history holds; /* of its leases; core's lock */
+    /* marks, under the lock */
+    bool removed;    /* by a configuration that names it no more */
+    bool configured; /* by the configuration, not in code and not as a path */
+    bool disabled;   /* so the configuration says */
 };
 
 struct bth_registry {

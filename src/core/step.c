@@ -31,8 +31,8 @@ void bth_actions_finish(struct bth_actions *a) {
     *a = (struct bth_actions){0};
 }
 
-/* Room for all that one step can say: an answer and QUEUED a ticket, an answer and a cancellation a
- * use, a revocation a lease, LOAD, FREE and DEAD a generation, an estimate a model. */
+/* Room for all that one step can say: an answer and QUEUED a ticket, an answer and the end of it a
+ * use, a revocation a lease, LOAD or LOST, FREE and DEAD an instance, an estimate a model. */
 static bool reserve_actions(const struct bth_state *s, struct bth_actions *out) {
     size_t n = 2 * (size_t)s->tickets.capacity + 2 * (size_t)s->uses.capacity + s->leases.capacity +
                3 * (size_t)s->gens.capacity + s->n_models + 4;
@@ -48,11 +48,12 @@ static bool reserve_actions(const struct bth_state *s, struct bth_actions *out) 
     return true;
 }
 
-/* A lease for every ticket, a generation for every model that may want one. */
+/* A lease for every ticket, a generation for every model that may want one, a replica. */
 static bool reserve(struct bth_state *s, size_t tickets, size_t uses, struct bth_actions *out) {
     return bth_table_reserve(&s->tickets, s->tickets.used + tickets) &&
            bth_table_reserve(&s->leases, s->leases.used + s->tickets.used + tickets) &&
-           bth_table_reserve(&s->gens, s->gens.used + s->n_models) &&
+           bth_owners_reserve(&s->owners, s->owners.rows.used + tickets) &&
+           bth_table_reserve(&s->gens, s->gens.used + s->n_models + uses) &&
            bth_table_reserve(&s->uses, s->uses.used + uses) && reserve_actions(s, out);
 }
 
@@ -76,6 +77,12 @@ static int code_of(const struct bth_state *s, uint32_t model, enum bth_reason re
         return BERTH_EREVOKED;
     case BTH_REASON_UPGRADE:
         return BERTH_EUPGRADE;
+    case BTH_REASON_DEADLOCK:
+        return BERTH_EDEADLOCK;
+    case BTH_REASON_DISABLED:
+        return s->models[model].removed ? BERTH_ENOTFOUND : BERTH_EDISABLED;
+    case BTH_REASON_DEVICE:
+        return BERTH_EDEVICE;
     case BTH_REASON_NONE:
         break;
     }
@@ -101,6 +108,10 @@ void bth_gen_dead(struct bth_state *s, struct bth_gen *g, struct bth_actions *ou
     if (s->models[g->model].open == g->id) {
         s->models[g->model].open = 0;
     }
+    struct bth_gen *first = bth_table_get(&s->gens, g->of);
+    if (first && !g->closing) {
+        first->replicas--;
+    }
     bth_table_drop(&s->gens, g);
 }
 
@@ -117,20 +128,33 @@ void bth_gen_settle(struct bth_state *s, struct bth_gen *g, struct bth_actions *
 
 void bth_gen_rest(struct bth_state *s, struct bth_gen *g) {
     const struct bth_model *m = &s->models[g->model];
+    int64_t rest = BTH_FOREVER;
     g->idle_at = BTH_FOREVER;
-    if (g->inst == BTH_READY && !g->leases && !g->uses && !bth_model_pinned(m) &&
-        m->keep_alive != BTH_FOREVER) {
-        g->idle_at = s->now + m->keep_alive;
+    if (g->inst != BTH_READY || g->uses) {
+        return;
+    }
+    if (bth_gen_is_spare(s, g)) {
+        rest = BTH_MIN(m->keep_alive, BTH_REPLICA_REST_NS);
+    } else if (!g->leases && !bth_model_pinned(m)) {
+        rest = m->keep_alive;
+    }
+    if (rest != BTH_FOREVER) {
+        g->idle_at = s->now + rest;
         s->idle_at = BTH_MIN(s->idle_at, g->idle_at);
     }
 }
 
-void bth_gen_close(struct bth_state *s, struct bth_gen *g, struct bth_actions *out) {
+static void close_instance(struct bth_state *s, struct bth_gen *g, struct bth_actions *out) {
+    struct bth_gen *first = bth_table_get(&s->gens, g->of);
     if (g->closing) {
         return;
     }
     g->closing = true;
-    s->models[g->model].open = 0;
+    if (first) {
+        first->replicas--;
+    } else if (!g->of) {
+        s->models[g->model].open = 0;
+    }
     if (g->inst == BTH_RESV) { /* no loader has begun: nothing to undo */
         bth_ledger_unreserve(&s->devices[g->device], g);
         bth_gen_dead(s, g, out);
@@ -138,6 +162,16 @@ void bth_gen_close(struct bth_state *s, struct bth_gen *g, struct bth_actions *o
         g->inst = BTH_DRAIN;
         bth_gen_settle(s, g, out);
     }
+}
+
+void bth_gen_close(struct bth_state *s, struct bth_gen *g, struct bth_actions *out) {
+    struct bth_gen *r = g->replicas ? bth_table_next(&s->gens, NULL) : NULL;
+    for (; r; r = bth_table_next(&s->gens, r)) {
+        if (r->of == g->id) {
+            close_instance(s, r, out);
+        }
+    }
+    close_instance(s, g, out);
 }
 
 /* ---- uses -----------------------------------------------------------------------*/
@@ -176,8 +210,12 @@ static void on_use_open(struct bth_state *s, const struct bth_event *e, struct b
             ->arg = e->arg;
         return;
     }
-    struct bth_gen *g = bth_table_get(&s->gens, l->gen);
-    assert(g); /* an exclusive lease has none: the driver does not ask */
+    assert(!l->exclusive); /* it has no generation: the driver does not ask */
+    struct bth_gen *g = bth_gen_pick(s, l->gen);
+    if (!g) {
+        bth_refuse(s, out, BTH_ACT_USE_REFUSED, l->scope, BTH_REASON_DEVICE)->arg = e->arg;
+        return;
+    }
     struct bth_use_row *u = bth_table_add(&s->uses);
     u->arg = e->arg;
     u->lease = l->id;
@@ -190,11 +228,16 @@ static void on_use_open(struct bth_state *s, const struct bth_event *e, struct b
     a->id = u->id;
     a->gen = g->id;
     a->arg = u->arg;
+    bth_replicate(s, g, out);
 }
 
 static void on_use_begin(struct bth_state *s, const struct bth_event *e, struct bth_actions *out) {
     struct bth_use_row *u = bth_table_get(&s->uses, e->id);
-    if (!u || u->state != BTH_USE_OPEN) {
+    if (!u) { /* lost with its device */
+        bth_refuse(s, out, BTH_ACT_USE_REFUSED, e->scope, BTH_REASON_DEVICE)->arg = e->arg;
+        return;
+    }
+    if (u->state != BTH_USE_OPEN) {
         return;
     }
     u->bytes = cut(e->bytes);
@@ -306,6 +349,14 @@ static void on_estimated(struct bth_state *s, const struct bth_event *e, struct 
     bth_pump_scope(s, model, out);
 }
 
+static void rest_all(struct bth_state *s, uint32_t model) {
+    for (struct bth_gen *g = bth_table_next(&s->gens, NULL); g; g = bth_table_next(&s->gens, g)) {
+        if (g->model == model) {
+            bth_gen_rest(s, g);
+        }
+    }
+}
+
 static void on_load_done(struct bth_state *s, const struct bth_event *e, struct bth_actions *out) {
     struct bth_gen *g = gen_of_op(s, e->op);
     if (!g || g->inst != BTH_LOADING) {
@@ -316,10 +367,15 @@ static void on_load_done(struct bth_state *s, const struct bth_event *e, struct 
     uint32_t model = g->model;
     g->op = 0;
     if (e->error) {
+        const bool replica = g->of != 0;
         bth_ledger_unreserve(d, g);
         d->residual += e->bytes;
         bth_gen_dead(s, g, out);
-        load_failed(s, model, e->error, out);
+        if (replica) {
+            m->more_at = s->now + BTH_REPLICA_PAUSE_NS;
+        } else {
+            load_failed(s, model, e->error, out);
+        }
     } else {
         bth_ledger_commit(d, g, e->bytes, e->spare);
         g->handle = e->handle;
@@ -328,7 +384,7 @@ static void on_load_done(struct bth_state *s, const struct bth_event *e, struct 
         m->failures = 0;
         m->loads++;
         m->load_ns = s->now - g->load_at;
-        bth_gen_rest(s, g);
+        rest_all(s, model); /* those beside it may go now */
         bth_gen_settle(s, g, out);
     }
     bth_pump_scope(s, model, out);
@@ -476,6 +532,15 @@ void bth_step(struct bth_state *s, const struct bth_event *e, int64_t now,
     case BTH_EV_ESTIMATE:
         on_estimate(s, e, out);
         break;
+    case BTH_EV_DISABLE:
+        bth_on_disable(s, e, out);
+        break;
+    case BTH_EV_ENABLE:
+        s->models[e->scope].disabled = s->models[e->scope].removed = false;
+        break;
+    case BTH_EV_DEVICE_LOST:
+        bth_on_device_lost(s, e, out);
+        break;
     case BTH_EV_TICK:
         bth_on_tick(s, e, out);
         break;
@@ -540,8 +605,10 @@ struct bth_op bth_state_next_op(const struct bth_state *s) {
 
 void bth_state_init(struct bth_state *s, const uint64_t *budgets, uint32_t n_devices) {
     assert(n_devices >= 1 && n_devices <= BTH_MAX_DEVICES);
-    *s = (struct bth_state){
-        .n_devices = n_devices, .revoke_at = BTH_FOREVER, .idle_at = BTH_FOREVER};
+    *s = (struct bth_state){.n_devices = n_devices,
+                            .last_key = INT64_MIN,
+                            .revoke_at = BTH_FOREVER,
+                            .idle_at = BTH_FOREVER};
     for (uint32_t i = 0; i < n_devices; i++) {
         s->devices[i].budget = cut(budgets[i]);
     }
@@ -549,6 +616,7 @@ void bth_state_init(struct bth_state *s, const uint64_t *budgets, uint32_t n_dev
     bth_table_init(&s->tickets, sizeof(struct bth_ticket));
     bth_table_init(&s->leases, sizeof(struct bth_lease_row));
     bth_table_init(&s->uses, sizeof(struct bth_use_row));
+    bth_owners_init(&s->owners);
 }
 
 void bth_state_finish(struct bth_state *s) {
@@ -557,6 +625,7 @@ void bth_state_finish(struct bth_state *s) {
     bth_table_finish(&s->tickets);
     bth_table_finish(&s->leases);
     bth_table_finish(&s->uses);
+    bth_owners_finish(&s->owners);
 }
 
 int bth_state_add_model(struct bth_state *s, void *arg, uint32_t family, uint32_t *out) {
@@ -577,10 +646,10 @@ int bth_state_add_model(struct bth_state *s, void *arg, uint32_t family, uint32_
 }
 
 /* What is kept, and for how long, has changed. */
-static void keep_anew(struct bth_state *s, const struct bth_model *m) {
-    struct bth_gen *g = bth_table_get(&s->gens, m->open);
+static void keep_anew(struct bth_state *s, uint32_t model) {
+    struct bth_gen *g = bth_table_get(&s->gens, s->models[model].open);
     if (g) {
-        bth_gen_rest(s, g);
+        rest_all(s, model);
         s->stirred = true; /* it may be evicted now */
     }
 }
@@ -589,7 +658,7 @@ void bth_state_keep(struct bth_state *s, uint32_t model, int64_t keep_alive, boo
     struct bth_model *m = &s->models[model];
     m->keep_alive = keep_alive;
     m->pinned = pinned;
-    keep_anew(s, m);
+    keep_anew(s, model);
 }
 
 void bth_state_pin(struct bth_state *s, uint32_t model, bool more) {
@@ -600,5 +669,5 @@ void bth_state_pin(struct bth_state *s, uint32_t model, bool more) {
         assert(m->pins > 0);
         m->pins--;
     }
-    keep_anew(s, m);
+    keep_anew(s, model);
 }

@@ -8,28 +8,41 @@
  *   device      budget = reserved + committed + freeing + residual + room        (ledger.c)
  *   model       what could be loaded; back-off after a failed load
  *   generation  OPEN > CLOSING > dead. At most one OPEN a model. A CLOSING one is never opened
- *               again: newcomers get the next. One instance each for now:
+ *               again: newcomers get the next. It is known by its first instance, which leases are
+ *               counted on; further ones are its replicas, at most one on each device, and it is
+ *               dead when all are. An instance:
  *                 RESV     bytes are reserved, LOAD is asked for
  *                 LOADING  a loader is at it
  *                 READY    the only state in which a lease is granted
  *                 DRAIN    closing, until its last lease and its last use have gone
  *                 FREEING  FREE is asked for; the bytes stay charged until FREE_DONE
+ *               and from any of these, when its device has failed (DEVICE_LOST), it is gone at
+ *               once: its uses are LOST, its bytes residual, and a replica is promoted in its place
  *   ticket      a caller waiting for a lease: answered GRANT or REFUSE, exactly once
  *   lease       HELD > released | REVOKED (then its uses are cancelled, its bytes wait for them).
  *               A shared one pins its generation; an exclusive one, of a model or of a family,
  *               pins nothing and keeps others away
- *   use         one request on the instance: OPEN (pins it) > WAIT (for bytes) > RUN
- *               > CANCELLING, or REFUSED; gone with USE_END
+ *   use         one request on one instance, the READY one with fewest: OPEN (pins it) > WAIT (for
+ *               bytes) > RUN > CANCELLING, or REFUSED; gone with USE_END, or LOST with its device
  *
- * THE ORDER. Each model has a queue, first come, first served, and its first ticket alone is looked
- * at: whoever must wait, for others' leases too, holds up all behind him, so nobody starves and an
- * event costs no more than the tickets that it answers. A family has a queue of those who want all
- * of it; they and the tickets of its models hold each other up by age. Nobody waits for leases of
- * his own (owner): inside his own shared lease he gets the same generation, inside his own
- * exclusive he comes first, and an exclusive inside his own shared is refused (UPGRADE).
- * Among models whose first ticket lacks bytes (they are "hungry") the oldest owns an earmark on its
+ * THE ORDER. A ticket's key is the time of asking, 10 s earlier for each priority above the usual
+ * one and later for each below: whoever came 10 s before one of the next higher priority is never
+ * overtaken by him. Each model has a queue by key, then by age, and its first ticket alone is
+ * looked at: whoever must wait, for others' leases too, holds up all behind him, so nobody starves
+ * and an event costs no more than the tickets that it answers. A family has a queue of those who
+ * want all of it; they and the tickets of its models hold each other up in the same order. Nobody
+ * waits for leases of his own (owner): inside his own shared lease he gets the same generation,
+ * inside his own exclusive he comes first, and an exclusive inside his own shared is refused
+ * (UPGRADE). So is, at once, who would wait for ever in a ring of owners (DEADLOCK, step_cycle.c).
+ * Among models whose first ticket lacks bytes (they are "hungry") the first owns an earmark on its
  * device: younger ones use only the room beyond it. Uses pass earmarks, for who holds a lease must
  * be able to finish, and are first come, first served within an instance.
+ *
+ * REPLICAS take what nobody else wants (step_replica.c). One is loaded when a use comes and every
+ * instance has BTH_REPLICA_USES of them, if a device like the first's has room for it and nobody
+ * waits for bytes. An instance that another READY one of its generation can do without goes first
+ * when somebody needs bytes, whether leased, pinned or busy (it ends its uses), and by itself when
+ * it has had none for BTH_REPLICA_REST_NS.
  *
  * MEMORY. Only ACQUIRE, USE_OPEN, UNLOAD, CLEANUP and ESTIMATE allocate, before they change
  * anything, and answer ENOMEM; all other events cannot fail.
@@ -38,13 +51,18 @@
 #define BTH_STEP_H
 
 #include "core/limits.h"
+#include "core/owners.h"
 #include "core/table.h"
 #include <berth/error.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define BTH_BACKOFF_MAX_S 60
+#define BTH_BACKOFF_MAX_S    60
+#define BTH_PRIORITY_NS      INT64_C(10000000000)
+#define BTH_PRIORITY_HIGHEST 4 /* above the usual one */
+#define BTH_PRIORITY_LOWEST  (-5)
+#define BTH_RING_NAMES       6
 
 /* ---- state ----------------------------------------------------------------------------------*/
 
@@ -53,6 +71,8 @@ struct bth_ledger {
     uint64_t reserved, committed, freeing;
     uint64_t residual; /* still drawn after an unload: never given out again */
     uint64_t earmark;  /* the oldest byte waiter's need, as of the last event */
+    uint32_t kind;     /* replicas go to devices of the same */
+    bool lost;         /* it has failed for good: no room, for ever */
 };
 
 /* What a load will take on one device. */
@@ -86,9 +106,12 @@ struct bth_model {
     void *arg; /* the driver's */
     uint32_t family;
     struct bth_scope scope;
+    bool disabled;           /* newcomers are refused, */
+    bool removed;            /* as if nobody knew it */
     enum bth_why why;        /* the first of the queue waits */
     bool hungry;             /* for bytes: in the list of such, */
-    uint64_t hunger;         /* by the age of its first ticket */
+    int64_t hunger_key;      /* in the order of their first tickets */
+    uint64_t hunger;         /* its seq */
     uint32_t previous, next; /* index + 1 */
     uint64_t open;           /* the OPEN generation, or 0 */
     uint64_t serial;         /* of the newest generation */
@@ -99,6 +122,8 @@ struct bth_model {
     int64_t est_at;    /* KNOWN: since then */
     uint32_t failures; /* in a row */
     int64_t retry_at;  /* no load before */
+    uint32_t most;     /* instances; 0: as many as there are devices of a kind */
+    int64_t more_at;   /* no replica before */
     struct berth_error cause;
     /* statistics */
     bool pinned;        /* never evicted, never unloaded for being idle; nor while */
@@ -110,8 +135,10 @@ struct bth_model {
 
 enum bth_inst_state { BTH_RESV, BTH_LOADING, BTH_READY, BTH_DRAIN, BTH_FREEING };
 
-struct bth_gen {
+struct bth_gen { /* one instance */
     uint64_t id;
+    uint64_t of;       /* the first instance of its generation; 0: this is it, */
+    uint32_t replicas; /* and there are so many others, not closing */
     uint32_t model, device;
     uint64_t serial, seq;  /* of its model, of all */
     int64_t revoke_at;     /* closing: its leases and uses have until then */
@@ -141,10 +168,20 @@ struct bth_ticket {
     uint32_t scope;
     bool exclusive;
     uint32_t max_concurrent;
-    uint64_t owner;
+    int priority;          /* above the usual one, or below */
+    uint64_t owner, party; /* the owner, and his row */
+    int64_t key;
     uint64_t seq; /* its age; 0: its owner is inside already, so it comes before all */
     int64_t expires;
+    /* step_cycle.c's */
+    uint64_t search, found; /* the last that has seen it, and what that saw next */
+    bool ends;              /* there: it will be answered */
 };
+
+/* In queues: by key, then by age. */
+static inline bool bth_ticket_before(const struct bth_ticket *a, const struct bth_ticket *b) {
+    return a->key < b->key || (a->key == b->key && a->seq < b->seq);
+}
 
 enum bth_lease_state { BTH_LEASE_HELD, BTH_LEASE_REVOKED };
 struct bth_lease_row {
@@ -154,7 +191,7 @@ struct bth_lease_row {
     uint32_t scope;
     bool exclusive;
     enum bth_lease_state state;
-    uint64_t owner, seq;
+    uint64_t owner, party, seq; /* party: the owner's row */
     int64_t revoke_at;
 };
 
@@ -176,10 +213,14 @@ struct bth_state {
     uint32_t n_models, models_capacity;
     struct bth_scope families[BTH_MAX_FAMILIES];
     struct bth_table gens, tickets, leases, uses;
+    struct bth_owners owners;
     struct bth_list waiting;                         /* uses in WAIT, oldest first */
     uint32_t hungriest, least_hungry;                /* models, index + 1, oldest first */
     uint64_t last_op, last_pass, last_use, last_seq; /* seq: of tickets, leases and generations */
-    bool stirred;  /* bytes, or who waits for them: bth_pump has to look */
+    uint64_t last_search;
+    int64_t last_key;                      /* the largest that a ticket has had */
+    uint64_t ring[BTH_RING_NAMES], n_ring; /* the last DEADLOCK's other tickets, in order */
+    bool stirred;                          /* bytes, or who waits for them: bth_pump has to look */
     uint32_t turn; /* in it: index + 1 of the model that may be given bytes now */
     bool closing;
     int64_t revoke_at; /* the least that is to come, */
@@ -189,12 +230,13 @@ struct bth_state {
 /* ---- events ---------------------------------------------------------------------------------*/
 
 enum bth_event_kind {
-    BTH_EV_ACQUIRE,   /* scope, exclusive, max_concurrent (0: any), owner, expires, arg: GRANT,
-                         REFUSE or QUEUED; expires <= now: no wait, nothing started */
+    BTH_EV_ACQUIRE,   /* scope, exclusive, max_concurrent (0: any), priority (0: the usual one),
+                         owner, expires, arg: GRANT, REFUSE or QUEUED; expires <= now: no wait,
+                         nothing started */
     BTH_EV_CANCEL,    /* id of a ticket */
     BTH_EV_RELEASE,   /* id of a lease; again: nothing */
     BTH_EV_USE_OPEN,  /* id of a lease, arg: USE_OPENED or USE_REFUSED */
-    BTH_EV_USE_BEGIN, /* id of a use, bytes: USE_RUN or USE_REFUSED, now or later */
+    BTH_EV_USE_BEGIN, /* id of a use, bytes, arg: USE_RUN or USE_REFUSED, now or later */
     BTH_EV_USE_END,   /* id of a use, failed; again: nothing */
     BTH_EV_OP_BEGIN,  /* op: a loader has taken it */
     BTH_EV_ESTIMATED, /* op, error or estimates [n_devices] */
@@ -207,15 +249,21 @@ enum bth_event_kind {
     BTH_EV_REVOKE,    /* id of a lease: as if its time were over */
     BTH_EV_CLOSE,     /* expires: refuse newcomers, drain, then revoke */
     BTH_EV_ESTIMATE,  /* scope (a model): its size is to be known, for a plan; loads nothing */
-    BTH_EV_TICK       /* time has passed; with the id of a ticket: for that one */
+    BTH_EV_DISABLE,   /* scope (a model), removed: refuses newcomers and all who wait, drains and
+                         unloads it; those inside may go deeper. Cannot fail */
+    BTH_EV_ENABLE,    /* scope (a model) */
+    BTH_EV_DEVICE_LOST, /* device: has failed, or hangs; again: nothing. A LOAD or FREE that a
+                           loader has begun is no longer of interest: its DONE changes nothing */
+    BTH_EV_TICK         /* time has passed; with the id of a ticket: for that one */
 };
-#define BTH_N_EVENTS 17
+#define BTH_N_EVENTS 20
 
 struct bth_event {
     enum bth_event_kind kind;
     uint64_t id, op;
-    uint32_t scope, max_concurrent;
-    bool exclusive;
+    uint32_t scope, max_concurrent, device;
+    bool exclusive, removed;
+    int priority;
     uint64_t owner;
     void *arg;
     int64_t expires;
@@ -236,10 +284,12 @@ enum bth_action_kind {
     BTH_ACT_USE_RUN,     /* id = use, bytes */
     BTH_ACT_USE_REFUSED, /* code, reason */
     BTH_ACT_USE_CANCEL,  /* id = use: its lease was revoked, it must end soon */
+    BTH_ACT_USE_LOST,    /* id = use, with its device: USE_END will find it gone */
     BTH_ACT_REVOKED,     /* id = lease */
     BTH_ACT_WORK,        /* op: bth_state_next_op has something new */
     BTH_ACT_GROWN,
-    BTH_ACT_DEAD /* gen is no more */
+    BTH_ACT_LOST, /* gen: its device has failed; handle, unless a loader has it; bytes, scope */
+    BTH_ACT_DEAD  /* gen is no more */
 };
 
 enum bth_reason {
@@ -252,9 +302,12 @@ enum bth_reason {
     BTH_REASON_LOAD_FAILED, /* the model's cause */
     BTH_REASON_LOST,        /* ELOST: the lease was given back */
     BTH_REASON_REVOKED,     /* EREVOKED */
-    BTH_REASON_UPGRADE      /* EUPGRADE: exclusive inside one's own lease */
+    BTH_REASON_UPGRADE,     /* EUPGRADE: exclusive inside one's own lease */
+    BTH_REASON_DEADLOCK,    /* EDEADLOCK: others wait for what he has; `ring` names them */
+    BTH_REASON_DISABLED,    /* EDISABLED, or ENOTFOUND if it was removed */
+    BTH_REASON_DEVICE       /* EDEVICE: it was on a device that has failed, or none is left */
 };
-#define BTH_N_REASONS 10
+#define BTH_N_REASONS 13
 
 struct bth_action {
     enum bth_action_kind kind;
@@ -263,7 +316,7 @@ struct bth_action {
     int code;
     uint32_t scope;
     uint64_t id, gen, op, bytes;
-    void *arg;
+    void *arg, *handle;
 };
 
 /* The driver's buffer; the step makes it large enough. Zero-initialised is valid. */
@@ -312,17 +365,20 @@ enum bth_plan_kind {
     BTH_PLAN_LOADING, /* on its way */
     BTH_PLAN_UNKNOWN, /* its size is not known: ESTIMATE */
     BTH_PLAN_FAILED,  /* lately; no new try yet */
+    BTH_PLAN_DISABLED,
     BTH_PLAN_FITS,
-    BTH_PLAN_EVICTS,    /* `victims`, which are idle */
+    BTH_PLAN_EVICTS,    /* `victims`, which are idle, or one of several */
     BTH_PLAN_WAITS,     /* for bytes that others use, or that are being freed */
-    BTH_PLAN_IMPOSSIBLE /* not even alone */
+    BTH_PLAN_IMPOSSIBLE /* not even alone, or its device has failed: `why` */
 };
 enum { BTH_PLAN_VICTIMS = 64 };
 struct bth_plan {
     enum bth_plan_kind kind;
+    enum bth_reason why;
     uint32_t device; /* FITS, EVICTS: where; else the roomiest */
     uint64_t need, room;
     uint32_t n_victims, victims[BTH_PLAN_VICTIMS]; /* models; more are counted */
+    bool spare[BTH_PLAN_VICTIMS];                  /* only one instance of several */
 };
 void bth_state_plan(struct bth_state *s, uint32_t model, struct bth_plan *out);
 

@@ -21,31 +21,25 @@ static struct bth_scope *family_of(struct bth_state *s, uint32_t scope) {
 
 /* ---- tickets --------------------------------------------------------------------------------*/
 
-/* He whose owner is inside comes first, all others last. */
-static struct bth_ticket *enqueue(struct bth_state *s, const struct bth_event *e, bool inside) {
-    struct bth_scope *scope = bth_scope_of(s, e->scope);
-    struct bth_ticket *t = bth_table_add(&s->tickets);
-    *t = (struct bth_ticket){.id = t->id,
-                             .arg = e->arg,
-                             .scope = e->scope,
-                             .exclusive = e->exclusive,
-                             .max_concurrent = e->max_concurrent,
-                             .owner = e->owner,
-                             .seq = inside ? 0 : ++s->last_seq,
-                             .expires = e->expires};
+/* Puts a ticket into its queue, behind all that it may not overtake. */
+static void link_ticket(struct bth_state *s, struct bth_ticket *t) {
+    struct bth_scope *scope = bth_scope_of(s, t->scope);
     struct bth_list *q = &scope->queue;
-    t->prev = inside ? 0 : q->last;
-    t->next = inside ? q->first : 0;
-    struct bth_ticket *prev = bth_table_get(&s->tickets, t->prev);
-    struct bth_ticket *next = bth_table_get(&s->tickets, t->next);
+    struct bth_ticket *next = t->seq ? NULL : bth_table_get(&s->tickets, q->first);
+    struct bth_ticket *prev = t->seq ? bth_table_get(&s->tickets, q->last) : NULL;
+    while (t->seq && prev && bth_ticket_before(t, prev)) {
+        next = prev;
+        prev = bth_table_get(&s->tickets, prev->prev);
+    }
+    t->prev = prev ? prev->id : 0;
+    t->next = next ? next->id : 0;
     *(prev ? &prev->next : &q->first) = t->id;
     *(next ? &next->prev : &q->last) = t->id;
     scope->waiting++;
     scope->waiting_exclusive += t->exclusive;
-    return t;
 }
 
-void bth_ticket_unlink(struct bth_state *s, struct bth_ticket *t) {
+static void unlink_ticket(struct bth_state *s, struct bth_ticket *t) {
     struct bth_scope *scope = bth_scope_of(s, t->scope);
     struct bth_ticket *prev = bth_table_get(&s->tickets, t->prev);
     struct bth_ticket *next = bth_table_get(&s->tickets, t->next);
@@ -53,6 +47,46 @@ void bth_ticket_unlink(struct bth_state *s, struct bth_ticket *t) {
     *(next ? &next->prev : &scope->queue.last) = t->prev;
     scope->waiting--;
     scope->waiting_exclusive -= t->exclusive;
+}
+
+/* He whose owner is inside comes first, all others by their keys. */
+static struct bth_ticket *enqueue(struct bth_state *s, const struct bth_event *e,
+                                  struct bth_owner *owner, bool inside) {
+    struct bth_ticket *t = bth_table_add(&s->tickets);
+    *t = (struct bth_ticket){.id = t->id,
+                             .arg = e->arg,
+                             .scope = e->scope,
+                             .exclusive = e->exclusive,
+                             .max_concurrent = e->max_concurrent,
+                             .priority = e->priority,
+                             .owner = e->owner,
+                             .party = owner ? owner->id : 0,
+                             .key = inside ? INT64_MIN : s->now - e->priority * BTH_PRIORITY_NS,
+                             .seq = inside ? 0 : ++s->last_seq,
+                             .expires = e->expires};
+    link_ticket(s, t);
+    s->last_key = BTH_MAX(s->last_key, t->key);
+    if (owner) {
+        owner->ticket = t->id;
+        owner->waiting++;
+    }
+    return t;
+}
+
+/* Whoever has nothing any more is forgotten. */
+static void rest_owner(struct bth_state *s, struct bth_owner *owner) {
+    if (owner->leases + owner->waiting == 0) {
+        bth_owners_drop(&s->owners, owner);
+    }
+}
+
+void bth_ticket_unlink(struct bth_state *s, struct bth_ticket *t) {
+    struct bth_owner *owner = bth_table_get(&s->owners.rows, t->party);
+    unlink_ticket(s, t);
+    if (owner) {
+        owner->waiting--;
+        rest_owner(s, owner);
+    }
     bth_table_drop(&s->tickets, t);
 }
 
@@ -89,11 +123,16 @@ void bth_grant(struct bth_state *s, const struct bth_ticket *t, struct bth_gen *
                                 .scope = t->scope,
                                 .exclusive = t->exclusive,
                                 .owner = t->owner,
+                                .party = t->party,
                                 .seq = ++s->last_seq,
                                 .revoke_at = g ? g->revoke_at : BTH_FOREVER};
     struct bth_lease_row *last = bth_table_get(&s->leases, l->prev);
     *(last ? &last->next : &scope->leases.first) = l->id;
     scope->leases.last = l->id;
+    struct bth_owner *owner = bth_table_get(&s->owners.rows, l->party);
+    if (owner) {
+        owner->leases++;
+    }
     scope->held++;
     family->held += family != scope;
     if (t->exclusive) {
@@ -120,6 +159,11 @@ static void let_go(struct bth_state *s, struct bth_lease_row *l, struct bth_acti
     *(prev ? &prev->next : &scope->leases.first) = l->next;
     *(next ? &next->prev : &scope->leases.last) = l->prev;
     l->prev = l->next = 0;
+    struct bth_owner *owner = bth_table_get(&s->owners.rows, l->party);
+    if (owner) {
+        owner->leases--;
+        rest_owner(s, owner);
+    }
     scope->held--;
     family->held -= family != scope;
     scope->exclusive -= l->exclusive;
@@ -161,14 +205,17 @@ static bool holds_some(struct bth_state *s, uint32_t scope, uint64_t owner) {
 }
 
 /* Those who hold a lease already are answered at once, where that is possible. */
-static bool answer_holder(struct bth_state *s, const struct bth_event *e, bool inside,
-                          struct bth_actions *out) {
+static bool answer_holder(struct bth_state *s, const struct bth_event *e,
+                          const struct bth_owner *owner, bool inside, struct bth_actions *out) {
     struct bth_scope *scope = bth_scope_of(s, e->scope);
-    const struct bth_ticket t = {
-        .arg = e->arg, .scope = e->scope, .exclusive = e->exclusive, .owner = e->owner};
-    if (!e->owner || scope->held + family_of(s, e->scope)->held == 0) {
+    if (!owner || owner->leases == 0 || scope->held + family_of(s, e->scope)->held == 0) {
         return false;
     }
+    const struct bth_ticket t = {.arg = e->arg,
+                                 .scope = e->scope,
+                                 .exclusive = e->exclusive,
+                                 .owner = e->owner,
+                                 .party = owner->id};
     if (e->exclusive) {
         if (!inside && holds_some(s, e->scope, e->owner)) {
             bth_refuse(s, out, BTH_ACT_REFUSE, e->scope, BTH_REASON_UPGRADE)->arg = e->arg;
@@ -180,8 +227,8 @@ static bool answer_holder(struct bth_state *s, const struct bth_event *e, bool i
         return inside;
     }
     struct bth_lease_row *l = bth_table_get(&s->leases, scope->leases.first);
-    while (l && (l->owner != e->owner || l->exclusive)) {
-        l = bth_table_get(&s->leases, l->next);
+    while (l && (l->owner != e->owner || !bth_table_get(&s->gens, l->gen))) {
+        l = bth_table_get(&s->leases, l->next); /* an exclusive one, or its generation was lost */
     }
     if (l) {
         bth_grant(s, &t, bth_table_get(&s->gens, l->gen), out);
@@ -189,28 +236,83 @@ static bool answer_holder(struct bth_state *s, const struct bth_event *e, bool i
     return l != NULL;
 }
 
-void bth_on_acquire(struct bth_state *s, const struct bth_event *e, struct bth_actions *out) {
-    if (s->closing) {
-        bth_refuse(s, out, BTH_ACT_REFUSE, e->scope, BTH_REASON_SHUTDOWN)->arg = e->arg;
+/* Whether somebody who asked before it comes after it. */
+static bool overtakes(struct bth_state *s, const struct bth_ticket *t) {
+    const struct bth_ticket *last;
+    if (!(t->scope & BTH_FAMILY)) {
+        last = bth_table_get(&s->tickets, family_of(s, t->scope)->queue.last);
+        return t->next || (last && bth_ticket_before(t, last));
+    }
+    bool any = t->next != 0;
+    for (uint32_t i = 0; i < s->n_models && !any; i++) {
+        last = bth_table_get(&s->tickets, s->models[i].scope.queue.last);
+        any = last && bth_model_in(s, i, t->scope) && bth_ticket_before(t, last);
+    }
+    return any;
+}
+
+/* A newcomer who would wait for ever. His priority may be the cause, if one whom he would overtake
+ * holds what he wants: then he comes last instead, and if he has nothing, nobody waits for him. */
+static bool would_deadlock(struct bth_state *s, struct bth_ticket *t,
+                           const struct bth_owner *owner) {
+    const bool holds = owner && owner->leases > 0 && !owner->hands;
+    const bool passes = t->seq && overtakes(s, t);
+    if (!t->seq || (!holds && !passes) || !bth_ticket_is_stuck(s, t)) {
+        return false;
+    }
+    if (passes) {
+        unlink_ticket(s, t);
+        t->key = s->last_key;
+        link_ticket(s, t);
+    }
+    return holds && (!passes || bth_ticket_is_stuck(s, t));
+}
+
+/* He who asks while he waits has more hands than one. */
+static struct bth_owner *take_owner(struct bth_state *s, uint64_t owner) {
+    struct bth_owner *row = owner ? bth_owners_find(&s->owners, owner) : NULL;
+    if (row) {
+        row->hands |= row->waiting > 0;
+    }
+    return row;
+}
+
+static void wait_in_queue(struct bth_state *s, const struct bth_event *e, struct bth_owner *owner,
+                          bool inside, struct bth_actions *out) {
+    struct bth_ticket *t = enqueue(s, e, owner, inside);
+    const uint64_t id = t->id;
+    if (s->now < t->expires && would_deadlock(s, t, owner)) {
+        bth_ticket_refuse(s, t, BTH_REASON_DEADLOCK, out);
         return;
     }
-    bool inside = is_inside(bth_scope_of(s, e->scope), e->owner) ||
-                  is_inside(family_of(s, e->scope), e->owner);
-    if (answer_holder(s, e, inside, out)) {
-        bth_pump_scope(s, e->scope, out); /* one more that the first there may wait for */
-        return;
-    }
-    uint64_t id = enqueue(s, e, inside)->id;
     if (bth_scope_of(s, e->scope)->queue.first == id) {
         bth_pump_scope(s, e->scope, out);
     }
-    struct bth_ticket *t = bth_table_get(&s->tickets, id);
+    t = bth_table_get(&s->tickets, id);
     if (t && s->now >= t->expires) {
         bth_ticket_refuse(s, t, BTH_REASON_TIMEOUT, out);
     } else if (t) {
         struct bth_action *a = bth_act(out, BTH_ACT_QUEUED);
         a->id = id;
         a->arg = e->arg;
+    }
+}
+
+void bth_on_acquire(struct bth_state *s, const struct bth_event *e, struct bth_actions *out) {
+    if (s->closing) {
+        bth_refuse(s, out, BTH_ACT_REFUSE, e->scope, BTH_REASON_SHUTDOWN)->arg = e->arg;
+        return;
+    }
+    struct bth_owner *owner = take_owner(s, e->owner);
+    bool inside = is_inside(bth_scope_of(s, e->scope), e->owner) ||
+                  is_inside(family_of(s, e->scope), e->owner);
+    if (answer_holder(s, e, owner, inside, out)) {
+        bth_pump_scope(s, e->scope, out); /* one more that the first there may wait for */
+    } else if (!(e->scope & BTH_FAMILY) && s->models[e->scope].disabled) {
+        bth_refuse(s, out, BTH_ACT_REFUSE, e->scope, BTH_REASON_DISABLED)->arg = e->arg;
+    } else {
+        owner = owner || !e->owner ? owner : bth_owners_add(&s->owners, e->owner);
+        wait_in_queue(s, e, owner, inside, out);
     }
 }
 
@@ -336,10 +438,28 @@ void bth_on_close(struct bth_state *s, const struct bth_event *e, struct bth_act
     drain(s, 0, e->expires, out);
 }
 
+void bth_on_disable(struct bth_state *s, const struct bth_event *e, struct bth_actions *out) {
+    struct bth_model *m = &s->models[e->scope];
+    struct bth_gen *g = bth_table_get(&s->gens, m->open);
+    m->disabled = true;
+    m->removed = e->removed;
+    while (m->scope.queue.first) {
+        bth_ticket_refuse(s, bth_table_get(&s->tickets, m->scope.queue.first), BTH_REASON_DISABLED,
+                          out);
+    }
+    if (g) {
+        bth_gen_close(s, g, out);
+    }
+    bth_pump_scope(s, e->scope, out);
+    s->stirred = true;
+}
+
 /* Who waits for it, behind an exclusive perhaps, will use it soon. */
 static bool is_over(const struct bth_state *s, const struct bth_gen *g) {
-    return g->inst == BTH_READY && g->leases + g->uses == 0 && s->now >= g->idle_at &&
-           s->models[g->model].scope.waiting == 0 && !bth_model_pinned(&s->models[g->model]);
+    const struct bth_model *m = &s->models[g->model];
+    return g->inst == BTH_READY && g->uses == 0 && s->now >= g->idle_at &&
+           (bth_gen_is_spare(s, g) ||
+            (g->leases == 0 && m->scope.waiting == 0 && !bth_model_pinned(m)));
 }
 
 /* Unloads what has been idle for too long, and says when to look again. */
@@ -349,10 +469,10 @@ static void expire_idle(struct bth_state *s, struct bth_actions *out) {
     for (struct bth_gen *g = bth_table_next(&s->gens, NULL); g; g = bth_table_next(&s->gens, g)) {
         if (is_over(s, g)) {
             g->expired = true;
-            bth_gen_close(s, g, out);
+            bth_gen_leave(s, g, out);
         } else if (s->now >= g->idle_at) {
             bth_gen_rest(s, g); /* whoever waits may leave without having used it */
-        } else if (g->inst == BTH_READY && g->leases + g->uses == 0) {
+        } else if (g->inst == BTH_READY && g->uses == 0) {
             s->idle_at = BTH_MIN(s->idle_at, g->idle_at);
         }
     }

@@ -1,6 +1,7 @@
 /*
  * core/step_private.h - what the step's files share: step.c (events), step_lease.c (events of
- * leases), step_pump.c (grants, loads, evictions).
+ * leases), step_cycle.c (who would wait for ever), step_pump.c (grants, loads, evictions),
+ * step_replica.c (instances beside each other, and what is lost).
  */
 #ifndef BTH_STEP_PRIVATE_H
 #define BTH_STEP_PRIVATE_H
@@ -10,7 +11,8 @@
 struct bth_action *bth_act(struct bth_actions *out, enum bth_action_kind kind);
 void bth_act_work(struct bth_actions *out, uint64_t op);
 
-/* Closing a generation: never opened again; freed at once when nobody is on it. */
+/* Closing a generation, with all its replicas, or one replica alone: never opened again; freed at
+ * once when nobody is on it. */
 void bth_gen_close(struct bth_state *s, struct bth_gen *g, struct bth_actions *out);
 /* A DRAIN generation without leases and uses begins to be freed. */
 void bth_gen_settle(struct bth_state *s, struct bth_gen *g, struct bth_actions *out);
@@ -39,6 +41,21 @@ void bth_on_cleanup(struct bth_state *s, const struct bth_event *e, struct bth_a
 void bth_on_revoke(struct bth_state *s, const struct bth_event *e, struct bth_actions *out);
 void bth_on_close(struct bth_state *s, const struct bth_event *e, struct bth_actions *out);
 void bth_on_tick(struct bth_state *s, const struct bth_event *e, struct bth_actions *out);
+void bth_on_disable(struct bth_state *s, const struct bth_event *e, struct bth_actions *out);
+
+/* step_cycle.c: whether a ticket that is in its queue, and has not been looked at there yet, would
+ * wait for ever; then `ring` says with whom. Changes nothing else that counts. */
+bool bth_ticket_is_stuck(struct bth_state *s, struct bth_ticket *t);
+
+/* step_replica.c. Another READY instance of its generation is there. */
+bool bth_gen_is_spare(const struct bth_state *s, const struct bth_gen *g);
+/* This instance goes; its generation stays where another is READY. */
+void bth_gen_leave(struct bth_state *s, struct bth_gen *g, struct bth_actions *out);
+/* Of the generation `id`: the instance for the next use; NULL: it has been lost. */
+struct bth_gen *bth_gen_pick(struct bth_state *s, uint64_t id);
+/* A use has come to this one: loads a replica if that may and need be. */
+void bth_replicate(struct bth_state *s, const struct bth_gen *g, struct bth_actions *out);
+void bth_on_device_lost(struct bth_state *s, const struct bth_event *e, struct bth_actions *out);
 
 /* Answers a use that is OPEN or WAIT; it stays, pinning its model, until USE_END. */
 void bth_use_refuse(struct bth_state *s, struct bth_use_row *u, enum bth_reason reason,
@@ -52,6 +69,14 @@ void bth_pump_all(struct bth_state *s, struct bth_actions *out); /* every scope 
 void bth_ask_estimate(struct bth_state *s, struct bth_model *m, struct bth_actions *out);
 /* Bytes have moved: runs uses, starts loads, evicts, until nothing stirs. */
 void bth_pump(struct bth_state *s, struct bth_actions *out);
+/* What the model takes there, and whether it ever could have it. */
+uint64_t bth_need_of(const struct bth_model *m, uint32_t device);
+bool bth_could_run(const struct bth_state *s, const struct bth_model *m, uint32_t device);
+/* One load of a model on a device at a time, also across generations. */
+bool bth_loads_on(const struct bth_state *s, uint32_t model, uint32_t device);
+/* `of`: as its replica; NULL: as a new generation. */
+void bth_start_load(struct bth_state *s, uint32_t model, uint32_t device, struct bth_gen *of,
+                    struct bth_actions *out);
 /* Not even when all else were gone from its device. */
 bool bth_use_is_impossible(const struct bth_state *s, const struct bth_use_row *u);
 /* Runs or refuses a use of which no older one of its instance waits; false: it waits too. */

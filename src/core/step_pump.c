@@ -12,40 +12,56 @@
 #include "base/clock.h"
 #include <assert.h>
 
-static uint64_t need_of(const struct bth_model *m, uint32_t device) {
+uint64_t bth_need_of(const struct bth_model *m, uint32_t device) {
     return m->est[device].weights + m->est[device].workspace + m->est[device].session;
+}
+
+bool bth_could_run(const struct bth_state *s, const struct bth_model *m, uint32_t device) {
+    const struct bth_ledger *d = &s->devices[device];
+    return !d->lost && bth_need_of(m, device) <= bth_ledger_limit(d);
 }
 
 /* ---- eviction -------------------------------------------------------------------------------*/
 
-static bool is_idle(const struct bth_state *s, const struct bth_gen *g, uint32_t device) {
-    return g->device == device && g->inst == BTH_READY && g->leases == 0 && g->uses == 0 &&
-           !bth_model_pinned(&s->models[g->model]);
+/* How gladly an instance is let go: 0, not at all. One of several goes before all others when it is
+ * idle; busy (it would end its uses first) when no other will do. */
+static int leaves(const struct bth_state *s, const struct bth_gen *g, uint32_t device) {
+    if (g->device != device || g->inst != BTH_READY) {
+        return 0;
+    }
+    if (bth_gen_is_spare(s, g)) {
+        return g->uses == 0 ? 3 : g->waits == 0;
+    }
+    return g->leases == 0 && g->uses == 0 && !bth_model_pinned(&s->models[g->model]) ? 2 : 0;
 }
 
-/* The idle generation used longest ago that is no victim yet. */
-static struct bth_gen *oldest_idle(struct bth_state *s, uint32_t device) {
+/* The one that goes most gladly, used longest ago, that is no victim yet. */
+static struct bth_gen *next_victim(struct bth_state *s, uint32_t device) {
     struct bth_gen *best = NULL;
+    int most = 0;
     for (struct bth_gen *g = bth_table_next(&s->gens, NULL); g; g = bth_table_next(&s->gens, g)) {
-        if (is_idle(s, g, device) && !g->victim && (!best || g->used_seq < best->used_seq)) {
+        const int how = g->victim ? 0 : leaves(s, g, device);
+        if (how > most || (how > 0 && how == most && g->used_seq < best->used_seq)) {
             best = g;
+            most = how;
         }
     }
     return best;
 }
 
-/* Marks a set of idle generations with `want` bytes, those used longest ago first and none that the
- * others make superfluous. Marks nothing and says false when all together do not suffice. */
+/* Marks a set of instances with `want` bytes, those that go most gladly and were used longest ago
+ * first, and none that the others make superfluous. Marks nothing and says false when all together
+ * do not suffice. */
 static bool choose_victims(struct bth_state *s, uint32_t device, uint64_t want) {
-    uint64_t sum = 0, idle = 0;
+    uint64_t sum = 0, all = 0;
     struct bth_gen *g;
     for (g = bth_table_next(&s->gens, NULL); g; g = bth_table_next(&s->gens, g)) {
-        idle += is_idle(s, g, device) ? bth_gen_bytes(g) : 0;
+        all += leaves(s, g, device) ? bth_gen_bytes(g) : 0;
     }
-    if (idle < want) {
+    if (all < want) {
         return false;
     }
-    while (sum < want && (g = oldest_idle(s, device))) {
+    while (sum < want && (g = next_victim(s, device))) {
         g->victim = true;
         sum += bth_gen_bytes(g);
     }
@@ -58,11 +74,20 @@ static bool choose_victims(struct bth_state *s, uint32_t device, uint64_t want) 
     return true;
 }
 
-/* Marks whom it takes for `need` bytes to be there once what is being freed is back: maybe nobody.
- * false: it cannot be. */
+/* Of busy instances that have been told to go: room when their uses have ended. */
+static uint64_t leaving(const struct bth_state *s, uint32_t device) {
+    uint64_t sum = 0;
+    for (struct bth_gen *g = bth_table_next(&s->gens, NULL); g; g = bth_table_next(&s->gens, g)) {
+        sum += g->device == device && g->inst == BTH_DRAIN && g->evicted ? bth_gen_bytes(g) : 0;
+    }
+    return sum;
+}
+
+/* Marks whom it takes for `need` bytes to be there once what is leaving and being freed is back:
+ * maybe nobody. false: it cannot be. */
 static bool find_room(struct bth_state *s, uint32_t device, uint64_t need) {
     const struct bth_ledger *d = &s->devices[device];
-    uint64_t coming = bth_ledger_room(d) + d->freeing;
+    uint64_t coming = bth_ledger_room(d) + d->freeing + leaving(s, device);
     return coming >= need || choose_victims(s, device, need - coming);
 }
 
@@ -71,7 +96,7 @@ static void evict_victims(struct bth_state *s, struct bth_actions *out) {
         if (g->victim) {
             g->victim = false;
             g->evicted = true;
-            bth_gen_close(s, g, out);
+            bth_gen_leave(s, g, out);
         }
     }
 }
@@ -128,8 +153,7 @@ static void pump_uses(struct bth_state *s, uint64_t pass, struct bth_actions *ou
 
 /* ---- loads ----------------------------------------------------------------------------------*/
 
-/* One load of a model on a device at a time, also across generations. */
-static bool loads_on(const struct bth_state *s, uint32_t model, uint32_t device) {
+bool bth_loads_on(const struct bth_state *s, uint32_t model, uint32_t device) {
     for (struct bth_gen *g = bth_table_next(&s->gens, NULL); g; g = bth_table_next(&s->gens, g)) {
         if (g->model == model && g->device == device && g->inst <= BTH_LOADING) {
             return true;
@@ -138,21 +162,26 @@ static bool loads_on(const struct bth_state *s, uint32_t model, uint32_t device)
     return false;
 }
 
-static void start_load(struct bth_state *s, uint32_t model, uint32_t device,
-                       struct bth_actions *out) {
+void bth_start_load(struct bth_state *s, uint32_t model, uint32_t device, struct bth_gen *of,
+                    struct bth_actions *out) {
     struct bth_model *m = &s->models[model];
     struct bth_gen *g = bth_table_add(&s->gens);
     g->model = model;
     g->device = device;
-    g->serial = ++m->serial;
+    g->serial = of ? of->serial : ++m->serial;
     g->seq = ++s->last_seq;
     g->revoke_at = BTH_FOREVER;
     g->est = m->est[device];
     g->inst = BTH_RESV;
     g->op = ++s->last_op;
     g->load_at = s->now;
-    m->open = g->id;
-    m->est_state = BTH_EST_NONE; /* the file may change before the next load */
+    if (of) {
+        g->of = of->id;
+        of->replicas++;
+    } else {
+        m->open = g->id;
+        m->est_state = BTH_EST_NONE; /* the file may change before the next load */
+    }
     bth_ledger_reserve(&s->devices[device], g);
     bth_act_work(out, g->op);
 }
@@ -172,8 +201,8 @@ static struct choice choose(struct bth_state *s, uint32_t model) {
     bool allowed[BTH_MAX_DEVICES] = {false};
     for (uint32_t i = 0; i < s->n_devices; i++) {
         const struct bth_ledger *d = &s->devices[i];
-        uint64_t room = bth_ledger_room(d), need = need_of(m, i);
-        if (need > bth_ledger_limit(d) || loads_on(s, model, i)) {
+        uint64_t room = bth_ledger_room(d), need = bth_need_of(m, i);
+        if (!bth_could_run(s, m, i) || bth_loads_on(s, model, i)) {
             continue;
         }
         allowed[i] = true;
@@ -187,7 +216,7 @@ static struct choice choose(struct bth_state *s, uint32_t model) {
         }
     }
     for (uint32_t i = 0; c.now < 0 && !c.sure && i < s->n_devices; i++) {
-        if (allowed[i] && s->devices[i].earmark == 0 && find_room(s, i, need_of(m, i))) {
+        if (allowed[i] && s->devices[i].earmark == 0 && find_room(s, i, bth_need_of(m, i))) {
             c.later = (int)i;
             c.sure = true;
         }
@@ -203,23 +232,33 @@ static enum bth_why place(struct bth_state *s, uint32_t model, struct bth_action
     }
     const struct choice c = choose(s, model);
     if (c.now >= 0) {
-        start_load(s, model, (uint32_t)c.now, out);
+        bth_start_load(s, model, (uint32_t)c.now, NULL, out);
         return BTH_WHY_LOADING;
     }
     evict_victims(s, out);
     if (c.later >= 0) {
-        s->devices[c.later].earmark = need_of(&s->models[model], (uint32_t)c.later);
+        s->devices[c.later].earmark = bth_need_of(&s->models[model], (uint32_t)c.later);
     }
     return BTH_WHY_BYTES;
 }
 
 static bool fits_somewhere(const struct bth_state *s, const struct bth_model *m) {
     for (uint32_t i = 0; i < s->n_devices; i++) {
-        if (need_of(m, i) <= bth_ledger_limit(&s->devices[i])) {
+        if (bth_could_run(s, m, i)) {
             return true;
         }
     }
     return false;
+}
+
+/* Why nothing fits: a device that has failed might have done. */
+static enum bth_reason why_nowhere(const struct bth_state *s) {
+    for (uint32_t i = 0; i < s->n_devices; i++) {
+        if (s->devices[i].lost) {
+            return BTH_REASON_DEVICE;
+        }
+    }
+    return BTH_REASON_IMPOSSIBLE;
 }
 
 void bth_ask_estimate(struct bth_state *s, struct bth_model *m, struct bth_actions *out) {
@@ -248,6 +287,7 @@ static void take_victims(struct bth_state *s, struct bth_plan *out) {
             g->victim = false;
             if (out->n_victims < BTH_PLAN_VICTIMS) {
                 out->victims[out->n_victims] = g->model;
+                out->spare[out->n_victims] = bth_gen_is_spare(s, g);
             }
             out->n_victims++;
         }
@@ -269,17 +309,20 @@ void bth_state_plan(struct bth_state *s, uint32_t model, struct bth_plan *out) {
     *out = (struct bth_plan){.device = g ? g->device : roomiest(s)};
     if (g) {
         out->kind = g->inst == BTH_READY ? BTH_PLAN_READY : BTH_PLAN_LOADING;
+    } else if (m->disabled) {
+        out->kind = BTH_PLAN_DISABLED;
     } else if (s->now < m->retry_at) {
         out->kind = BTH_PLAN_FAILED;
     } else if (m->est_state != BTH_EST_KNOWN) {
         out->kind = BTH_PLAN_UNKNOWN;
     } else if (!fits_somewhere(s, m)) {
         out->kind = BTH_PLAN_IMPOSSIBLE;
+        out->why = why_nowhere(s);
     } else {
         plan_place(s, model, out);
     }
     if (out->kind != BTH_PLAN_UNKNOWN) {
-        out->need = need_of(m, out->device);
+        out->need = bth_need_of(m, out->device);
     }
     out->room = bth_ledger_room(&s->devices[out->device]);
 }
@@ -290,7 +333,7 @@ void bth_state_plan(struct bth_state *s, uint32_t model, struct bth_plan *out) {
 static bool family_is_before(const struct bth_state *s, uint32_t family,
                              const struct bth_ticket *t) {
     const struct bth_ticket *x = bth_table_get(&s->tickets, s->families[family].queue.first);
-    return x && x->seq < t->seq;
+    return x && bth_ticket_before(x, t);
 }
 
 static bool excludes(const struct bth_scope *scope, uint64_t owner) {
@@ -318,7 +361,7 @@ static bool exclusive_must_wait(struct bth_state *s, const struct bth_ticket *t)
     }
     for (uint32_t i = 0; i < s->n_models; i++) {
         const struct bth_ticket *first = bth_table_get(&s->tickets, s->models[i].scope.queue.first);
-        if (first && bth_model_in(s, i, t->scope) && first->seq < t->seq) {
+        if (first && bth_model_in(s, i, t->scope) && bth_ticket_before(first, t)) {
             return true;
         }
     }
@@ -375,7 +418,7 @@ static enum bth_why pump_shared(struct bth_state *s, struct bth_ticket *t,
         return BTH_WHY_ESTIMATE;
     }
     if (!fits_somewhere(s, m)) {
-        bth_ticket_refuse(s, t, BTH_REASON_IMPOSSIBLE, out);
+        bth_ticket_refuse(s, t, why_nowhere(s), out);
         return BTH_WHY_NONE;
     }
     /* Bytes are given out in a pass only, where the older have had their turn. */
@@ -386,23 +429,28 @@ static enum bth_why pump_shared(struct bth_state *s, struct bth_ticket *t,
     return place(s, t->scope, out);
 }
 
-/* Puts a model into the list of the hungry by the age `hunger` of its first ticket, or out of it.
- */
-static void set_hungry(struct bth_state *s, uint32_t model, bool hungry, uint64_t hunger) {
+static bool is_hungrier(const struct bth_model *a, const struct bth_model *b) {
+    return a->hunger_key < b->hunger_key ||
+           (a->hunger_key == b->hunger_key && a->hunger < b->hunger);
+}
+
+/* Puts a model into the list of the hungry by its first ticket, or out of it (NULL). */
+static void set_hungry(struct bth_state *s, uint32_t model, const struct bth_ticket *first) {
     struct bth_model *m = &s->models[model];
     if (m->hungry) {
         *(m->previous ? &s->models[m->previous - 1].next : &s->hungriest) = m->next;
         *(m->next ? &s->models[m->next - 1].previous : &s->least_hungry) = m->previous;
     }
-    m->hungry = hungry;
-    m->hunger = hunger;
+    m->hungry = first != NULL;
+    m->hunger_key = first ? first->key : 0;
+    m->hunger = first ? first->seq : 0;
     s->stirred = true;
-    if (!hungry) {
+    if (!first) {
         return;
     }
     m->previous = s->least_hungry;
     m->next = 0;
-    while (m->previous && s->models[m->previous - 1].hunger > hunger) {
+    while (m->previous && is_hungrier(m, &s->models[m->previous - 1])) {
         m->next = m->previous;
         m->previous = s->models[m->previous - 1].previous;
     }
@@ -424,7 +472,7 @@ static void pump_model(struct bth_state *s, uint32_t model, struct bth_actions *
     m->why = why;
     bool hungry = why == BTH_WHY_BYTES;
     if (hungry != m->hungry || (hungry && m->hunger != t->seq)) {
-        set_hungry(s, model, hungry, hungry ? t->seq : 0);
+        set_hungry(s, model, hungry ? t : NULL);
     }
 }
 

@@ -229,7 +229,8 @@ static int stack_global(struct reader *r) {
 /* REDUCE: function, arguments -> CALL. */
 static int reduce(struct reader *r) {
     struct bth_pickle *arguments = top(r, 0), *function = top(r, 1);
-    if (!arguments || !function || function->kind != BTH_PICKLE_GLOBAL || arguments->kind != BTH_PICKLE_TUPLE) {
+    if (!arguments || !function || function->kind != BTH_PICKLE_GLOBAL ||
+        arguments->kind != BTH_PICKLE_TUPLE) {
         return damaged(r);
     }
     struct bth_pickle *v = make(r, BTH_PICKLE_CALL);

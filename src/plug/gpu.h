@@ -22,8 +22,8 @@ struct bth_gpu {
  * or a probe that failed, with the reason. May take seconds. */
 int bth_gpu_list(struct bth_gpu *out, int n, struct berth_error *err);
 
-/* Opens a GPU by "cuda:N", "cuda" (the first usable) or UUID; `fast`: products of 16 bits, else exact
- * f32. ENOTFOUND, EUNSUPPORTED, EDEVICE, ENOMEM. */
+/* Opens a GPU by "cuda:N", "cuda" (the first usable) or UUID; `fast`: products of 16 bits, else
+ * exact f32. ENOTFOUND, EUNSUPPORTED, EDEVICE, ENOMEM. */
 int bth_gpu_open(const char *which, bool fast, struct berth_device **out, struct berth_error *err);
 
 /* For tests, as berth_cuda_fail_at (compute/cuda/cuda_module.h); -1: there is no module. */

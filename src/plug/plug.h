@@ -1,7 +1,8 @@
 /*
  * plug/plug.h - the only layer that names engines and devices.
  *
- * builtin.c lists the engines; device.c opens devices by name; decode.c lends the audio layer to the API.
+ * builtin.c lists the engines; device.c opens devices by name; decode.c lends the audio layer to
+ * the API.
  */
 #ifndef BTH_PLUG_H
 #define BTH_PLUG_H

@@ -1,6 +1,6 @@
 /*
- * render/output.h - transcripts as text: the files that openai-whisper's command writes, byte for byte
- * (20250625, utils.py, without word times).
+ * render/output.h - transcripts as text: the files that openai-whisper's command writes, byte for
+ * byte (20250625, utils.py, without word times).
  *
  * Layer render: what programs share that show results (the command and the server). Not here: where
  * the text goes. Any thread.

@@ -122,6 +122,11 @@ void bth_job_unref(struct bth_job *job) {
     }
 }
 
+static bool over_locked(const struct bth_job *job) REQUIRES(result);
+static bool over_locked(const struct bth_job *job) {
+    return job->state == BERTH_JOB_DONE || job->state == BERTH_JOB_FAILED;
+}
+
 /* ---- from the engine ---- */
 
 /* With the lock held, so that a job that has been given back never calls. */
@@ -140,6 +145,9 @@ static struct berth_item *keep_locked(struct bth_job *job, struct berth_item *it
 static struct berth_item *keep_locked(struct bth_job *job, struct berth_item *item) {
     assert(bth_mutex_held(&job->lock));
     struct berth_item *drop = item;
+    if (over_locked(job)) {
+        return item;
+    }
     job->done = item->done;
     job->total = item->total;
     if (item->kind == BERTH_ITEM_FINAL) {
@@ -176,13 +184,16 @@ bool bth_job_has_room(struct bth_job *job) {
 
 void bth_job_running(struct bth_job *job) {
     job_lock(job);
-    job->state = BERTH_JOB_RUNNING;
+    job->state = over_locked(job) ? job->state : BERTH_JOB_RUNNING;
     job_unlock(job);
 }
 
 void bth_job_complete(struct bth_job *job, const struct berth_error *err) {
     job_lock(job);
-    assert(job->state != BERTH_JOB_DONE && job->state != BERTH_JOB_FAILED);
+    if (over_locked(job)) { /* given up, and it came back */
+        job_unlock(job);
+        return;
+    }
     bool well = (!err || err->code == 0) && job->final;
     if (!well && err && err->code < 0) {
         job->error = *err;
@@ -226,11 +237,6 @@ static int take_final_locked(struct bth_job *job, struct berth_item **out,
     *out = job->final;
     job->final = NULL;
     return 0;
-}
-
-static bool over_locked(const struct bth_job *job) REQUIRES(result);
-static bool over_locked(const struct bth_job *job) {
-    return job->state == BERTH_JOB_DONE || job->state == BERTH_JOB_FAILED;
 }
 
 /* Waits until there is something to take; false: the deadline has passed. */

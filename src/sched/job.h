@@ -60,8 +60,9 @@ struct bth_job {
     /* the scheduler's lock */
     struct bth_list all, inbox;
     unsigned notes;
-    bool posted; /* notes wait in the inbox: from SUBMIT on */
-    bool over;   /* no more notes */
+    int64_t cancelled_at; /* 0: not */
+    bool posted;          /* notes wait in the inbox: from SUBMIT on */
+    bool over;            /* no more notes */
 
     /* written by whoever grants, before the note GRANTED */
     int grant_rc;
@@ -96,7 +97,7 @@ int bth_job_emit(struct berth_sink *sink, struct berth_item *item);
 /* Is there room for BERTH_MAX_EMIT items? If not, a note comes when there is. */
 bool bth_job_has_room(struct bth_job *job);
 void bth_job_running(struct bth_job *job);
-/* The end; err NULL or code 0: well, the final item is there. Once. */
+/* The end; err NULL or code 0: well, the final item is there. Only the first time counts. */
 void bth_job_complete(struct bth_job *job, const struct berth_error *err);
 
 /* sched.c's: leaves a note for the device's thread; nothing once the job is over. */

@@ -16,7 +16,14 @@
 
 enum { MAX_JOBS = 1024, MAX_RESULTS = 64 };
 
+/*
+ * A group lives as one: the first counts the references of all, and frees all with the last.
+ */
 struct bth_sched {
+    struct bth_sched *first; /* maybe this one */
+    struct bth_sched
+        *group[BTH_MAX_DEVICES]; /* of the first: by device, constant once all are made */
+    size_t n_group;
     struct bth_mutex lock;
     struct bth_cond wake;                    /* the device's thread: a note, or `stopping` */
     struct bth_cond idle;                    /* n_jobs is 0 */
@@ -24,9 +31,14 @@ struct bth_sched {
     struct bth_list all GUARDED_BY(sched);   /* jobs that are not over */
     size_t n_jobs GUARDED_BY(sched);
     uint64_t n_submitted GUARDED_BY(sched);
-    int refs GUARDED_BY(sched); /* the owner's, and one for each job and lease handle */
+    int refs
+        GUARDED_BY(sched); /* of the first: the owners', and one for each job and lease handle */
     bool closing GUARDED_BY(sched), stopping GUARDED_BY(sched);
+    bool left GUARDED_BY(sched);               /* nobody waits for the thread any more */
+    struct berth_error lost GUARDED_BY(sched); /* code not 0: given up */
 
+    struct bth_manager *manager; /* a reference, or NULL */
+    size_t device;               /* its number in the group, and with the manager */
     int64_t (*clock)(void);
     size_t max_jobs, max_results;
     _Atomic int64_t stepped_at; /* stored by the device's thread, read by any: a time alone */
@@ -44,6 +56,9 @@ static void note_locked(struct bth_sched *s, struct bth_job *job, unsigned note)
         return;
     }
     job->notes |= note;
+    if (note & BTH_NOTE_CANCEL && job->cancelled_at == 0) {
+        job->cancelled_at = s->clock();
+    }
     job->posted |= (note & BTH_NOTE_SUBMIT) != 0;
     if (job->posted && !bth_list_linked(&job->inbox)) {
         bth_list_append(&s->inbox, &job->inbox);
@@ -82,6 +97,12 @@ void bth_sched_over(struct bth_sched *s, struct bth_job *job) {
     sched_unlock(s);
 }
 
+void bth_sched_lost(struct bth_sched *s, const struct berth_error *why) {
+    if (s->manager) {
+        bth_manager_lose(s->manager, s->device, why);
+    }
+}
+
 /* The next job with notes, taken out of the inbox; NULL: none. */
 static struct bth_job *take_note(struct bth_sched *s, unsigned *out_notes) {
     struct bth_job *job = NULL;
@@ -113,30 +134,58 @@ int64_t bth_sched_step(struct bth_sched *s) {
     return noted ? s->clock() : due;
 }
 
+/* One that was left behind ends its jobs first. */
+static bool ends_locked(const struct bth_sched *s) REQUIRES(sched);
+static bool ends_locked(const struct bth_sched *s) {
+    return s->stopping && (!s->left || s->n_jobs == 0);
+}
+
 /* Sleeps until there is a note or it is `due`; false: time to stop. */
 static bool sleep_until(struct bth_sched *s, int64_t due) {
     sched_lock(s);
-    while (!bth_list_linked(&s->inbox) && !s->stopping) {
+    while (!bth_list_linked(&s->inbox) && !ends_locked(s)) {
         if (!bth_cond_wait(&s->wake, &s->lock, due)) {
             break;
         }
     }
-    bool go_on = !s->stopping;
+    bool go_on = !ends_locked(s);
     sched_unlock(s);
     return go_on;
 }
 
+/* The thread is done, or this is its end. */
+static void finish(struct bth_sched *s) {
+    bth_turns_finish(&s->turns);
+    if (s->manager) {
+        bth_manager_unref(s->manager);
+    }
+    bth_sched_unref(s);
+}
+
 static void *device_main(void *arg) {
     struct bth_sched *s = arg;
-    for (;;) {
-        int64_t due = bth_sched_step(s), now = s->clock();
-        if (due > now && !sleep_until(s, BTH_MIN(due, now + BTH_NS_PER_S))) {
-            return NULL;
-        }
+    int64_t due, now;
+    do {
+        due = bth_sched_step(s);
+        now = s->clock();
+    } while (due <= now || sleep_until(s, BTH_MIN(due, now + BTH_NS_PER_S)));
+    sched_lock(s);
+    const bool left = s->left;
+    sched_unlock(s);
+    if (left) {
+        finish(s);
     }
+    return NULL;
 }
 
 /* ---- from other threads ---------------------------------------------------------------------*/
+
+static int check_open(struct bth_sched *s, struct berth_error *err) {
+    sched_lock(s);
+    const bool closing = s->closing;
+    sched_unlock(s);
+    return closing ? bth_error(err, BERTH_ESHUTDOWN, "the manager is closing") : 0;
+}
 
 /* A place in `all`, from which it can be cancelled. */
 static int enter(struct bth_sched *s, struct bth_job *job, struct berth_error *err) {
@@ -144,6 +193,8 @@ static int enter(struct bth_sched *s, struct bth_job *job, struct berth_error *e
     sched_lock(s);
     if (s->closing) {
         rc = bth_error(err, BERTH_ESHUTDOWN, "the manager is closing");
+    } else if (s->lost.code) {
+        rc = bth_error_copy(err, &s->lost);
     } else if (s->n_jobs >= s->max_jobs) {
         rc = bth_error(err, BERTH_EOVERLOADED,
                        "%zu requests are queued and running, which is the most: try again later",
@@ -161,7 +212,8 @@ int bth_sched_submit(struct bth_sched *s, struct bth_lease *lease,
                      const struct berth_request *request, struct bth_job **out,
                      struct berth_error *err) {
     struct bth_job *job;
-    int rc = bth_job_create(request, s->max_results, &job, err);
+    int rc = check_open(s, err); /* its lease has been revoked then, which is not the reason */
+    rc = rc < 0 ? rc : bth_job_create(request, s->max_results, &job, err);
     if (rc < 0) {
         return rc;
     }
@@ -171,12 +223,14 @@ int bth_sched_submit(struct bth_sched *s, struct bth_lease *lease,
     job->lease = lease;
     job->deadline = ms > 0 ? bth_deadline(s->clock(), ms) : BTH_FOREVER;
     job->use.granted = granted;
-    rc = enter(s, job, err);
+    /* A lease that is revoked before the job has entered does not find it, but its use gets no
+     * bytes. */
+    rc = bth_use_open(lease, &job->use, err);
     if (rc == 0) {
-        /* entered first: a lease that is revoked from now on finds the job in `all` */
-        rc = bth_use_open(lease, &job->use, err);
+        job->sched = s->first->group[job->use.device];
+        rc = enter(job->sched, job, err);
         if (rc < 0) {
-            bth_sched_over(s, job);
+            bth_use_end(&job->use, true);
         }
     }
     if (rc < 0) {
@@ -184,7 +238,7 @@ int bth_sched_submit(struct bth_sched *s, struct bth_lease *lease,
         return rc;
     }
     bth_job_ref(job); /* the scheduler's, until it is over */
-    bth_sched_note(s, job, BTH_NOTE_SUBMIT);
+    bth_sched_note(job->sched, job, BTH_NOTE_SUBMIT);
     *out = job;
     return 0;
 }
@@ -201,13 +255,46 @@ void bth_job_free(struct bth_job *job) {
     }
 }
 
-void bth_sched_cancel(struct bth_sched *s, const struct bth_lease *lease) {
+/* Those of a lease, or all with NULL. */
+static void cancel_here(struct bth_sched *s, const struct bth_lease *lease) {
     struct bth_job *job;
     sched_lock(s);
     BTH_LIST_EACH(job, &s->all, struct bth_job, all) {
         if (!lease || job->lease == lease) {
             note_locked(s, job, BTH_NOTE_CANCEL);
         }
+    }
+    sched_unlock(s);
+}
+
+void bth_sched_cancel(struct bth_sched *s, const struct bth_lease *lease) {
+    for (size_t i = 0; i < s->first->n_group; i++) {
+        cancel_here(s->first->group[i], lease);
+    }
+}
+
+/* ---- a device that hangs --------------------------------------------------------------------*/
+
+bool bth_sched_is_stuck(struct bth_sched *s, int64_t limit) {
+    const int64_t before = s->clock() - limit;
+    bool stuck = false;
+    struct bth_job *job;
+    sched_lock(s);
+    BTH_LIST_EACH(job, &s->all, struct bth_job, all) {
+        stuck |= (job->cancelled_at && job->cancelled_at <= before) || job->deadline <= before;
+    }
+    sched_unlock(s);
+    return stuck;
+}
+
+/* The result's lock comes after the scheduler's; nobody else ends a job that is in `all`. */
+void bth_sched_abandon(struct bth_sched *s, const struct berth_error *why) {
+    struct bth_job *job;
+    sched_lock(s);
+    s->lost = *why;
+    BTH_LIST_EACH(job, &s->all, struct bth_job, all) {
+        bth_job_complete(job, why);
+        note_locked(s, job, BTH_NOTE_CANCEL);
     }
     sched_unlock(s);
 }
@@ -230,6 +317,7 @@ static void init(struct bth_sched *s, const struct bth_sched_config *c) {
     bth_cond_init(&s->idle);
     bth_list_init(&s->inbox);
     bth_list_init(&s->all);
+    s->first = c->first ? c->first : s;
     s->refs = 1;
     s->clock = c->clock ? c->clock : bth_now;
     s->stepped_at = s->clock();
@@ -238,20 +326,25 @@ static void init(struct bth_sched *s, const struct bth_sched_config *c) {
 }
 
 void bth_sched_ref(struct bth_sched *s) {
-    sched_lock(s);
-    s->refs++;
-    sched_unlock(s);
+    sched_lock(s->first);
+    s->first->refs++;
+    sched_unlock(s->first);
+}
+
+static void destroy(struct bth_sched *s) {
+    bth_cond_finish(&s->wake);
+    bth_cond_finish(&s->idle);
+    bth_mutex_finish(&s->lock);
+    bth_free(s);
 }
 
 void bth_sched_unref(struct bth_sched *s) {
-    sched_lock(s);
-    bool last = --s->refs == 0;
-    sched_unlock(s);
-    if (last) {
-        bth_cond_finish(&s->wake);
-        bth_cond_finish(&s->idle);
-        bth_mutex_finish(&s->lock);
-        bth_free(s);
+    struct bth_sched *first = s->first;
+    sched_lock(first);
+    bool last = --first->refs == 0;
+    sched_unlock(first);
+    for (size_t i = first->n_group; last && i-- > 0;) { /* the first last */
+        destroy(first->group[i]);
     }
 }
 
@@ -262,6 +355,10 @@ int bth_sched_create(const struct bth_sched_config *config, struct bth_sched **o
         return bth_error_nomem(err);
     }
     init(s, config);
+    if (s->first->n_group == BTH_MAX_DEVICES) {
+        destroy(s);
+        return bth_error(err, BERTH_EINVAL, "more than %d devices", BTH_MAX_DEVICES);
+    }
     int rc = bth_turns_init(&s->turns, s->clock, s->max_jobs, config->host_threads, err);
     if (rc == 0 && !config->clock &&
         bth_thread_start(&s->thread, "berth-device", device_main, s) < 0) {
@@ -269,8 +366,17 @@ int bth_sched_create(const struct bth_sched_config *config, struct bth_sched **o
     }
     if (rc < 0) {
         bth_turns_finish(&s->turns);
-        bth_sched_unref(s);
+        destroy(s);
         return rc;
+    }
+    s->device = s->first->n_group++;
+    s->first->group[s->device] = s;
+    if (config->manager) {
+        s->manager = config->manager;
+        bth_manager_ref(s->manager);
+    }
+    if (s->first != s) {
+        bth_sched_ref(s);
     }
     *out = s;
     return 0;
@@ -280,25 +386,38 @@ static void close_door(struct bth_sched *s) {
     sched_lock(s);
     s->closing = true;
     sched_unlock(s);
-    bth_sched_cancel(s, NULL);
+    cancel_here(s, NULL);
 }
 
-void bth_sched_destroy(struct bth_sched *s) {
+/* Waits until all jobs are over; false: one hangs, and what it is in is left to it. */
+static bool wait_idle(struct bth_sched *s) {
+    const int64_t end = bth_now() + BTH_STUCK_NS;
+    bool in_time = true;
+    sched_lock(s);
+    while (s->n_jobs > 0 && in_time && !s->lost.code) {
+        in_time = bth_cond_wait(&s->idle, &s->lock, end);
+    }
+    s->stopping = true;
+    s->left = s->n_jobs > 0;
+    bth_cond_signal(&s->wake);
+    const bool left = s->left;
+    sched_unlock(s);
+    return !left;
+}
+
+bool bth_sched_destroy(struct bth_sched *s) {
     if (!s) {
-        return;
+        return true;
     }
     close_door(s);
     if (!s->thread.started) {
         bth_sched_step(s); /* ends them all: no host thread has any */
     }
-    sched_lock(s);
-    while (s->n_jobs > 0) {
-        bth_cond_wait(&s->idle, &s->lock, BTH_FOREVER);
+    if (!wait_idle(s)) {
+        bth_thread_leave(&s->thread);
+        return false;
     }
-    s->stopping = true;
-    bth_cond_signal(&s->wake);
-    sched_unlock(s);
     bth_thread_join(&s->thread);
-    bth_turns_finish(&s->turns);
-    bth_sched_unref(s);
+    finish(s);
+    return true;
 }

@@ -192,6 +192,9 @@ static void lose(struct bth_turns *t, const struct berth_error *err) {
 static void turn_failed(struct bth_turns *t, const struct berth_batch *b,
                         const struct berth_error *err) {
     int64_t now = t->clock();
+    if (err->code == BERTH_EDEVICE) { /* who is told tries again, elsewhere then */
+        bth_sched_lost(t->jobs[0]->sched, err);
+    }
     for (uint32_t i = 0; i < b->n; i++) {
         struct bth_job *job = t->jobs[i];
         if (err->code == BERTH_ENOMEM && ++job->retries <= MAX_RETRIES) {

@@ -58,5 +58,7 @@ void bth_turns_stats(struct bth_turns *t, struct berth_device_stats *out);
 
 /* sched.c's: the job is over; it takes no more notes. Before its result is published. */
 void bth_sched_over(struct bth_sched *s, struct bth_job *job);
+/* The device has failed for good: core is to know before anybody is told. */
+void bth_sched_lost(struct bth_sched *s, const struct berth_error *why);
 
 #endif

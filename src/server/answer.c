@@ -16,6 +16,7 @@ int bth_error_status(int code) {
     case BERTH_EBUSY:
     case BERTH_ESTATE:
     case BERTH_EUPGRADE:
+    case BERTH_EDEADLOCK:
         return 409;
     case BERTH_ELOST: /* a session or a lease that was */
         return 410;
@@ -28,6 +29,7 @@ int bth_error_status(int code) {
     case BERTH_ESHUTDOWN:
     case BERTH_ECANCELLED:
     case BERTH_EREVOKED:
+    case BERTH_EDISABLED:
         return 503;
     case BERTH_ETIMEDOUT:
         return 504;

@@ -164,7 +164,10 @@ static void reload(struct process *p) {
     const struct {
         const char *what;
         const struct bth_str *names;
-    } news[] = {{"new", &r.added}, {"changed", &r.changed}, {"takes a new start", &r.restart}};
+    } news[] = {{"new", &r.added},
+                {"changed", &r.changed},
+                {"removed", &r.removed},
+                {"takes a new start", &r.restart}};
     for (size_t i = 0; i < BTH_COUNT(news); i++) {
         if (news[i].names->size) {
             bth_log_write(&p->log, BTH_LOG_INFO, NULL, "configuration, %s: %.*s", news[i].what,

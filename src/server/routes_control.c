@@ -55,6 +55,44 @@ static void unload(struct bth_exchange *x) {
     run(x, BTH_WORK_UNLOAD, "timeout_ms");
 }
 
+static void set_enabled(struct bth_exchange *x, bool on) {
+    const struct berth_engine_ops *engine;
+    const char *model, *full;
+    struct berth_error err;
+    if (!x->trusted) {
+        bth_answer_refusal(x, 403, "EUNSUPPORTED",
+                           "only the server's own user on its Unix socket, or the holder of an API "
+                           "key, may take models out of use");
+        return;
+    }
+    int rc = bth_form_take(&x->form, "model", &model, &err);
+    rc = rc < 0 ? rc : bth_form_done(&x->form, &err);
+    if (rc == 0 && !model) {
+        rc = bth_error(&err, BERTH_EINVAL, "the model is missing: {\"model\": NAME}");
+    }
+    rc = rc < 0 ? rc : bth_work_model(x, model, &engine, &err);
+    rc =
+        rc < 0 ? rc : bth_manager_enable(x->server->berth->manager, x->work.model, on, &full, &err);
+    if (rc < 0) {
+        bth_answer_error(x, &err, NULL);
+        return;
+    }
+    struct bth_str text = {0};
+    bth_str_putc(&text, '{');
+    bth_json_put_string(&text, "model", full);
+    bth_json_put_bool(&text, "disabled", !on);
+    bth_str_putc(&text, '}');
+    bth_answer_json(x, &text);
+}
+
+static void disable(struct bth_exchange *x) {
+    set_enabled(x, false);
+}
+
+static void enable(struct bth_exchange *x) {
+    set_enabled(x, true);
+}
+
 static void stop(struct bth_exchange *x) {
     static const int64_t range[2] = {0, MAX_MS};
     struct bth_server *s = x->server;
@@ -112,6 +150,7 @@ static void reload(struct bth_exchange *x) {
     bth_json_put_bool(&text, "dry_run", dry);
     put_lines(&text, "added", &r.added);
     put_lines(&text, "changed", &r.changed);
+    put_lines(&text, "removed", &r.removed);
     put_lines(&text, "restart", &r.restart);
     bth_str_putc(&text, '}');
     bth_reload_finish(&r);
@@ -130,6 +169,16 @@ static const struct bth_route table[] = {
      .run = unload,
      .body = BTH_BODY_JSON,
      .queued = true,
+     .native = true},
+    {.method = "POST",
+     .path = "/v1/models/disable",
+     .run = disable,
+     .body = BTH_BODY_JSON,
+     .native = true},
+    {.method = "POST",
+     .path = "/v1/models/enable",
+     .run = enable,
+     .body = BTH_BODY_JSON,
      .native = true},
     {.method = "POST", .path = "/v1/reload", .run = reload, .body = BTH_BODY_JSON, .native = true},
     {.method = "POST", .path = "/v1/stop", .run = stop, .body = BTH_BODY_JSON, .native = true},

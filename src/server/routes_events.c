@@ -1,5 +1,5 @@
 /*
- * GET /v1/events: what happens to models and leases, as server-sent events.
+ * GET /v1/events: what happens to models, leases and devices, as server-sent events.
  *
  *     id: 7
  *     event: load
@@ -30,7 +30,7 @@ const char *bth_event_name(enum bth_happening_kind kind) {
         [BTH_HAPPENED_LOAD] = "load",     [BTH_HAPPENED_FAIL] = "fail",
         [BTH_HAPPENED_UNLOAD] = "unload", [BTH_HAPPENED_EVICT] = "evict",
         [BTH_HAPPENED_GRANT] = "grant",   [BTH_HAPPENED_REFUSE] = "refuse",
-        [BTH_HAPPENED_REVOKE] = "revoke"};
+        [BTH_HAPPENED_REVOKE] = "revoke", [BTH_HAPPENED_LOST] = "device_lost"};
     return names[kind];
 }
 
@@ -39,11 +39,12 @@ static const char *unload_reason(const struct bth_happening *h) {
 }
 
 static void put_event(struct bth_str *out, const struct bth_happening *h) {
-    const bool model = h->kind <= BTH_HAPPENED_EVICT;
+    const bool model = h->kind <= BTH_HAPPENED_EVICT, lost = h->kind == BTH_HAPPENED_LOST;
+    const bool unload = h->kind == BTH_HAPPENED_UNLOAD || h->kind == BTH_HAPPENED_EVICT;
     bth_str_printf(out, "id: %" PRIu64 "\nevent: %s\ndata: {", h->number, bth_event_name(h->kind));
     bth_json_put_int(out, "at_ms", h->at_ms);
-    bth_json_put_string(out, "model", h->what);
-    if (!model) {
+    bth_json_put_string(out, lost ? "device" : "model", h->what);
+    if (!model && !lost) {
         bth_json_put_string(out, "holder", *h->who ? h->who : NULL);
     }
     if (h->code) {
@@ -51,10 +52,12 @@ static void put_event(struct bth_str *out, const struct bth_happening *h) {
         bth_json_put_string(out, "cause", h->cause);
     }
     if (model) {
+        bth_json_put_string(out, "device", *h->device ? h->device : NULL);
         bth_json_put_uint(out, "bytes", h->bytes);
     }
-    if (h->kind == BTH_HAPPENED_UNLOAD || h->kind == BTH_HAPPENED_EVICT) {
+    if (unload) {
         bth_json_put_string(out, "reason", unload_reason(h));
+        bth_json_put_uint(out, "residual_bytes", h->residual);
     }
     if (model || h->kind == BTH_HAPPENED_GRANT) {
         bth_json_put_int(out, "ms", h->ms);
@@ -110,6 +113,15 @@ static void log_event(const struct bth_log *log, const struct bth_happening *h) 
                       : h->idle                       ? "unloaded, it was idle"
                                                       : "unloaded",
                       (double)h->bytes / 1e6, (long long)h->ms);
+        if (h->residual) {
+            bth_log_write(log, BTH_LOG_WARNING, NULL, "%s: %.1f MB of it were not given back",
+                          h->what, (double)h->residual / 1e6);
+        }
+        break;
+    case BTH_HAPPENED_LOST:
+        bth_log_write(log, BTH_LOG_ERROR, NULL,
+                      "%s: nothing runs on this device until the daemon is started anew: %s",
+                      h->what, h->cause);
         break;
     case BTH_HAPPENED_FAIL:
         bth_log_write(log, BTH_LOG_WARNING, NULL, "%s: not loaded: %s", h->what, h->cause);

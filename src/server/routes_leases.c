@@ -100,6 +100,14 @@ static int take_limit(struct bth_exchange *x, int64_t least, struct berth_error 
     return rc;
 }
 
+static int take_priority(struct bth_exchange *x, struct berth_error *err) {
+    static const int64_t range[2] = {0, 9};
+    int64_t priority = 5;
+    int rc = bth_form_take_int(&x->form, "priority", range, 5, &priority, err);
+    x->work.ask.priority = (int)priority - 5;
+    return rc;
+}
+
 static int take_ms(struct bth_exchange *x, const char *name, int64_t fallback,
                    struct berth_error *err) {
     static const int64_t range[2] = {-1, MAX_MS};
@@ -148,9 +156,17 @@ static void acquire(struct bth_exchange *x) {
     rc = rc < 0 ? rc : take_mode(x, &err);
     rc = rc < 0 ? rc : take_what(x, x->work.ask.exclusive, &err);
     rc = rc < 0 ? rc : take_limit(x, 0, &err);
+    rc = rc < 0 ? rc : take_priority(x, &err);
     rc = rc < 0 ? rc : bth_form_take(&x->form, "tag", &tag, &err);
     rc = rc < 0 ? rc : bth_form_done(&x->form, &err);
     snprintf(x->work.ask.tag, sizeof(x->work.ask.tag), "%s", tag ? tag : "");
+    if (rc == 0 && x->work.ask.priority > 0 && !x->trusted) {
+        /* anybody may give way; to be let past is not everybody's */
+        bth_answer_refusal(x, 403, "EUNSUPPORTED",
+                           "only the server's own user on its Unix socket, or the holder of an API "
+                           "key, may have a priority above 5");
+        return;
+    }
     start(x, BTH_WORK_ACQUIRE, rc, &err);
 }
 
@@ -260,6 +276,7 @@ static void put_lease(struct bth_str *out, const struct bth_lease_info *l) {
     if (l->waiting) {
         bth_json_put_uint(out, "position", l->position);
         bth_json_put_uint(out, "max_concurrent", l->max_concurrent);
+        bth_json_put_int(out, "priority", l->priority);
         bth_json_put_string(out, "waits_for", l->why);
         put_known(out, "expected_ms", l->expected_ms, 0);
     } else {

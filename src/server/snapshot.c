@@ -34,6 +34,8 @@ const char *bth_state_text(enum berth_model_state state) {
         return "loading";
     case BERTH_MODEL_READY:
         return "ready";
+    case BERTH_MODEL_DISABLED:
+        return "disabled";
     case BERTH_MODEL_DRAINING:
         break;
     }

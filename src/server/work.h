@@ -60,6 +60,7 @@ struct bth_work_ask {
     bool renew; /* only if it is there */
     bool exclusive;
     uint32_t max_concurrent;
+    int priority;   /* above the usual one, or below */
     uint64_t owner; /* as the client calls it */
     char tag[64];
     pid_t pid;   /* of the client, 0: not known */

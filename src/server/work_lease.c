@@ -50,6 +50,7 @@ static int acquire(struct bth_exchange *x, struct berth_error *err) {
                                 .deadline = w->deadline,
                                 .exclusive = w->ask.exclusive,
                                 .max_concurrent = w->ask.max_concurrent,
+                                .priority = w->ask.priority,
                                 .owner = owner_of(x)};
     return s ? bth_session_acquire(s, w->ask.lease, w->model, &ask, err) : bth_session_unknown(err);
 }

@@ -97,6 +97,57 @@ static void test_limit(void) {
     berth_release(second);
 }
 
+/* Two clients, each of which has what the other wants. */
+static void *take_echo(void *arg) {
+    berth_release(take(a, "echo", BERTH_EXCLUSIVE, 1));
+    return arg;
+}
+
+static void test_ring(void) {
+    struct berth_error err;
+    struct berth_lease *none;
+    pthread_t thread;
+    struct berth_lease *mine = take(a, "marian", BERTH_EXCLUSIVE, 1);
+    struct berth_lease *yours = take(b, "echo", BERTH_EXCLUSIVE, 1);
+    CHECK_INT(pthread_create(&thread, NULL, take_echo, NULL), 0);
+    daemon_sleep_ms(100);
+    CHECK_INT(acquire(b, "marian", BERTH_EXCLUSIVE, 5000, 1, &none, &err), BERTH_EDEADLOCK);
+    CHECK(strstr(err.message, "(a waits for toy/echo)"));
+    berth_release(yours);
+    pthread_join(thread, NULL);
+    berth_release(mine);
+}
+
+/* A queue through the daemon goes by priorities too, and its user may raise his. */
+static void test_priority(void) {
+    struct berth_error err;
+    struct berth_lease *held = take(a, "echo", BERTH_EXCLUSIVE, 0), *lease;
+    struct berth_acquire_options o = BERTH_ACQUIRE_INIT;
+    struct berth_ticket *low, *high;
+    o.mode = BERTH_EXCLUSIVE;
+    CHECK_OK(berth_acquire_start(b, "echo", &o, &low, &err), err);
+    o.priority = 9;
+    CHECK_OK(berth_acquire_start(a, "echo", &o, &high, &err), err);
+    berth_release(held);
+    CHECK_OK(berth_ticket_wait(high, 5000, &lease, &err), err);
+    CHECK_INT(berth_ticket_wait(low, 50, &held, &err), BERTH_ETIMEDOUT);
+    berth_release(lease);
+    berth_ticket_free(high);
+    berth_ticket_free(low);
+}
+
+static void test_disable(void) {
+    struct berth_error err;
+    struct berth_lease *none;
+    CHECK_OK(berth_disable(a, "echo", &err), err);
+    CHECK_INT(acquire(b, "toy/echo", BERTH_SHARED, 5000, 0, &none, &err), BERTH_EDISABLED);
+    CHECK_INT(berth_disable(a, "none", &err), BERTH_ENOTFOUND);
+    struct berth_model_stats all[8];
+    CHECK(berth_models(a, all, sizeof(*all), 8) > 0);
+    CHECK_OK(berth_enable(b, "toy/echo", &err), err);
+    berth_release(take(b, "echo", BERTH_SHARED, 0));
+}
+
 static void test_ticket(void) {
     struct berth_error err;
     struct berth_lease *lease, *again, *shared = take(a, "echo", BERTH_SHARED, 0);
@@ -390,6 +441,9 @@ int main(void) {
     test_exclusive();
     test_owners();
     test_limit();
+    test_ring();
+    test_priority();
+    test_disable();
     test_ticket();
     test_cleanup();
     test_threads();

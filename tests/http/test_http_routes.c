@@ -120,6 +120,15 @@ static void test_control(void) {
     check_error(http_ask(t.address, "POST", "/v1/models/load?model=echo", NULL, "{}"), 400,
                 "unexpected_query");
     check_error(http_ask(t.address, "POST", "/v1/stop", NULL, NULL), 403, "forbidden");
+    static const char echo[] = "{\"model\":\"echo\"}";
+    check_error(http_ask(t.address, "POST", "/v1/models/disable", NULL, echo), 403, "EUNSUPPORTED");
+    check_error(http_ask(t.address, "POST", "/v1/models/enable", NULL, echo), 403, "EUNSUPPORTED");
+    check_error(
+        http_ask(t.address, "PUT", "/v1/leases/a/1", NULL, "{\"model\":\"echo\",\"priority\":6}"),
+        403, "EUNSUPPORTED");
+    check_error(
+        http_ask(t.address, "PUT", "/v1/leases/a/1", NULL, "{\"model\":\"echo\",\"priority\":4}"),
+        410, "ELOST");
 }
 
 static void test_run(void) {

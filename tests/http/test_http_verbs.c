@@ -83,6 +83,14 @@ static void test_lease(void) {
 
 static void test_plan(void) {
     expect(run("unload", "echo", NULL), 0, "is not loaded");
+    expect(run("disable", "echo", NULL), 0, "toy/echo is disabled");
+    expect(run("load", "echo", NULL), 1, "is disabled until somebody enables it");
+    expect(run("models", NULL), 0, "disabled");
+    expect(run("plan", "load", "echo", NULL), 0, "toy/echo is not given out: ");
+    expect(run("enable", "toy/echo", NULL), 0, "toy/echo is enabled");
+    expect(run("disable", "none", NULL), 1, "no such model");
+    expect(run("lease", "-p", "10", "echo", "--", "true", NULL), 125, "a number from 0 to 9");
+    expect(run("lease", "-p", "9", "-x", "echo", "--", "true", NULL), 0, "");
     expect(run("plan", "load", "echo", NULL), 0, "toy/echo fits (cpu: ");
     CHECK(strstr(said, " MB needed as of 0."));
     expect(run("load", "echo", NULL), 0, "");
@@ -114,7 +122,18 @@ static void test_config(void) {
     for (int i = 0; i < 100 && run("load", "last", NULL) != 0; i++) {
         daemon_sleep_ms(20);
     }
-    expect(run("config", "check", "-r", NULL), 0, "toy/more: no longer named");
+    expect(run("load", "toy/more", NULL), 1, "no such model");
+    expect(run("config", "check", "-r", NULL), 0, "");
+    CHECK(!strstr(said, "toy/"));
+    write_config("}\n  toy/more: {path: echo, disabled: true}\n");
+    expect(run("config", "check", "-r", NULL), 0, "removed            toy/last");
+    CHECK(strstr(said, "new                toy/more"));
+    expect(run("config", "reload", NULL), 0, "removed            toy/last");
+    expect(run("load", "last", NULL), 1, "no such model");
+    expect(run("load", "toy/more", NULL), 1, "disabled");
+    write_config("}\n  toy/more: {path: echo}\n");
+    expect(run("config", "reload", NULL), 0, "changed            toy/more");
+    expect(run("load", "toy/more", NULL), 0, "is loaded");
     write_config(", colour: red}\n");
     expect(run("config", "reload", NULL), 1, "berth.yaml:2:");
     expect(run("config", "check", d.config, NULL), 1, "berth.yaml:2:");
@@ -136,11 +155,12 @@ static void test_pin(void) {
                "sleep 3; $BERTH plan load echo; $BERTH unload echo", NULL),
            1, "toy/echo is loaded");
     CHECK(strstr(said, "toy/echo is pinned by uid ") && strstr(said, ", sh: an administrator"));
-    expect(run("lease", "-p", "echo", "--", "sh", "-c", "$BERTH lease -x -t 0 echo -- true", NULL),
-           0, "");
-    expect(run("lease", "-p", "echo", "--", "sh", "-c", "$BERTH unload -f echo; exit 3", NULL), 3,
-           "is not loaded");
-    expect(run("lease", "-p", "none", "--", "true", NULL), 125, "no such model");
+    expect(
+        run("lease", "--pin", "echo", "--", "sh", "-c", "$BERTH lease -x -t 0 echo -- true", NULL),
+        0, "");
+    expect(run("lease", "--pin", "echo", "--", "sh", "-c", "$BERTH unload -f echo; exit 3", NULL),
+           3, "is not loaded");
+    expect(run("lease", "--pin", "none", "--", "true", NULL), 125, "no such model");
     expect(run("load", "echo", NULL), 0, "");
     expect(run("unload", "echo", NULL), 0, "is not loaded"); /* the pins went with their holders */
 }

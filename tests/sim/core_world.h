@@ -33,10 +33,12 @@ struct client {
     uint32_t scope;
     bool exclusive;
     uint32_t max_concurrent;
+    int priority;
     uint64_t owner;
-    uint64_t id; /* of the ticket, then of the lease */
-    uint64_t gen;
-    uint64_t order;   /* of asking; 0: from inside his own exclusive */
+    uint64_t id;      /* of the ticket, then of the lease */
+    uint64_t gen;     /* serial of the generation; 0: exclusive */
+    int64_t key;      /* of asking: earlier by his priority, unless that would have hurt; */
+    uint64_t order;   /* then in this order; 0: from inside his own exclusive */
     uint64_t granted; /* order of the grant */
     int64_t expires;
 };
@@ -83,6 +85,11 @@ enum mutant {
     BARGED,
     KEPT_LEASE,
     STUCK_EXCLUSIVE,
+    MISSED_RING,
+    FALSE_RING,
+    DOUBLE_KEY,
+    KEPT_LOST,
+    MISROUTED,
     N_MUTANTS
 };
 struct world {
@@ -93,6 +100,9 @@ struct world {
     uint64_t size[MAX_MODELS], spare[MAX_MODELS], session[MAX_MODELS];
     bool barred[MAX_MODELS][BTH_MAX_DEVICES]; /* no load of the model there */
     struct client clients[MAX_CLIENTS];
+    bool hands[MAX_OWNERS + 1]; /* has asked for something while he waited, */
+    bool one_hand;              /* which nobody does in this world */
+    bool disabled[MAX_MODELS];
     struct sweep sweeps[MAX_SWEEPS];
     size_t n_sweeps;
     struct use uses[MAX_USES];
@@ -107,7 +117,11 @@ struct world {
     uint64_t exclusives; /* one in so many acquires */
     uint64_t cleanups;   /* one in so many events */
     uint64_t unloads;    /* one in so many events */
+    uint64_t losses;     /* one in so many events */
+    bool crowded;        /* uses last, so that there are many */
     uint64_t keeps;      /* one in so many events */
+    uint64_t disables;   /* one in so many events */
+    uint64_t priorities; /* one in so many acquires has an unusual one */
     enum mutant mutant;
     bool spoilt;
     void (*spoil)(struct world *w, const struct bth_event *e); /* or NULL */
@@ -118,7 +132,8 @@ struct world {
 };
 
 static uint64_t seen_events[BTH_N_EVENTS], seen_reasons[BTH_N_REASONS], seen_evictions, seen_idle,
-    seen_waits, seen_inside, seen_exclusives, seen_sweeps, seen_blocked, seen_actions[16];
+    seen_waits, seen_inside, seen_exclusives, seen_sweeps, seen_blocked, seen_overtaken,
+    seen_demoted, seen_replicas, seen_heirs, seen_spares, seen_drained, seen_actions[16];
 
 static void broken(struct world *w, const char *fmt, ...) {
     va_list args;
@@ -153,6 +168,30 @@ static uint64_t total(const struct bth_ledger *d) {
     return d->reserved + d->committed + d->freeing + d->residual;
 }
 
+static uint64_t first_of(const struct bth_gen *g) {
+    return g->of ? g->of : g->id;
+}
+
+/* Another READY instance of its generation. */
+static bool is_spare(const struct world *w, const struct bth_gen *g) {
+    EACH_ROW(struct bth_gen, o, w->state.gens) {
+        if (o != g && o->model == g->model && o->serial == g->serial && o->inst == BTH_READY) {
+            return g->inst == BTH_READY;
+        }
+    }
+    return false;
+}
+
+/* Any instance of the generation: is it still there? */
+static const struct bth_gen *gen_of(const struct world *w, uint32_t model, uint64_t serial) {
+    EACH_ROW(struct bth_gen, g, w->state.gens) {
+        if (g->model == model && g->serial == serial && g->of == 0) {
+            return g;
+        }
+    }
+    return NULL;
+}
+
 static void check_ledger(struct world *w) {
     for (uint32_t i = 0; i < w->state.n_devices; i++) {
         const struct bth_ledger *d = &w->state.devices[i];
@@ -180,9 +219,15 @@ static void check_growth(struct world *w, const struct bth_event *e) {
 }
 
 static void check_generations(struct world *w) {
+    for (uint32_t i = 0; i < w->state.n_models; i++) {
+        const struct bth_model *m = &w->state.models[i];
+        HOLDS(w, m->disabled == w->disabled[i] && !(m->disabled && m->open), "loaded and disabled");
+    }
     EACH_ROW(struct bth_gen, a, w->state.gens) {
         const struct bth_model *m = &w->state.models[a->model];
-        HOLDS(w, a->closing == (m->open != a->id), "I6: open generation");
+        HOLDS(w, a->of ? a->closing || m->open == a->of : a->closing == (m->open != a->id),
+              "I6: open generation");
+        HOLDS(w, !w->state.devices[a->device].lost, "something is on a lost device");
         HOLDS(w, a->inst != BTH_READY || !a->closing, "a closing generation is READY");
         HOLDS(w, a->inst != BTH_DRAIN || a->leases || a->uses, "I9: drained and not freed");
         for (size_t i = 0; i < w->n_old; i++) {
@@ -193,7 +238,27 @@ static void check_generations(struct world *w) {
                   a == b || a->model != b->model || a->device != b->device ||
                       a->inst > BTH_LOADING || b->inst > BTH_LOADING,
                   "I6: two loads of one model on one device");
+            HOLDS(w,
+                  a == b || a->closing || b->closing || a->model != b->model ||
+                      (a->device != b->device && first_of(a) == first_of(b) &&
+                       w->state.devices[a->device].kind == w->state.devices[b->device].kind),
+                  "two instances of one generation where one belongs");
         }
+    }
+}
+
+/* A generation and its replicas: counted, no more than allowed, and none before the first. */
+static void check_replicas(struct world *w) {
+    EACH_ROW(struct bth_gen, a, w->state.gens) {
+        uint32_t n = 0;
+        EACH_ROW(struct bth_gen, b, w->state.gens) {
+            n += b->of == a->id && !b->closing;
+        }
+        const uint32_t most = w->state.models[a->model].most;
+        HOLDS(w, a->replicas == n && (a->of == 0 || n + a->leases == 0), "replicas are miscounted");
+        HOLDS(w, n == 0 || a->inst == BTH_READY, "a replica of what is not ready");
+        HOLDS(w, n == 0 || most == 0 || n < most, "too many replicas");
+        seen_replicas += a->of && a->inst == BTH_READY;
     }
 }
 
@@ -242,7 +307,8 @@ static void check_counts(struct world *w) {
         uint32_t held = 0, uses = 0;
         uint64_t bytes = 0;
         EACH_CLIENT(c, w) {
-            held += c->state == HOLDING && c->gen == g->id;
+            held += c->state == HOLDING && c->scope == g->model && c->gen == g->serial &&
+                    g->of == 0 && !c->exclusive;
         }
         for (size_t i = 0; i < MAX_USES; i++) {
             const struct use *u = &w->uses[i];
@@ -285,6 +351,12 @@ static void check_exclusives(struct world *w) {
     }
 }
 
+static bool is_before(const struct client *a, const struct client *b) {
+    return a->order == 0 || b->order == 0 ? a->order < b->order
+           : a->key == b->key             ? a->order < b->order
+                                          : a->key < b->key;
+}
+
 /* Must the first of a queue wait for others' leases? From our own books. */
 static bool waits_for_leases(const struct world *w, const struct client *c) {
     uint32_t held = 0;
@@ -298,7 +370,7 @@ static bool waits_for_leases(const struct world *w, const struct client *c) {
                 return true;
             }
         }
-        if (o->state == WAITING && o->order < c->order && (c->exclusive || o->exclusive)) {
+        if (o->state == WAITING && is_before(o, c) && (c->exclusive || o->exclusive)) {
             return true;
         }
     }
@@ -314,14 +386,16 @@ static bool waits_for_leases(const struct world *w, const struct client *c) {
 static void check_queues(struct world *w) {
     uint64_t n = 0;
     EACH_SCOPE(i, w) {
-        uint64_t last = 0;
+        const struct client *last = NULL;
         for (uint64_t id = scope_of(w, nth_scope(i))->queue.first; id;) {
             const struct bth_ticket *t = bth_table_get(&w->state.tickets, id);
             HOLDS(w, t != NULL, "the queue is torn");
             const struct client *c = &w->clients[(uintptr_t)t->arg - 1];
             HOLDS(w, c->state == WAITING && c->scope == nth_scope(i), "I7: answered and queued");
-            HOLDS(w, c->order > last || c->order == 0, "I8: out of order");
-            last = c->order;
+            HOLDS(w, i >= MAX_MODELS || !w->disabled[i], "waits for what is disabled");
+            HOLDS(w, !last || !is_before(c, last), "I8: out of order");
+            seen_overtaken += last && last->order > c->order;
+            last = c;
             n++;
             if (t->prev == 0 && t->exclusive) {
                 HOLDS(w, waits_for_leases(w, c), "I9: an exclusive waits for nobody");
@@ -380,8 +454,9 @@ static bool loads(const struct world *w, uint32_t model, uint32_t device) {
 static uint64_t idle_bytes(const struct world *w, uint32_t device) {
     uint64_t sum = 0;
     EACH_ROW(struct bth_gen, g, w->state.gens) {
-        if (g->device == device && g->inst == BTH_READY && g->leases + g->uses == 0 &&
-            !bth_model_pinned(&w->state.models[g->model])) {
+        if (g->device == device && g->inst == BTH_READY &&
+            (is_spare(w, g) ||
+             (g->leases + g->uses == 0 && !bth_model_pinned(&w->state.models[g->model])))) {
             sum += bth_gen_bytes(g);
         }
     }
@@ -414,7 +489,8 @@ static void check_oldest(struct world *w, const struct bth_ticket *t) {
 
 static void check_conserving(struct world *w) {
     const struct bth_ticket *oldest = NULL;
-    uint64_t hungry = 0, last = 0;
+    uint64_t hungry = 0;
+    const struct bth_model *last = NULL;
     for (uint32_t i = 0; i < w->state.n_models; i++) {
         const struct bth_model *m = &w->state.models[i];
         const struct bth_ticket *t = bth_table_get(&w->state.tickets, m->scope.queue.first);
@@ -431,13 +507,17 @@ static void check_conserving(struct world *w) {
             HOLDS(w, m->est_state == BTH_EST_ASKED, "I9: nobody estimates");
         } else {
             HOLDS(w, m->hungry && m->why == BTH_WHY_BYTES && m->hunger == t->seq, "not hungry");
-            oldest = oldest && oldest->seq <= t->seq ? oldest : t;
+            oldest = oldest && !bth_ticket_before(t, oldest) ? oldest : t;
             hungry++;
         }
     }
     for (uint32_t i = w->state.hungriest; i; i = w->state.models[i - 1].next) {
-        HOLDS(w, w->state.models[i - 1].hunger >= last, "I8: the hungry are out of order");
-        last = w->state.models[i - 1].hunger;
+        const struct bth_model *m = &w->state.models[i - 1];
+        HOLDS(w,
+              !last || last->hunger_key < m->hunger_key ||
+                  (last->hunger_key == m->hunger_key && last->hunger <= m->hunger),
+              "I8: the hungry are out of order");
+        last = m;
         hungry--;
     }
     HOLDS(w, hungry == 0, "the list of the hungry");
@@ -485,10 +565,14 @@ static void check_keeping(struct world *w) {
     EACH_ROW(struct bth_gen, g, w->state.gens) {
         const struct bth_model *m = &w->state.models[g->model];
         HOLDS(w, !w->barred[g->model][g->device], "loaded where it cannot be");
-        if (g->inst == BTH_READY && g->leases + g->uses == 0) {
-            const bool ever = bth_model_pinned(m) || m->keep_alive == BTH_FOREVER;
-            HOLDS(w, ever == (g->idle_at == BTH_FOREVER) && w->state.idle_at <= g->idle_at,
+        if (g->inst == BTH_READY && g->uses == 0) {
+            const bool ever = bth_model_pinned(m) || m->keep_alive == BTH_FOREVER,
+                       leased = g->leases > 0;
+            HOLDS(w, !is_spare(w, g) || g->idle_at != BTH_FOREVER, "I9: a spare one is forgotten");
+            HOLDS(w,
+                  leased || ever == (g->idle_at == BTH_FOREVER) || (ever && w->state.n_devices > 1),
                   "I9: an idle model is forgotten");
+            HOLDS(w, leased || w->state.idle_at <= g->idle_at, "I9: nobody looks in time");
         }
     }
 }
@@ -499,8 +583,12 @@ static void check_leaving(struct world *w, const struct bth_gen *gone) {
     const uint32_t device = gone->device;
     const struct bth_ledger *d = &w->state.devices[device];
     uint64_t coming = bth_ledger_room(d) + d->freeing;
-    bool wanted = false;
-    HOLDS(w, !bth_model_pinned(&w->state.models[gone->model]), "I10: a pinned one went");
+    bool wanted = false, spare = gone->of != 0;
+    EACH_ROW(struct bth_gen, g, w->state.gens) {
+        coming += g->device == device && g->inst == BTH_DRAIN && g->evicted ? bth_gen_bytes(g) : 0;
+    }
+    HOLDS(w, spare || !bth_model_pinned(&w->state.models[gone->model]), "I10: a pinned one went");
+    seen_spares += spare;
     if (!gone->evicted) {
         HOLDS(w, w->now >= gone->idle_at, "I10: unloaded before its time");
         seen_idle++;
@@ -518,17 +606,6 @@ static void check_leaving(struct world *w, const struct bth_gen *gone) {
     seen_evictions++;
 }
 
-static struct bth_action *find_action(struct world *w, enum bth_action_kind kind) {
-    for (size_t i = 0; i < w->actions.n; i++) {
-        if (w->actions.items[i].kind == kind) {
-            return &w->actions.items[i];
-        }
-    }
-    return NULL;
-}
-
-/* ---- the driver -----------------------------------------------------------------------------*/
-
 /* He holds it, or all of its family, for himself. */
 static bool is_inside(const struct world *w, const struct client *c) {
     EACH_CLIENT(o, w) {
@@ -539,6 +616,19 @@ static bool is_inside(const struct world *w, const struct client *c) {
     }
     return false;
 }
+
+#include "sim/core_stuck.h"
+
+static struct bth_action *find_action(struct world *w, enum bth_action_kind kind) {
+    for (size_t i = 0; i < w->actions.n; i++) {
+        if (w->actions.items[i].kind == kind) {
+            return &w->actions.items[i];
+        }
+    }
+    return NULL;
+}
+
+/* ---- the driver -----------------------------------------------------------------------------*/
 
 /* He holds a part of it; shared, of a generation (0: any). */
 static bool holds_part(const struct world *w, const struct client *c, uint64_t gen) {
@@ -558,6 +648,11 @@ static void take_refusal(struct world *w, struct client *c, const struct bth_act
           a->reason != BTH_REASON_UPGRADE ||
               (c->exclusive && !is_inside(w, c) && holds_part(w, c, 0)),
           "refused as an upgrade");
+    HOLDS(w,
+          a->reason != BTH_REASON_DISABLED || (!(c->scope & BTH_FAMILY) && w->disabled[c->scope]),
+          "refused as disabled");
+    HOLDS(w, a->reason != BTH_REASON_DEADLOCK || (c->id == 0 && closes_ring(w, c)),
+          "I11: refused, and would not have been stuck");
     seen_reasons[a->reason]++;
     w->stale_ticket = c->id ? c->id : w->stale_ticket;
     c->state = ABSENT;
@@ -571,7 +666,7 @@ static void take_answer(struct world *w, const struct bth_action *a) {
         return;
     }
     const struct bth_gen *g = bth_table_get(&w->state.gens, a->gen);
-    bool again = c->exclusive ? is_inside(w, c) : holds_part(w, c, a->gen);
+    bool again = c->exclusive ? is_inside(w, c) : g && holds_part(w, c, g->serial);
     if (c->exclusive) {
         HOLDS(w, a->gen == 0, "an exclusive has a generation");
         seen_exclusives++;
@@ -581,15 +676,27 @@ static void take_answer(struct world *w, const struct bth_action *a) {
               "I4: not ready");
     }
     seen_inside += again;
+    HOLDS(w, again || (c->scope & BTH_FAMILY) || !w->disabled[c->scope], "granted though disabled");
     HOLDS(w, again || !waits_for_leases(w, c), "I8: granted against the leases or over an older");
     EACH_CLIENT(o, w) {
-        HOLDS(w, o->state != WAITING || o->scope != c->scope || o->order >= c->order || again,
+        HOLDS(w, o->state != WAITING || o->scope != c->scope || !is_before(o, c) || again,
               "I8: overtaken");
     }
     c->state = HOLDING;
     c->id = a->id;
-    c->gen = a->gen;
+    c->gen = g ? g->serial : 0;
     c->granted = ++w->order;
+}
+
+/* It went to the instance with fewest, this one not counted. */
+static void check_opened(struct world *w, const struct bth_gen *at) {
+    HOLDS(w, at && (at->inst == BTH_READY || at->inst == BTH_DRAIN), "a use of what is not there");
+    EACH_ROW(struct bth_gen, g, w->state.gens) {
+        HOLDS(w,
+              g == at || g->model != at->model || g->serial != at->serial || g->inst != BTH_READY ||
+                  g->uses >= at->uses || (g->uses == at->uses - 1 && g->device > at->device),
+              "a use went to a busier instance");
+    }
 }
 
 static void take_use(struct world *w, const struct bth_action *a) {
@@ -597,6 +704,7 @@ static void take_use(struct world *w, const struct bth_action *a) {
     switch (a->kind) {
     case BTH_ACT_USE_OPENED:
         HOLDS(w, u->state == UNUSED, "opened twice");
+        check_opened(w, bth_table_get(&w->state.gens, a->gen));
         u->state = OPENED;
         u->id = a->id;
         u->gen = a->gen;
@@ -608,6 +716,11 @@ static void take_use(struct world *w, const struct bth_action *a) {
     case BTH_ACT_USE_REFUSED:
         HOLDS(w, u->state == ASKED || u->state == UNUSED, "I7: a use answered twice");
         u->state = u->state == ASKED ? REFUSED : UNUSED;
+        break;
+    case BTH_ACT_USE_LOST:
+        HOLDS(w, u->state != UNUSED && w->last_event == BTH_EV_DEVICE_LOST, "a use lost by itself");
+        u->state = UNUSED;
+        w->stale_use = a->id;
         break;
     default:
         HOLDS(w, u->state == RUNNING, "cancelled without running");
@@ -635,6 +748,13 @@ static void take_action(struct world *w, const struct bth_action *a) {
             w->old_gens[w->n_old++] = a->gen;
         }
         break;
+    case BTH_ACT_LOST:
+        if (a->handle) {
+            struct instance *in = &w->instances[(uintptr_t)a->handle - 1];
+            HOLDS(w, in->alive && in->gen == a->gen, "I5: lost twice");
+            in->alive = false;
+        }
+        break;
     case BTH_ACT_WORK:
     case BTH_ACT_GROWN:
         break;
@@ -648,8 +768,11 @@ static void happen(struct world *w, struct bth_event e) {
     for (uint32_t i = 0; i < w->state.n_devices; i++) {
         w->total_before[i] = total(&w->state.devices[i]);
     }
+    const bool loses = e.kind == BTH_EV_DEVICE_LOST && !w->state.devices[e.device].lost;
     EACH_ROW(struct bth_gen, g, w->state.gens) {
         ready[(size_t)(g->id & 0xFFFFFF) % MAX_INSTANCES] = g->inst == BTH_READY;
+        w->residual[e.device] += loses && g->device == e.device ? bth_gen_bytes(g) : 0;
+        seen_heirs += loses && g->device == e.device && is_spare(w, g);
     }
     seen_events[e.kind]++;
     w->last_event = (int)e.kind;
@@ -665,14 +788,17 @@ static void happen(struct world *w, struct bth_event e) {
         mix(&w->hash, (uintptr_t)a->arg);
         take_action(w, a);
     }
+    forget_hands(w);
     if (w->unchecked) {
         return;
     }
     check_ledger(w);
     check_growth(w, &e);
     check_generations(w);
+    check_replicas(w);
     check_counts(w);
     check_queues(w);
+    check_stuck(w);
     check_exclusives(w);
     check_available(w);
     check_loaders(w);
@@ -682,9 +808,11 @@ static void happen(struct world *w, struct bth_event e) {
         seen_waits++;
     }
     /* a younger use of another instance may have run on what was to become an older one's */
-    bool asked = e.kind != BTH_EV_UNLOAD && e.kind != BTH_EV_CLEANUP && e.kind != BTH_EV_CLOSE &&
-                 !find_action(w, BTH_ACT_USE_RUN);
+    bool asked = e.kind != BTH_EV_UNLOAD && e.kind != BTH_EV_DISABLE && e.kind != BTH_EV_CLEANUP &&
+                 e.kind != BTH_EV_CLOSE && !find_action(w, BTH_ACT_USE_RUN);
     EACH_ROW(struct bth_gen, g, w->state.gens) {
+        seen_drained +=
+            g->inst == BTH_DRAIN && g->evicted && ready[(size_t)(g->id & 0xFFFFFF) % MAX_INSTANCES];
         if (asked && g->inst == BTH_FREEING && ready[(size_t)(g->id & 0xFFFFFF) % MAX_INSTANCES]) {
             check_leaving(w, g);
         }

@@ -5,30 +5,33 @@
  *
  * Two owners with two callers each and two models of one family, the first loaded; in one world
  * both models fit, in the other one at a time. After each event all invariants of core_world.h are
- * checked; from each state that is new, everybody lets go and everybody who waits must be answered:
- * nobody is stuck. States are the same when what callers, queues, generations and bytes look like
+ * checked, that nobody waits for ever in a ring among them, and that whoever was refused for it
+ * would have (core_stuck.h); from each state that is new, everybody lets go and everybody who waits
+ * must be answered. States are the same when what callers, queues, generations and bytes look like
  * is.
  */
 #include "sim/core_world.h"
 
-enum { CALLERS = 4, N_ASKS = 6, MAX_DEPTH = MAX_SWEEPS };
+enum { CALLERS = 4, N_ASKS = 7, MAX_DEPTH = MAX_SWEEPS };
 static const struct ask {
     const char *what;
     uint32_t scope;
     bool exclusive;
     uint32_t max_concurrent;
-} asks[N_ASKS] = {{"A", 0, false, 0},
-                  {"B", 1, false, 0},
-                  {"A, one at most", 0, false, 1},
-                  {"A exclusive", 0, true, 0},
-                  {"B exclusive", 1, true, 0},
-                  {"all exclusive", BTH_FAMILY, true, 0}};
+    int priority;
+} asks[N_ASKS] = {{"A", 0, false, 0, 0},
+                  {"B", 1, false, 0, 0},
+                  {"A, one at most", 0, false, 1, 0},
+                  {"A exclusive", 0, true, 0, 0},
+                  {"B exclusive", 1, true, 0, 0},
+                  {"all exclusive", BTH_FAMILY, true, 0, 0},
+                  {"A exclusive, before all", 0, true, 0, BTH_PRIORITY_HIGHEST}};
 
 /* ---- what may happen ------------------------------------------------------------------------*/
 
 /* Each caller asks in N_ASKS ways, lets go, begins a use, ends it; then what all share. */
 enum { LET_GO = N_ASKS, BEGIN, END, PER_CALLER };
-enum { WORK = CALLERS * PER_CALLER, FAIL, UNLOAD, CLEANUP, TIME, N_CHOICES };
+enum { WORK = CALLERS * PER_CALLER, FAIL, UNLOAD, DISABLE, CLEANUP, TIME, N_CHOICES };
 
 static bool work(struct world *w, bool fail) {
     struct berth_error error = {.code = BERTH_EIO};
@@ -52,15 +55,15 @@ static void acquire(struct world *w, size_t i, const struct ask *ask) {
     *c = (struct client){.scope = ask->scope,
                          .exclusive = ask->exclusive,
                          .max_concurrent = ask->max_concurrent,
+                         .priority = ask->priority,
                          .owner = 1 + i / 2,
                          .expires = BTH_FOREVER};
-    c->order = ++w->order;
-    c->order = is_inside(w, c) ? 0 : c->order;
-    c->state = WAITING;
+    prepare_to_ask(w, c);
     happen(w, (struct bth_event){.kind = BTH_EV_ACQUIRE,
                                  .scope = c->scope,
                                  .exclusive = c->exclusive,
                                  .max_concurrent = c->max_concurrent,
+                                 .priority = c->priority,
                                  .owner = c->owner,
                                  .expires = c->expires,
                                  .arg = (void *)(uintptr_t)(i + 1)});
@@ -114,6 +117,11 @@ static bool choose(struct world *w, int choice) {
     case UNLOAD:
         happen(w, (struct bth_event){.kind = BTH_EV_UNLOAD, .scope = 0});
         return true;
+    case DISABLE: /* or enabled again */
+        w->disabled[0] = !w->disabled[0];
+        happen(w, (struct bth_event){.kind = w->disabled[0] ? BTH_EV_DISABLE : BTH_EV_ENABLE,
+                                     .scope = 0});
+        return true;
     case CLEANUP:
         w->sweeps[w->n_sweeps++] = (struct sweep){w->order, w->now + BTH_NS_PER_S};
         seen_sweeps++;
@@ -143,7 +151,8 @@ static bool choose(struct world *w, int choice) {
 }
 
 static void print_choice(int choice) {
-    static const char *const common[] = {"a loader works", "a loader fails", "A is unloaded",
+    static const char *const common[] = {"a loader works",      "a loader fails",
+                                         "A is unloaded",       "A is disabled, or enabled",
                                          "clean-up by owner 1", "time passes"};
     int what = choice % PER_CALLER;
     if (choice >= WORK) {
@@ -166,7 +175,7 @@ static uint64_t look_of(const struct world *w) {
     for (size_t i = 0; i < CALLERS; i++) {
         const struct client *c = &w->clients[i];
         const struct bth_lease_row *l = bth_table_get(&s->leases, c->id);
-        const struct bth_gen *g = bth_table_get(&s->gens, c->gen);
+        const struct bth_gen *g = c->state == HOLDING ? gen_of(w, c->scope, c->gen) : NULL;
         mix(&h, c->state);
         mix(&h, c->state == ABSENT ? 0 : c->scope);
         mix(&h, c->state == ABSENT ? 0 : c->exclusive + 2 * c->max_concurrent);
@@ -181,16 +190,17 @@ static uint64_t look_of(const struct world *w) {
             const struct bth_ticket *t = bth_table_get(&s->tickets, id);
             uint64_t older = 0; /* its place among all */
             EACH_ROW(struct bth_ticket, o, s->tickets) {
-                older += o->seq < t->seq;
+                older += bth_ticket_before(o, t);
             }
             mix(&h, (uintptr_t)t->arg * 16 + older);
+            mix(&h, t->key < s->now - 2 * BTH_PRIORITY_NS); /* before all that may come */
             id = t->next;
         }
         mix(&h, scope->exclusive * 4 + (scope->exclusive ? scope->exclusive_owner : 0));
     }
     for (uint32_t i = 0; i < s->n_models; i++) {
         const struct bth_model *m = &s->models[i];
-        mix(&h, m->why * 8 + m->est_state * 2 + m->hungry);
+        mix(&h, m->why * 16 + m->est_state * 4 + m->hungry * 2 + m->disabled);
         mix(&h, s->now < m->retry_at ? (uint64_t)(m->retry_at - s->now) : 0);
         mix(&h, m->failures);
         uint64_t gens = 0;
@@ -204,6 +214,7 @@ static uint64_t look_of(const struct world *w) {
         mix(&h, gens);
     }
     mix(&h, s->devices[0].earmark);
+    mix(&h, w->hands[1] * 2 + w->hands[2]);
     mix(&h, s->waiting.first != 0);
     return h;
 }
@@ -327,7 +338,9 @@ static void explore(int depth) {
                 next[n_next++] = p;
             }
         }
-        printf("room %llu, depth %d: %zu new states\n", (unsigned long long)room, d, n_next);
+        printf("room %llu, depth %d: %zu new states; refused in rings %llu\n",
+               (unsigned long long)room, d, n_next,
+               (unsigned long long)seen_reasons[BTH_REASON_DEADLOCK]);
         free(level);
         level = next;
         n = n_next;

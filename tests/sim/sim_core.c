@@ -15,15 +15,17 @@
  *   I3 an exclusive is alone with its owner     I4 grants only of READY
  *   I5 freed once, with nobody on  I6 one load per model and device, one open generation
  *   I7 one answer each, in time    I8 first come, first served    I9 nobody waits without a reason
- *   I10 evictions suffice          I12 counts are right      stale events change nothing
+ *   I10 evictions suffice          I11 nobody waits for ever in a ring
+ *   I12 counts are right           stale events change nothing
  */
 #include "sim/core_world.h"
 
 static const char *const mutant_names[N_MUTANTS] = {
-    "none",        "lost grant",   "double grant",   "leaked byte",  "early free",
-    "revived",     "miscounted",   "late time-out",  "overtaken",    "grant unloaded",
-    "freed twice", "lost wake-up", "overbooked",     "kept revoked", "forgotten exclusive",
-    "barged",      "kept lease",   "stuck exclusive"};
+    "none",        "lost grant",   "double grant",    "leaked byte",  "early free",
+    "revived",     "miscounted",   "late time-out",   "overtaken",    "grant unloaded",
+    "freed twice", "lost wake-up", "overbooked",      "kept revoked", "forgotten exclusive",
+    "barged",      "kept lease",   "stuck exclusive", "missed ring",  "false ring",
+    "double key",  "kept lost",    "misrouted"};
 
 static bool one_in(struct world *w, uint64_t n) {
     return rnd(w, n) == 0;
@@ -126,6 +128,34 @@ static bool spoil_gen(struct world *w) {
     return true;
 }
 
+/* As if it had been forgotten how many hands an owner has. */
+static bool spoil_owner(struct world *w) {
+    EACH_ROW(struct bth_owner, o, w->state.owners.rows) {
+        if (o->hands == (w->mutant == FALSE_RING) && o->leases > 0) {
+            o->hands = !o->hands;
+            return w->mutant == FALSE_RING ? false : one_in(w, 50);
+        }
+    }
+    return false;
+}
+
+/* A use on an instance that has more of them than another. */
+static bool spoil_route(struct world *w) {
+    struct bth_action *a = find_action(w, BTH_ACT_USE_OPENED);
+    struct bth_gen *at = a ? bth_table_get(&w->state.gens, a->gen) : NULL;
+    struct bth_use_row *u = a ? bth_table_get(&w->state.uses, a->id) : NULL;
+    EACH_ROW(struct bth_gen, g, w->state.gens) {
+        if (at && g != at && first_of(g) == first_of(at) && g->inst == BTH_READY &&
+            g->uses >= at->uses) {
+            at->uses--;
+            g->uses++;
+            u->gen = a->gen = g->id;
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool spoil_now(struct world *w, const struct bth_event *e) {
     switch (w->mutant) {
     case LOST_GRANT:
@@ -140,6 +170,9 @@ static bool spoil_now(struct world *w, const struct bth_event *e) {
     case LOST_WAKEUP:
     case OVERBOOKED:
         return spoil_gen(w);
+    case MISSED_RING:
+    case FALSE_RING:
+        return spoil_owner(w);
     case MISCOUNTED:
         w->state.models[0].scope.held++;
         return true;
@@ -149,11 +182,15 @@ static bool spoil_now(struct world *w, const struct bth_event *e) {
     case OVERTAKEN:
     case BARGED:
         return spoil_queue(w);
+    case MISROUTED:
+        return spoil_route(w);
     case KEPT_REVOKED:
     case KEPT_LEASE:
+    case KEPT_LOST:
         for (size_t i = 0; i < w->actions.n && e->kind != BTH_EV_RELEASE; i++) {
-            if (w->actions.items[i].kind ==
-                (w->mutant == KEPT_LEASE ? BTH_ACT_REVOKED : BTH_ACT_USE_CANCEL)) {
+            if (w->actions.items[i].kind == (w->mutant == KEPT_LEASE  ? BTH_ACT_REVOKED
+                                             : w->mutant == KEPT_LOST ? BTH_ACT_USE_LOST
+                                                                      : BTH_ACT_USE_CANCEL)) {
                 w->actions.items[i].kind = BTH_ACT_WORK;
                 return true;
             }
@@ -247,6 +284,16 @@ static void finish_estimate(struct world *w, const struct bth_op *op, struct ber
                                  .estimates = est});
 }
 
+/* `op` is of an instance that was lost meanwhile: its end changes nothing, and the loader frees
+ * what it has. */
+static void finish_lost(struct world *w, const struct bth_op *op) {
+    if (op->kind == BTH_OP_LOAD) {
+        happen_stale(w, (struct bth_event){.kind = BTH_EV_LOAD_DONE, .op = op->id, .bytes = 5});
+    } else {
+        happen_stale(w, (struct bth_event){.kind = BTH_EV_FREE_DONE, .op = op->id});
+    }
+}
+
 static void finish_load(struct world *w, const struct bth_op *op, struct berth_error *error) {
     struct bth_event e = {.kind = BTH_EV_LOAD_DONE, .op = op->id};
     if (w->n_instances == MAX_INSTANCES || (w->faults && one_in(w, 6))) {
@@ -271,6 +318,8 @@ static void loader_end(struct world *w) {
     w->jobs[i] = w->jobs[--w->n_jobs];
     if (op.kind == BTH_OP_ESTIMATE) {
         finish_estimate(w, &op, &error);
+    } else if (!bth_table_get(&w->state.gens, op.gen)) {
+        finish_lost(w, &op);
     } else if (op.kind == BTH_OP_LOAD) {
         finish_load(w, &op, &error);
     } else {
@@ -285,6 +334,14 @@ static void loader_end(struct world *w) {
 }
 
 /* ---- the clients ----------------------------------------------------------------------------*/
+
+static bool waits(const struct world *w, uint64_t owner) {
+    bool any = false;
+    EACH_CLIENT(o, w) {
+        any |= o->state == WAITING && same_owner(o->owner, owner);
+    }
+    return any;
+}
 
 static void do_acquire(struct world *w) {
     size_t i = rnd(w, MAX_CLIENTS);
@@ -301,16 +358,24 @@ static void do_acquire(struct world *w) {
     if (c->exclusive && one_in(w, 3)) {
         c->scope = BTH_FAMILY | (uint32_t)rnd(w, N_FAMILIES);
     }
-    c->order = ++w->order;
-    c->order = is_inside(w, c) ? 0 : c->order;
-    c->state = WAITING;
-    happen(w, (struct bth_event){.kind = BTH_EV_ACQUIRE,
-                                 .scope = c->scope,
-                                 .exclusive = c->exclusive,
-                                 .max_concurrent = c->max_concurrent,
-                                 .owner = c->owner,
-                                 .expires = c->expires,
-                                 .arg = (void *)(uintptr_t)(i + 1)});
+    if (w->one_hand && waits(w, c->owner)) {
+        *c = (struct client){0};
+        return;
+    }
+    if (one_in(w, w->priorities)) {
+        c->priority =
+            BTH_PRIORITY_LOWEST + (int)rnd(w, 1 + BTH_PRIORITY_HIGHEST - BTH_PRIORITY_LOWEST);
+    }
+    prepare_to_ask(w, c);
+    happen(w,
+           (struct bth_event){.kind = BTH_EV_ACQUIRE,
+                              .scope = c->scope,
+                              .exclusive = c->exclusive,
+                              .max_concurrent = c->max_concurrent,
+                              .priority = w->mutant == DOUBLE_KEY ? 2 * c->priority : c->priority,
+                              .owner = c->owner,
+                              .expires = c->expires,
+                              .arg = (void *)(uintptr_t)(i + 1)});
 }
 
 static void do_cleanup(struct world *w) {
@@ -354,7 +419,8 @@ static void do_use(struct world *w) {
         happen(w, (struct bth_event){.kind = BTH_EV_USE_OPEN,
                                      .id = c->id,
                                      .arg = (void *)(uintptr_t)(u - w->uses + 1)});
-        HOLDS(w, (c->state == HOLDING) == (u->state == OPENED), "a use of a held lease opens");
+        HOLDS(w, (c->state == HOLDING && gen_of(w, c->scope, c->gen)) == (u->state == OPENED),
+              "a use of a held lease opens");
     } else if (u->state == OPENED) {
         u->state = ASKED;
         u->bytes = one_in(w, 40) ? 100000 : rnd(w, 60);
@@ -373,7 +439,9 @@ static void do_end_use(struct world *w) {
     struct use *u = &w->uses[rnd(w, MAX_USES)];
     if (u->state == RUNNING || u->state == ENDING || u->state == REFUSED ||
         (u->state != UNUSED && one_in(w, 8))) {
-        end_use(w, u);
+        if (!w->crowded || one_in(w, 3)) {
+            end_use(w, u);
+        }
     }
 }
 
@@ -479,8 +547,27 @@ static void do_keep(struct world *w) {
          one_in(w, 3) ? BTH_FOREVER : for_ms * BTH_NS_PER_MS, one_in(w, 4));
 }
 
+static void do_disable(struct world *w) {
+    const uint32_t model = (uint32_t)rnd(w, w->state.n_models);
+    w->disabled[model] = !w->disabled[model];
+    happen(w, (struct bth_event){.kind = w->disabled[model] ? BTH_EV_DISABLE : BTH_EV_ENABLE,
+                                 .scope = model,
+                                 .removed = one_in(w, 2)});
+}
+
+static void do_lose(struct world *w) {
+    happen(w, (struct bth_event){.kind = BTH_EV_DEVICE_LOST,
+                                 .device = (uint32_t)rnd(w, w->state.n_devices)});
+}
+
 static void do_something(struct world *w) {
     uint64_t what = rnd(w, 100);
+    if (one_in(w, w->disables)) {
+        do_disable(w);
+    }
+    if (one_in(w, w->losses)) {
+        do_lose(w);
+    }
     if (one_in(w, w->keeps)) {
         do_keep(w);
     }
@@ -493,7 +580,7 @@ static void do_something(struct world *w) {
         do_cleanup(w);
     } else if (what < 14) {
         do_acquire(w);
-    } else if (what < 34) {
+    } else if (what < (w->crowded ? 20 : 34)) {
         struct client *c = &w->clients[rnd(w, MAX_CLIENTS)];
         if (one_in(w, 12)) {
             do_revoke(w, c);
@@ -526,24 +613,33 @@ static void build(struct world *w, uint64_t seed, enum mutant mutant) {
     *w = (struct world){
         .rng = seed * UINT64_C(0x9E3779B97F4A7C15) + 1, .mutant = mutant, .spoil = spoil};
     rnd(w, 2);
-    uint64_t budgets[2] = {100 + rnd(w, 400), 100 + rnd(w, 400)};
-    bth_state_init(&w->state, budgets, one_in(w, 4) ? 2 : 1);
-    uint64_t n = 1 + rnd(w, MAX_MODELS);
+    w->crowded = one_in(w, 3);
+    uint64_t budgets[4] = {100 + rnd(w, 400), 100 + rnd(w, 400), 100 + rnd(w, 400),
+                           100 + rnd(w, 400)};
+    const bool several = w->crowded || one_in(w, 4);
+    bth_state_init(&w->state, budgets, several ? 2 + (uint32_t)rnd(w, 3) : 1);
+    w->state.devices[w->state.n_devices - 1].kind = one_in(w, 4);
+    uint64_t n = 1 + rnd(w, w->crowded ? 3 : MAX_MODELS);
     for (uint64_t i = 0; i < n; i++) {
         uint32_t index;
         CHECK_INT(bth_state_add_model(&w->state, NULL, (uint32_t)rnd(w, N_FAMILIES), &index), 0);
         w->size[i] = 1 + rnd(w, one_in(w, 8) ? 600 : 150);
         w->spare[i] = rnd(w, 20);
         w->session[i] = rnd(w, 30);
+        w->state.models[i].most = one_in(w, 2) ? 0 : 1 + (uint32_t)rnd(w, 3);
         if (w->state.n_devices > 1 && one_in(w, 3)) {
             w->barred[i][rnd(w, w->state.n_devices)] = true;
         }
     }
     w->faults = !one_in(w, 4);
-    w->exclusives = one_in(w, 3) ? 3 : one_in(w, 2) ? 8 : 1000000;
+    w->exclusives = w->crowded ? 100 : one_in(w, 3) ? 3 : one_in(w, 2) ? 8 : 1000000;
     w->cleanups = one_in(w, 4) ? 80 : 1000000;
     w->unloads = one_in(w, 3) ? 40 : 1000;
     w->keeps = one_in(w, 2) ? 12 : 1000000;
+    w->disables = one_in(w, 4) ? 40 : 1000000;
+    w->one_hand = one_in(w, 2);
+    w->priorities = one_in(w, 2) ? 3 : 1000000;
+    w->losses = one_in(w, w->crowded ? 2 : 6) ? 120 : 1000000;
     w->now = (int64_t)rnd(w, 1000) * BTH_NS_PER_S;
 }
 
@@ -679,12 +775,12 @@ static void run_mutants(struct world *w) {
 
 static void print_coverage(void) {
     static const char *const events[BTH_N_EVENTS] = {
-        "ACQUIRE",  "CANCEL",    "RELEASE",   "USE_OPEN",  "USE_BEGIN", "USE_END",
-        "OP_BEGIN", "ESTIMATED", "LOAD_DONE", "FREE_DONE", "GROW",      "UNLOAD",
-        "CLEANUP",  "REVOKE",    "CLOSE",     "ESTIMATE",  "TICK"};
+        "ACQUIRE",   "CANCEL",    "RELEASE",   "USE_OPEN", "USE_BEGIN",   "USE_END", "OP_BEGIN",
+        "ESTIMATED", "LOAD_DONE", "FREE_DONE", "GROW",     "UNLOAD",      "CLEANUP", "REVOKE",
+        "CLOSE",     "ESTIMATE",  "DISABLE",   "ENABLE",   "DEVICE_LOST", "TICK"};
     static const char *const reasons[BTH_N_REASONS] = {
-        "none",       "memory",      "shutdown", "timeout", "cancelled",
-        "impossible", "load_failed", "lost",     "revoked", "upgrade"};
+        "none", "memory",  "shutdown", "timeout",  "cancelled", "impossible", "load_failed",
+        "lost", "revoked", "upgrade",  "deadlock", "disabled",  "device"};
     for (size_t i = 0; i < BTH_N_EVENTS; i++) {
         printf("%s %llu%s", events[i], (unsigned long long)seen_events[i],
                i + 1 < BTH_N_EVENTS ? ", " : "\nrefused: ");
@@ -698,11 +794,22 @@ static void print_coverage(void) {
            (unsigned long long)seen_exclusives, (unsigned long long)seen_inside,
            (unsigned long long)seen_sweeps, (unsigned long long)seen_blocked);
     CHECK(seen_exclusives >= 100 && seen_inside >= 100 && seen_sweeps >= 100);
+    printf("overtaken in queues %llu, last for others' sake %llu\n",
+           (unsigned long long)seen_overtaken, (unsigned long long)seen_demoted);
+    CHECK(seen_overtaken >= 100 && seen_demoted >= 20);
     printf("evictions %llu, unloaded after their time %llu, uses that waited %llu, uses cancelled "
            "%llu, leases revoked %llu\n",
            (unsigned long long)seen_evictions, (unsigned long long)seen_idle,
            (unsigned long long)seen_waits, (unsigned long long)seen_actions[BTH_ACT_USE_CANCEL],
            (unsigned long long)seen_actions[BTH_ACT_REVOKED]);
+    printf("replicas after an event %llu, that left %llu, busy %llu, promoted for one lost %llu, "
+           "instances lost %llu, uses %llu\n",
+           (unsigned long long)seen_replicas, (unsigned long long)seen_spares,
+           (unsigned long long)seen_drained, (unsigned long long)seen_heirs,
+           (unsigned long long)seen_actions[BTH_ACT_LOST],
+           (unsigned long long)seen_actions[BTH_ACT_USE_LOST]);
+    CHECK(seen_replicas >= 100 && seen_spares >= 100 && seen_drained >= 100 && seen_heirs >= 100 &&
+          seen_actions[BTH_ACT_USE_LOST] >= 100);
     CHECK(seen_evictions >= 100 && seen_idle >= 100 && seen_waits >= 100 &&
           seen_actions[BTH_ACT_USE_CANCEL] >= 100);
 }

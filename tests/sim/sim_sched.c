@@ -133,6 +133,18 @@ int bth_use_open(struct bth_lease *lease, struct bth_use *use, struct berth_erro
     return 0;
 }
 
+void bth_manager_ref(struct bth_manager *m) {
+    (void)m;
+}
+
+void bth_manager_unref(struct bth_manager *m) {
+    (void)m;
+}
+
+void bth_manager_lose(struct bth_manager *m, size_t device, const struct berth_error *why) {
+    (void)m, (void)device, (void)why;
+}
+
 static void grant(struct sim_request *r) {
     r->waits_for_bytes = r->grant_is_late = false;
     r->holds_bytes = true;
@@ -666,7 +678,7 @@ static void close_world(void) {
     bth_sched_destroy(w.sched);
     for (int i = 0; i < w.n; i++) {
         struct sim_request *r = &w.requests[i];
-        HOLDS(r->begun == r->ended && r->opened == r->closed && r->opened == r->submitted,
+        HOLDS(r->begun == r->ended && r->opened == r->closed && r->opened >= r->submitted,
               "job %d: begun %d, ended %d, opened %d, closed %d", i, r->begun, r->ended, r->opened,
               r->closed);
         if (r->submitted) {

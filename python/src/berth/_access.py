@@ -27,15 +27,19 @@ class Wish:
         max_concurrent: int | None = None,
         timeout: float | None = None,
         owner: int = 0,
+        priority: int = 5,
     ) -> None:
         if max_concurrent is not None and max_concurrent < 1:
             raise ValueError(f"max_concurrent is 1 or more, not {max_concurrent!r}")
+        if not 0 <= priority <= 9:
+            raise ValueError(f"priority is 0 to 9, not {priority!r}")
         _wait.deadline_after(timeout)  # complains now
         self.find = find
         self.exclusive = exclusive
         self.max_concurrent = max_concurrent
         self.timeout = timeout
         self.owner = owner  # 0: whoever enters
+        self.priority = priority
 
 
 class _Attempt:
@@ -48,7 +52,8 @@ class _Attempt:
         own = _owner.own(target.family)
         if wish.exclusive:
             _refuse_upgrade(own, target)
-        owner = wish.owner or (own[-1].owner if own else self.core.new_owner())
+        owner = wish.owner or (own[-1].owner if own else _owner.of_thread())
+        owner = owner or self.core.new_owner()
         self.hold = _owner.Hold(owner, target.family, target.model, wish.exclusive)
         self.lease = Lease(self.core, self.hold)
         self.deadline = _wait.deadline_after(wish.timeout)
@@ -59,6 +64,7 @@ class _Attempt:
             mode=int(wish.exclusive),
             max_concurrent=wish.max_concurrent or 0,
             owner=owner,
+            priority=wish.priority,
         )
         self.core.enlist(self.hold)
         try:

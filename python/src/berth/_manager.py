@@ -21,7 +21,7 @@ from berth._source import Bound, Plain, Source, engine_of
 from berth._spacy import Language
 from berth._toy import ToyLanguage, ToyTokenizer, ToyTranslator
 from berth._whisper import WhisperModel
-from berth.errors import NotSupported
+from berth.errors import NotSupported, UnknownModel
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -100,11 +100,14 @@ class ModelManager:
         *,
         max_concurrent: int | None = None,
         timeout: float | None = None,
+        priority: int = 5,
     ) -> Access[WhisperModel]:
         """`with ... as model:` a Whisper model under a shared lease. Without a name, the default one:
         BERTH_WHISPER_MODEL, else the first of the configuration. With max_concurrent it waits until
-        fewer than so many others hold a lease on it, and takes its own in the same step."""
-        return self._safe("whisper", name, _whisper, max_concurrent, timeout)
+        fewer than so many others hold a lease on it, and takes its own in the same step. Each priority
+        above 5 (to 9) counts as having come 10 s earlier, each below (to 0) as 10 s later; above 5 is
+        for a daemon's own user."""
+        return self._safe("whisper", name, _whisper, max_concurrent, timeout, priority)
 
     def get_translation_model_safe(
         self,
@@ -113,10 +116,11 @@ class ModelManager:
         *,
         max_concurrent: int | None = None,
         timeout: float | None = None,
+        priority: int = 5,
     ) -> Access[tuple[Any, Any]]:
         """`with ... as (model, tokenizer):` the model from one language to another."""
         return self._safe(
-            "translation", f"{source}-{target}", _translation, max_concurrent, timeout
+            "translation", f"{source}-{target}", _translation, max_concurrent, timeout, priority
         )
 
     def get_spacy_model_safe(
@@ -125,9 +129,10 @@ class ModelManager:
         *,
         max_concurrent: int | None = None,
         timeout: float | None = None,
+        priority: int = 5,
     ) -> Access[Any]:
         """`with ... as nlp:` a pipeline."""
-        return self._safe("spacy", name, _spacy, max_concurrent, timeout)
+        return self._safe("spacy", name, _spacy, max_concurrent, timeout, priority)
 
     def _safe(
         self,
@@ -136,11 +141,13 @@ class ModelManager:
         make: Callable[[Source, str], T],
         max_concurrent: int | None,
         timeout: float | None,
+        priority: int,
     ) -> Access[T]:
         wish = Wish(
             lambda opened: opened.model_of(family, name),
             max_concurrent=max_concurrent,
             timeout=timeout,
+            priority=priority,
         )
         return Access(wish, lambda lease: make(Bound(lease), engine_of(lease.model)))
 
@@ -180,11 +187,15 @@ class ModelManager:
 
     # ---- access ----
 
-    def exclusive_model_access(self, name: str, timeout: float | None = None) -> Access[Lease]:
+    def exclusive_model_access(
+        self, name: str, timeout: float | None = None, *, priority: int = 5
+    ) -> Access[Lease]:
         """`with ...:` nobody else holds or gets a lease on the model, or on any of the family. Loads
         nothing by itself. Inside it the caller may take shared and exclusive leases as he likes;
         inside a shared lease of his own it raises UpgradeError."""
-        wish = Wish(lambda opened: opened.target(name), exclusive=True, timeout=timeout)
+        wish = Wish(
+            lambda opened: opened.target(name), exclusive=True, timeout=timeout, priority=priority
+        )
         return Access(wish, lambda lease: lease)
 
     def wait_for_model_availability(
@@ -213,6 +224,22 @@ class ModelManager:
             return True
 
         return _wait.wait(poll, deadline) is not None
+
+    def disable_model(self, name: str) -> None:
+        """Nobody gets the model any more, who waits for it gets ModelDisabled, and it is unloaded when
+        its leases have ended. Of a daemon's models: for its own user."""
+        self._set_enabled(n.lib.berth_disable, name)
+
+    def enable_model(self, name: str) -> None:
+        """The model may be used again."""
+        self._set_enabled(n.lib.berth_enable, name)
+
+    def _set_enabled(self, call: Callable[..., int], name: str) -> None:
+        opened, err = core(), n.Error()
+        target = opened.target(name)
+        if target.model is None:
+            raise UnknownModel(f"{name} is a family: name one of its models")
+        n.check(call(opened.handle, target.native.encode(), c.byref(err)), err)
 
     def bind(self, fn: Callable[..., R]) -> Callable[..., R]:
         """fn with this context's leases, for an executor's or a thread's use."""

@@ -212,6 +212,7 @@ class AcquireOptions(c.Structure):
         ("mode", c.c_int),
         ("max_concurrent", c.c_uint32),
         ("owner", c.c_uint64),
+        ("priority", c.c_int),
     ]
 
 
@@ -235,6 +236,8 @@ class ModelStats(c.Structure):
         ("load_ms", c.c_int64),
         ("idle_ms", c.c_int64),
         ("engine", c.c_char * 16),
+        ("instances", c.c_uint64),
+        ("devices", c.c_char * 256),
     ]
 
 
@@ -292,6 +295,8 @@ _FUNCTIONS: dict[str, tuple[object, list[object]]] = {
         [c.c_void_p, c.c_uint64, c.c_int64, c.POINTER(CleanupReport), _ERR],
     ),
     "berth_unload": (c.c_int, [c.c_void_p, c.c_char_p, c.c_int64, _ERR]),
+    "berth_disable": (c.c_int, [c.c_void_p, c.c_char_p, _ERR]),
+    "berth_enable": (c.c_int, [c.c_void_p, c.c_char_p, _ERR]),
     "berth_trim": (c.c_int, [c.c_void_p, _BYTES, _BYTES, _ERR]),
     "berth_models": (
         c.c_size_t,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import os
+import threading
 import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
@@ -23,7 +24,7 @@ R = TypeVar("R")
 class Hold:
     """One lease, or one wait for a lease, as contexts remember it. Keeps no lease alive."""
 
-    __slots__ = ("owner", "family", "model", "exclusive", "loop", "pid", "live", "_lease")
+    __slots__ = ("owner", "family", "model", "exclusive", "loop", "thread", "pid", "live", "_lease")
 
     def __init__(self, owner: int, family: str, model: str | None, exclusive: bool) -> None:
         self.owner = owner
@@ -31,6 +32,7 @@ class Hold:
         self.model = model  # None: the whole family
         self.exclusive = exclusive
         self.loop = running_loop()
+        self.thread = threading.get_ident()
         self.pid = os.getpid()
         self.live = False
         self._lease: weakref.ref[Lease] | None = None
@@ -70,6 +72,15 @@ def own(family: str | None = None) -> list[Hold]:
     return [
         h for h in _held.get() if h.live and h.pid == pid and (family is None or h.family == family)
     ]
+
+
+def of_thread() -> int:
+    """The owner of what this thread has taken itself, outside of any event loop; 0: none. While it waits
+    it lets nothing go, so libberth can tell a ring of such threads."""
+    if running_loop() is not None:
+        return 0
+    mine = [h.owner for h in own() if h.loop is None and h.thread == threading.get_ident()]
+    return mine[-1] if mine else 0
 
 
 def push(hold: Hold) -> None:

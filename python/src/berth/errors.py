@@ -57,9 +57,17 @@ class UpgradeError(BerthError, RuntimeError):
 
 
 class DeadlockError(BerthError, RuntimeError):
-    """A `with` would block the event loop that the holder needs: use `async with`."""
+    """Waiting would never end. A `with` would block the event loop that the holder needs: use
+    `async with`. Or others wait for what this thread holds, and it for what they hold: leave that and
+    enter both anew."""
 
     code = "EDEADLOCK"
+
+
+class ModelDisabled(BerthError, RuntimeError):
+    """The model was taken out of use."""
+
+    code = "EDISABLED"
 
 
 class ForkError(BerthError, RuntimeError):
@@ -92,6 +100,7 @@ _BY_NAME: dict[str, type[BerthError]] = {
     "EREVOKED": LeaseRevoked,
     "EUPGRADE": UpgradeError,
     "EDEADLOCK": DeadlockError,
+    "EDISABLED": ModelDisabled,
     "EFORKED": ForkError,
 }
 

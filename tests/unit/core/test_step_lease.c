@@ -278,6 +278,146 @@ static void test_cleanup(void) {
     end();
 }
 
+static uint64_t ask(uint32_t scope, bool is_exclusive, uint64_t owner, int priority) {
+    step((struct bth_event){.kind = BTH_EV_ACQUIRE,
+                            .scope = scope,
+                            .exclusive = is_exclusive,
+                            .owner = owner,
+                            .priority = priority,
+                            .expires = BTH_FOREVER});
+    return answer();
+}
+
+/* A key is the time of asking, 10 s earlier for each priority. */
+static void test_priorities(void) {
+    begin();
+    uint64_t a = exclusive(A, 1), low = ask(A, true, 2, -5), usual = ask(A, true, 3, 0);
+    now += 19 * BTH_NS_PER_S;
+    uint64_t high = ask(A, true, 4, 2); /* passes both */
+    now += 2 * BTH_NS_PER_S;
+    uint64_t late = ask(A, true, 5, 2); /* does not pass the usual one, who is 21 s older */
+    release(a);
+    CHECK_INT(s.families[0].held, 1);
+    CHECK_INT(find(BTH_ACT_GRANT)->id, s.models[A].scope.leases.first);
+    CHECK(bth_table_get(&s.tickets, high) == NULL);
+    release(answer());
+    CHECK(bth_table_get(&s.tickets, usual) == NULL && bth_table_get(&s.tickets, late) != NULL);
+    release(answer());
+    CHECK(bth_table_get(&s.tickets, late) == NULL && bth_table_get(&s.tickets, low) != NULL);
+    release(answer());
+    CHECK(granted());
+    end();
+}
+
+/* The oldest rule of all: A holds 1 and wants 2, B the reverse. */
+static void test_ring(void) {
+    begin();
+    exclusive(A, 1);
+    uint64_t b = exclusive(C, 2);
+    uint64_t waits = exclusive(C, 1);
+    CHECK(queued());
+    CHECK(exclusive(A, 2) == 0 && refused() == BERTH_EDEADLOCK);
+    CHECK_INT(out.n, 1);
+    CHECK_INT(s.n_ring, 1);
+    CHECK(s.ring[0] == waits);
+    step((struct bth_event){
+        .kind = BTH_EV_ACQUIRE, .scope = A, .exclusive = true, .owner = 2, .expires = now});
+    CHECK_INT(refused(), BERTH_ETIMEDOUT); /* does not wait */
+    CHECK(exclusive(A, 3) && queued());    /* has nothing that anybody waits for */
+    CHECK(exclusive(A, 0) && queued());
+    release(b);
+    CHECK(granted());
+    end();
+}
+
+/* Through a stranger who waits for all of a family, and a limit that others fill. */
+static void test_long_ring(void) {
+    begin();
+    release(load(B));
+    uint64_t a = shared(A, 1);
+    exclusive(FAMILY, 0);
+    CHECK(shared(B, 1) == 0 && refused() == BERTH_EDEADLOCK);
+    release(a);
+    CHECK(granted());
+    release(answer());
+
+    a = shared(A, 1);
+    uint64_t other = shared(A, 0);
+    exclusive(C, 2);
+    struct bth_event two = {.kind = BTH_EV_ACQUIRE,
+                            .scope = A,
+                            .owner = 2,
+                            .max_concurrent = 2,
+                            .expires = BTH_FOREVER};
+    step(two);
+    CHECK(queued());
+    CHECK(shared(C, 1) && queued());  /* the stranger's may end, which is enough */
+    CHECK(shared(A, 1) && granted()); /* from inside, though he has no hand free: time-outs */
+    release(answer());
+    release(other);
+    CHECK(granted());
+    end();
+}
+
+/* He who waits for two things at once is never told that he is stuck. */
+static void test_hands(void) {
+    begin();
+    exclusive(A, 1);
+    uint64_t c = exclusive(C, 2);
+    CHECK(shared(C, 1) && queued() && exclusive(C, 1) && queued());
+    CHECK(exclusive(A, 2) && queued());
+    release(c);
+    CHECK_INT(count(BTH_ACT_GRANT), 1);
+    end();
+}
+
+/* A stranger with a high priority does not come between two who would wait for each other then. */
+static void test_no_passing(void) {
+    begin();
+    uint64_t a = shared(A, 1), b = exclusive(B, 2);
+    uint64_t first = shared(B, 1);
+    CHECK(queued());
+    uint64_t all = ask(FAMILY, true, 3, 4);
+    CHECK(queued());
+    CHECK(s.tickets.used == 2 && bth_table_get(&s.tickets, all));
+    release(b);
+    work();
+    CHECK(granted() && bth_table_get(&s.tickets, first) == NULL);
+    release(answer());
+    release(a);
+    CHECK(granted());
+    end();
+}
+
+static void test_disable(void) {
+    begin();
+    uint64_t a = shared(A, 1);
+    exclusive(A, 2);
+    step((struct bth_event){.kind = BTH_EV_DISABLE, .scope = A});
+    CHECK_INT(refused(), BERTH_EDISABLED); /* who waited */
+    CHECK(shared(A, 3) == 0 && refused() == BERTH_EDISABLED);
+    CHECK(exclusive(A, 3) == 0 && refused() == BERTH_EDISABLED);
+    uint64_t again = shared(A, 1);
+    CHECK(granted());
+    uint64_t all = exclusive(FAMILY, 3);
+    release(a);
+    release(again);
+    CHECK(granted() && all);
+    CHECK(shared(A, 3) == 0 && refused() == BERTH_EDISABLED); /* inside, but it is not loaded */
+    CHECK_INT(bth_state_next_op(&s).kind, BTH_OP_FREE);
+    work();
+    struct bth_plan plan;
+    bth_state_plan(&s, A, &plan);
+    CHECK_INT(plan.kind, BTH_PLAN_DISABLED);
+    step((struct bth_event){.kind = BTH_EV_ENABLE, .scope = A});
+    CHECK(shared(A, 3) && queued());
+    step((struct bth_event){.kind = BTH_EV_DISABLE, .scope = A, .removed = true});
+    CHECK_INT(refused(), BERTH_ENOTFOUND);
+    work();
+    CHECK(shared(A, 3) == 0 && refused() == BERTH_ENOTFOUND);
+    end();
+}
+
 int main(void) {
     test_beside();
     test_family();
@@ -286,5 +426,11 @@ int main(void) {
     test_going_away();
     test_uses();
     test_cleanup();
+    test_priorities();
+    test_ring();
+    test_long_ring();
+    test_hands();
+    test_no_passing();
+    test_disable();
     return 0;
 }

@@ -1,0 +1,199 @@
+/*
+ * Instances of one generation beside each other, and what becomes of it when one is lost.
+ *
+ * All of them are rows of `gens`. The first has the generation's id, which leases name, and counts
+ * them; should it go before the others, one of those takes its place (promote). So a generation
+ * that is open has a READY first instance, or a single one that is on its way there.
+ */
+#include "core/ledger.h"
+#include "core/step_private.h"
+
+#include "base/clock.h"
+
+static uint64_t first_of(const struct bth_gen *g) {
+    return g->of ? g->of : g->id;
+}
+
+/* Another READY instance of its generation; NULL: none. */
+static struct bth_gen *sibling(const struct bth_state *s, const struct bth_gen *g) {
+    if (!g->of && !g->replicas) {
+        return NULL;
+    }
+    for (struct bth_gen *o = bth_table_next(&s->gens, NULL); o; o = bth_table_next(&s->gens, o)) {
+        if (o != g && o->inst == BTH_READY && first_of(o) == first_of(g)) {
+            return o;
+        }
+    }
+    return NULL;
+}
+
+bool bth_gen_is_spare(const struct bth_state *s, const struct bth_gen *g) {
+    return g->inst == BTH_READY && sibling(s, g) != NULL;
+}
+
+/* `heir` becomes the first instance in the place of `g`, with its leases. */
+static void promote(struct bth_state *s, struct bth_gen *g, struct bth_gen *heir) {
+    for (struct bth_gen *o = bth_table_next(&s->gens, NULL); o; o = bth_table_next(&s->gens, o)) {
+        if (o->of == g->id) {
+            o->of = heir->id;
+        }
+    }
+    struct bth_lease_row *l;
+    for (l = bth_table_next(&s->leases, NULL); l; l = bth_table_next(&s->leases, l)) {
+        if (l->gen == g->id) {
+            l->gen = heir->id;
+        }
+    }
+    g->of = heir->id;
+    heir->of = 0;
+    heir->replicas = g->replicas; /* one has become the first, the first one of them */
+    heir->leases = g->leases;
+    g->replicas = g->leases = 0;
+    s->models[g->model].open = heir->id;
+}
+
+void bth_gen_leave(struct bth_state *s, struct bth_gen *g, struct bth_actions *out) {
+    struct bth_gen *heir = g->of ? NULL : sibling(s, g);
+    if (heir) {
+        promote(s, g, heir);
+    }
+    bth_gen_close(s, g, out);
+}
+
+/* The fewest uses, on the lowest device. One that closes has no replica that takes uses. */
+struct bth_gen *bth_gen_pick(struct bth_state *s, uint64_t id) {
+    struct bth_gen *best = bth_table_get(&s->gens, id);
+    struct bth_gen *g = best && best->replicas ? bth_table_next(&s->gens, NULL) : NULL;
+    for (; g; g = bth_table_next(&s->gens, g)) {
+        if (g->of == id && g->inst == BTH_READY &&
+            (g->uses < best->uses || (g->uses == best->uses && g->device < best->device))) {
+            best = g;
+        }
+    }
+    return best;
+}
+
+/* ---- one more -------------------------------------------------------------------------------*/
+
+/* Each of its instances has as many uses as it takes, and none is still to come. */
+static bool all_busy(const struct bth_state *s, uint64_t first) {
+    for (struct bth_gen *g = bth_table_next(&s->gens, NULL); g; g = bth_table_next(&s->gens, g)) {
+        if (first_of(g) == first && !g->closing &&
+            (g->inst != BTH_READY || g->uses < BTH_REPLICA_USES)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A device of its kind that has none of its instances, and room: the roomiest. -1: none. */
+static int place_beside(const struct bth_state *s, const struct bth_gen *first) {
+    const struct bth_model *m = &s->models[first->model];
+    bool taken[BTH_MAX_DEVICES] = {false};
+    uint64_t most = 0;
+    int best = -1;
+    for (struct bth_gen *g = bth_table_next(&s->gens, NULL); g; g = bth_table_next(&s->gens, g)) {
+        taken[g->device] |= g->model == first->model;
+    }
+    for (uint32_t i = 0; i < s->n_devices; i++) {
+        const struct bth_ledger *d = &s->devices[i];
+        const uint64_t room = bth_ledger_room(d);
+        if (!taken[i] && d->kind == s->devices[first->device].kind && bth_could_run(s, m, i) &&
+            room >= bth_need_of(m, i) && (best < 0 || room > most)) {
+            best = (int)i;
+            most = room;
+        }
+    }
+    return best;
+}
+
+void bth_replicate(struct bth_state *s, const struct bth_gen *g, struct bth_actions *out) {
+    struct bth_gen *first = bth_table_get(&s->gens, first_of(g));
+    const struct bth_model *m = &s->models[g->model];
+    if (s->n_devices == 1 || g->uses < BTH_REPLICA_USES || m->open != first_of(g) ||
+        (m->most && first->replicas + 1 >= m->most) || s->now < m->more_at) {
+        return;
+    }
+    if (s->hungriest || s->waiting.first || !all_busy(s, first->id)) {
+        return;
+    }
+    const int device = place_beside(s, first);
+    if (device >= 0) {
+        bth_start_load(s, g->model, (uint32_t)device, first, out);
+    }
+}
+
+/* ---- lost -----------------------------------------------------------------------------------*/
+
+/* Its instance is gone: whoever waits is told, whoever runs will find out. */
+static void lose_use(struct bth_state *s, struct bth_use_row *u, struct bth_actions *out) {
+    const struct bth_gen *g = bth_table_get(&s->gens, u->gen);
+    struct bth_model *m = &s->models[g->model];
+    if (u->state == BTH_USE_RUN || u->state == BTH_USE_CANCELLING) {
+        m->running--;
+    }
+    if (u->state == BTH_USE_WAIT) {
+        bth_use_refuse(s, u, BTH_REASON_DEVICE, out);
+    }
+    struct bth_action *a = bth_act(out, BTH_ACT_USE_LOST);
+    a->id = u->id;
+    a->gen = g->id;
+    a->arg = u->arg;
+    m->served++;
+    m->failed++;
+    m->used_at = s->now;
+    m->scope.uses--;
+    s->families[m->family].uses--;
+    bth_table_drop(&s->uses, u);
+}
+
+static void lose_instance(struct bth_state *s, struct bth_gen *g, struct bth_actions *out) {
+    struct bth_gen *heir = g->of || g->closing ? NULL : sibling(s, g);
+    if (heir) {
+        promote(s, g, heir);
+        bth_gen_rest(s, heir);
+    } else if (!g->of) { /* no other is ready: its leases run nothing more */
+        struct bth_gen *o;
+        for (o = bth_table_next(&s->gens, NULL); o; o = bth_table_next(&s->gens, o)) {
+            if (o->of == g->id) {
+                bth_gen_close(s, o, out);
+            }
+        }
+    }
+    struct bth_use_row *u;
+    for (u = bth_table_next(&s->uses, NULL); u; u = bth_table_next(&s->uses, u)) {
+        if (u->gen == g->id) {
+            lose_use(s, u, out);
+        }
+    }
+    struct bth_action *a = bth_act(out, BTH_ACT_LOST);
+    a->gen = g->id;
+    a->scope = g->model;
+    a->bytes = bth_gen_bytes(g);
+    a->handle = g->inst == BTH_FREEING && g->started ? NULL : g->handle;
+    bth_ledger_lose(&s->devices[g->device], g);
+    bth_gen_dead(s, g, out);
+}
+
+void bth_on_device_lost(struct bth_state *s, const struct bth_event *e, struct bth_actions *out) {
+    struct bth_ledger *d = &s->devices[e->device];
+    if (d->lost) {
+        return;
+    }
+    d->lost = true;
+    for (struct bth_gen *g = bth_table_next(&s->gens, NULL); g; g = bth_table_next(&s->gens, g)) {
+        if (g->device == e->device) {
+            lose_instance(s, g, out);
+        }
+    }
+    for (uint32_t i = 0; i < s->n_models; i++) { /* another device may have to do now */
+        struct bth_model *m = &s->models[i];
+        if (m->est_state == BTH_EST_KNOWN) {
+            m->est_state = BTH_EST_NONE;
+        } else if (m->est_state == BTH_EST_ASKED && m->est_started) {
+            bth_ask_estimate(s, m, out);
+        }
+    }
+    s->stirred = true;
+    bth_pump_all(s, out);
+}
