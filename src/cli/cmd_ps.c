@@ -32,7 +32,7 @@ static void print_request(const json_t *r) {
 
 /* "uid 0 pid 7, import" */
 static void print_lease(const json_t *l) {
-    char place[24] = "-", left[24] = "-", expected[24] = "-";
+    char place[24] = "-", left[24] = "-", expected[24] = "-", thread[24] = "-";
     const json_t *ms = json_object_get(l, "left_ms"), *wait = json_object_get(l, "expected_ms");
     const bool overdue = json_is_true(json_object_get(l, "overdue"));
     if (json_object_get(l, "position")) {
@@ -44,9 +44,12 @@ static void print_lease(const json_t *l) {
     if (json_is_integer(wait)) {
         snprintf(expected, sizeof(expected), "%.1f", json_number_value(wait) / 1e3);
     }
-    printf("%-8s %-24s %-8s %-10s %8.1f %8s %-12s %8s %7.0f %-16s %s\n", text(l, "id"),
+    if (number(l, "tid") > 0) {
+        snprintf(thread, sizeof(thread), "%.0f", number(l, "tid"));
+    }
+    printf("%-8s %-24s %-8s %-10s %8.1f %8s %-12s %8s %7s %-16s %s\n", text(l, "id"),
            text(l, "model"), overdue ? "overdue" : text(l, "state"), text(l, "mode"),
-           number(l, "since_ms") / 1e3, left, place, expected, number(l, "tid"), text(l, "tag"),
+           number(l, "since_ms") / 1e3, left, place, expected, thread, text(l, "tag"),
            text(l, "holder"));
 }
 

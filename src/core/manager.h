@@ -284,6 +284,13 @@ int bth_manager_find(struct bth_manager *m, const char *name, struct berth_model
 /* As berth_models: entries of `size` bytes. */
 size_t bth_manager_models(struct bth_manager *m, struct berth_model_stats *out, size_t size,
                           size_t n);
+/* What models have of devices now, old generations that are still there too. */
+struct bth_memory_info {
+    const char *model, *device; /* valid as long as the manager */
+    uint64_t weights, workspace, session;
+};
+/* One snapshot, an entry for each model on each device; returns how many, at most `n`. */
+size_t bth_manager_memory(struct bth_manager *m, struct bth_memory_info *out, size_t n);
 /* Fills the ledger's part; sched adds turns. */
 size_t bth_manager_devices(struct bth_manager *m, struct berth_device_stats *out, size_t n);
 

@@ -13,6 +13,9 @@ static uint64_t load(const _Atomic uint64_t *counter) {
 
 /* ---- models and devices ----------------------------------------------------------------------*/
 
+/* Models on devices at once: more than memory holds. */
+enum { MAX_PLACES = 512 };
+
 enum model_field { RUNNING, WAITING, LEASES, SERVED, FAILED, LOADS, LOADED, N_MODEL_FIELDS };
 
 static const struct {
@@ -58,20 +61,24 @@ static void put_models(struct bth_str *out, const struct bth_snapshot *s) {
                            model_value(&s->models[i], (enum model_field)f));
         }
     }
+}
+
+static void put_memory(struct bth_str *out, struct bth_manager *m) {
+    struct bth_memory_info all[MAX_PLACES];
+    const size_t n = bth_manager_memory(m, all, MAX_PLACES);
     bth_metric(out, "berth_model_memory_bytes", "gauge", "Bytes of the device that the model has.");
-    for (size_t i = 0; i < s->n_models; i++) {
-        const struct berth_model_stats *m = &s->models[i];
+    for (size_t i = 0; i < n; i++) {
         const struct {
             const char *kind;
             uint64_t bytes;
-        } kinds[] = {{"weights", m->weights_bytes},
-                     {"workspace", m->workspace_bytes},
-                     {"session", m->session_bytes}};
+        } kinds[] = {{"weights", all[i].weights},
+                     {"workspace", all[i].workspace},
+                     {"session", all[i].session}};
         for (size_t k = 0; k < BTH_COUNT(kinds); k++) {
             bth_str_puts(out, "berth_model_memory_bytes{model=\"");
-            bth_metric_label(out, m->name);
+            bth_metric_label(out, all[i].model);
             bth_str_puts(out, "\",device=\"");
-            bth_metric_label(out, m->device);
+            bth_metric_label(out, all[i].device);
             bth_str_printf(out, "\",kind=\"%s\"} %" PRIu64 "\n", kinds[k].kind, kinds[k].bytes);
         }
     }
@@ -207,6 +214,7 @@ static void metrics(struct bth_exchange *x) {
     bth_metric(&text, "process_start_time_seconds", "gauge", "Start since the epoch.");
     bth_str_printf(&text, "process_start_time_seconds %lld\n", (long long)x->server->started_unix);
     put_models(&text, &s);
+    put_memory(&text, x->server->berth->manager);
     put_devices(&text, &s);
     put_sums(&text, x, &s);
     put_http(&text, x->server);
