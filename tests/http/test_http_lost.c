@@ -127,7 +127,7 @@ static void serve(struct fake *f, int fd) {
     if (strncmp(c.buf, "GET /v1/models", 14) == 0) {
         http_say(&c, OK_JSON "2\r\nConnection: close\r\n\r\n{}");
     } else if (strncmp(c.buf, "POST /v1/sessions", 17) == 0) {
-        http_say(&c, LINES "{\"event\":\"hello\",\"session\":\"s\",\"epoch\":1}\n");
+        http_say(&c, LINES "{\"event\":\"hello\",\"session\":\"5e\",\"epoch\":1}\n");
         f->session = dup(c.fd);
     } else if (strncmp(c.buf, "PUT /v1/leases/s/", 17) == 0) {
         static const char granted[] =
