@@ -46,7 +46,7 @@ struct berth_model_spec {
     uint32_t keep_alive_s; /* unloaded when nobody has used it for so long; 0: never for that */
     bool pin;              /* once loaded never evicted for others' sake, and no keep-alive */
     bool preload;          /* loaded by berth_open, which does not wait for it */
-    uint32_t replicas; /* the most devices of a kind that have it at the same time when it is busy;
+    uint16_t replicas; /* the most devices of a kind that have it at the same time when it is busy;
                           1: one; 0: all of them. Only where nobody else wants the room */
     bool disabled;     /* see berth_disable */
 };

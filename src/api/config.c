@@ -173,7 +173,7 @@ static int seconds_value(struct parser *p, uint32_t *out) {
 }
 
 /* A number, or "auto", which is 0: as many as there are devices. */
-static int replicas_value(struct parser *p, uint32_t *out) {
+static int replicas_value(struct parser *p, uint16_t *out) {
     char *text;
     int rc = text_value(p, &text);
     if (rc < 0) {
@@ -184,7 +184,7 @@ static int replicas_value(struct parser *p, uint32_t *out) {
     if (strcmp(text, "auto") != 0 && (*end || v < 1 || v > BTH_MAX_DEVICES)) {
         return fail(p, "a number from 1 to 16, or auto, is wanted, not ", text);
     }
-    *out = (uint32_t)v;
+    *out = (uint16_t)v;
     return 0;
 }
 

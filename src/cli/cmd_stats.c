@@ -23,18 +23,23 @@ static int print_json(struct bth_client *c, struct berth_error *err) {
 }
 
 static void print_model(const struct berth_model_stats *m) {
-    printf("%-24s %-10s %6llu %7llu %7llu %8llu %7llu %9.1f %9.1f\n", m->name,
+    printf("%-24s %-10s %6llu %7llu %7llu %8llu %7llu %9.1f %9.1f  %s\n", m->name,
            bth_cli_state(m->state), (unsigned long long)m->leases, (unsigned long long)m->waiting,
            (unsigned long long)m->running, (unsigned long long)m->served,
            (unsigned long long)m->failed, (double)m->weights_bytes / 1e6,
-           (double)m->session_bytes / 1e6);
+           (double)m->session_bytes / 1e6, m->instances ? m->devices : "-");
 }
 
 static void print_device(const struct berth_device_stats *d) {
-    printf("%-24s %s: %.1f of %.1f MB committed, %llu turns of %.2f rows, the longest %.1f ms\n",
-           d->name, d->description, (double)d->committed_bytes / 1e6, (double)d->budget_bytes / 1e6,
+    printf("%-24s %s%s: %.1f of %.1f MB committed, %llu turns of %.2f rows, the longest %.1f ms\n",
+           d->name, d->lost ? "LOST, runs nothing until the daemon is started anew; " : "",
+           d->description, (double)d->committed_bytes / 1e6, (double)d->budget_bytes / 1e6,
            (unsigned long long)d->turns, d->turns ? (double)d->rows / (double)d->turns : 0.0,
            (double)d->longest_turn_us / 1e3);
+    if (d->residual_bytes) {
+        printf("%-24s %.1f MB of that were not given back by what is gone\n", "",
+               (double)d->residual_bytes / 1e6);
+    }
 }
 
 static int print_tables(struct bth_client *c, struct berth_error *err) {
@@ -46,8 +51,8 @@ static int print_tables(struct bth_client *c, struct berth_error *err) {
     }
     size_t have = bth_client_models(c, models, sizeof(*models), n);
     size_t n_devices = bth_client_devices(c, devices, sizeof(devices[0]), SOME);
-    printf("%-24s %-10s %6s %7s %7s %8s %7s %9s %9s\n", "MODEL", "STATE", "LEASES", "WAITING",
-           "RUNNING", "SERVED", "FAILED", "WEIGHTS", "SESSIONS");
+    printf("%-24s %-10s %6s %7s %7s %8s %7s %9s %9s  %s\n", "MODEL", "STATE", "LEASES", "WAITING",
+           "RUNNING", "SERVED", "FAILED", "WEIGHTS", "SESSIONS", "DEVICES");
     for (size_t i = 0; i < BTH_MIN(n, have); i++) {
         print_model(&models[i]);
     }

@@ -267,7 +267,8 @@ void bth_use_end(struct bth_use *use, bool failed);
  * are refused with EDEVICE. Any thread; again: nothing. The scheduler says it (sched.h).
  */
 void bth_manager_lose(struct bth_manager *m, size_t device, const struct berth_error *why);
-bool bth_manager_is_lost(struct bth_manager *m, size_t device);
+const char *bth_manager_device_name(const struct bth_manager *m, size_t device); /* likewise */
+bool bth_manager_is_lost(const struct bth_manager *m, size_t device);            /* takes no lock */
 
 int bth_manager_unload(struct bth_manager *m, const char *name, int64_t deadline,
                        struct berth_error *err);

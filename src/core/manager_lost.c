@@ -17,6 +17,7 @@ void bth_manager_lose_locked(struct bth_manager *m, uint32_t device,
     if (m->state.devices[device].lost) {
         return;
     }
+    atomic_store_explicit(&m->gone[device], true, memory_order_relaxed);
     bth_happened_device_locked(m, m->devices[device]->name, why);
     bth_manager_step_locked(m, &(struct bth_event){.kind = BTH_EV_DEVICE_LOST, .device = device});
 }
@@ -27,11 +28,12 @@ void bth_manager_lose(struct bth_manager *m, size_t device, const struct berth_e
     core_unlock(m);
 }
 
-bool bth_manager_is_lost(struct bth_manager *m, size_t device) {
-    core_lock(m);
-    const bool lost = m->state.devices[device].lost;
-    core_unlock(m);
-    return lost;
+bool bth_manager_is_lost(const struct bth_manager *m, size_t device) {
+    return atomic_load_explicit(&m->gone[device], memory_order_relaxed);
+}
+
+const char *bth_manager_device_name(const struct bth_manager *m, size_t device) {
+    return m->devices[device]->name;
 }
 
 /* The next that nobody is inside; one that is in use marks its device. */

@@ -87,6 +87,7 @@ struct bth_manager {
     uint32_t watchers GUARDED_BY(core);    /* who wait for a state and not for an answer */
     uint64_t revocations GUARDED_BY(core); /* so far */
     _Atomic uint64_t owners;               /* given out */
+    _Atomic bool gone[BTH_MAX_DEVICES];    /* state.devices[].lost, to be read without the lock */
     size_t refs GUARDED_BY(core);          /* the handle, leases, uses, calls under way */
     struct bth_happening *happenings;      /* ring [BTH_HAPPENINGS], core's lock */
     uint64_t last_happening GUARDED_BY(core);

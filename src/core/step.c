@@ -99,81 +99,6 @@ struct bth_action *bth_refuse(const struct bth_state *s, struct bth_actions *out
     return a;
 }
 
-/* ---- generations ----------------------------------------------------------------------------*/
-
-void bth_gen_dead(struct bth_state *s, struct bth_gen *g, struct bth_actions *out) {
-    struct bth_action *a = bth_act(out, BTH_ACT_DEAD);
-    a->gen = g->id;
-    a->scope = g->model;
-    if (s->models[g->model].open == g->id) {
-        s->models[g->model].open = 0;
-    }
-    struct bth_gen *first = bth_table_get(&s->gens, g->of);
-    if (first && !g->closing) {
-        first->replicas--;
-    }
-    bth_table_drop(&s->gens, g);
-}
-
-void bth_gen_settle(struct bth_state *s, struct bth_gen *g, struct bth_actions *out) {
-    if (g->inst != BTH_DRAIN || g->leases || g->uses) {
-        return;
-    }
-    g->inst = BTH_FREEING;
-    g->started = false;
-    g->op = ++s->last_op;
-    bth_ledger_free(&s->devices[g->device], g);
-    bth_act_work(out, g->op);
-}
-
-void bth_gen_rest(struct bth_state *s, struct bth_gen *g) {
-    const struct bth_model *m = &s->models[g->model];
-    int64_t rest = BTH_FOREVER;
-    g->idle_at = BTH_FOREVER;
-    if (g->inst != BTH_READY || g->uses) {
-        return;
-    }
-    if (bth_gen_is_spare(s, g)) {
-        rest = BTH_MIN(m->keep_alive, BTH_REPLICA_REST_NS);
-    } else if (!g->leases && !bth_model_pinned(m)) {
-        rest = m->keep_alive;
-    }
-    if (rest != BTH_FOREVER) {
-        g->idle_at = s->now + rest;
-        s->idle_at = BTH_MIN(s->idle_at, g->idle_at);
-    }
-}
-
-static void close_instance(struct bth_state *s, struct bth_gen *g, struct bth_actions *out) {
-    struct bth_gen *first = bth_table_get(&s->gens, g->of);
-    if (g->closing) {
-        return;
-    }
-    g->closing = true;
-    if (first) {
-        first->replicas--;
-    } else if (!g->of) {
-        s->models[g->model].open = 0;
-    }
-    if (g->inst == BTH_RESV) { /* no loader has begun: nothing to undo */
-        bth_ledger_unreserve(&s->devices[g->device], g);
-        bth_gen_dead(s, g, out);
-    } else if (g->inst == BTH_READY) {
-        g->inst = BTH_DRAIN;
-        bth_gen_settle(s, g, out);
-    }
-}
-
-void bth_gen_close(struct bth_state *s, struct bth_gen *g, struct bth_actions *out) {
-    struct bth_gen *r = g->replicas ? bth_table_next(&s->gens, NULL) : NULL;
-    for (; r; r = bth_table_next(&s->gens, r)) {
-        if (r->of == g->id) {
-            close_instance(s, r, out);
-        }
-    }
-    close_instance(s, g, out);
-}
-
 /* ---- uses -----------------------------------------------------------------------*/
 
 void bth_use_unlink(struct bth_state *s, struct bth_use_row *u) {
@@ -349,14 +274,6 @@ static void on_estimated(struct bth_state *s, const struct bth_event *e, struct 
     bth_pump_scope(s, model, out);
 }
 
-static void rest_all(struct bth_state *s, uint32_t model) {
-    for (struct bth_gen *g = bth_table_next(&s->gens, NULL); g; g = bth_table_next(&s->gens, g)) {
-        if (g->model == model) {
-            bth_gen_rest(s, g);
-        }
-    }
-}
-
 static void on_load_done(struct bth_state *s, const struct bth_event *e, struct bth_actions *out) {
     struct bth_gen *g = gen_of_op(s, e->op);
     if (!g || g->inst != BTH_LOADING) {
@@ -384,7 +301,7 @@ static void on_load_done(struct bth_state *s, const struct bth_event *e, struct 
         m->failures = 0;
         m->loads++;
         m->load_ns = s->now - g->load_at;
-        rest_all(s, model); /* those beside it may go now */
+        bth_gens_rest(s, model); /* those beside it may go now */
         bth_gen_settle(s, g, out);
     }
     bth_pump_scope(s, model, out);
@@ -649,7 +566,7 @@ int bth_state_add_model(struct bth_state *s, void *arg, uint32_t family, uint32_
 static void keep_anew(struct bth_state *s, uint32_t model) {
     struct bth_gen *g = bth_table_get(&s->gens, s->models[model].open);
     if (g) {
-        rest_all(s, model);
+        bth_gens_rest(s, model);
         s->stirred = true; /* it may be evicted now */
     }
 }

@@ -38,7 +38,7 @@
  * device: younger ones use only the room beyond it. Uses pass earmarks, for who holds a lease must
  * be able to finish, and are first come, first served within an instance.
  *
- * REPLICAS take what nobody else wants (step_replica.c). One is loaded when a use comes and every
+ * REPLICAS take what nobody else wants (step_gen.c). One is loaded when a use comes and every
  * instance has BTH_REPLICA_USES of them, if a device like the first's has room for it and nobody
  * waits for bytes. An instance that another READY one of its generation can do without goes first
  * when somebody needs bytes, whether leased, pinned or busy (it ends its uses), and by itself when

@@ -1,7 +1,7 @@
 /*
  * core/step_private.h - what the step's files share: step.c (events), step_lease.c (events of
- * leases), step_cycle.c (who would wait for ever), step_pump.c (grants, loads, evictions),
- * step_replica.c (instances beside each other, and what is lost).
+ * leases), step_cycle.c (who would wait for ever), step_pump.c (grants, loads), step_evict.c (who
+ * makes room), step_gen.c (generations and their instances).
  */
 #ifndef BTH_STEP_PRIVATE_H
 #define BTH_STEP_PRIVATE_H
@@ -47,7 +47,8 @@ void bth_on_disable(struct bth_state *s, const struct bth_event *e, struct bth_a
  * wait for ever; then `ring` says with whom. Changes nothing else that counts. */
 bool bth_ticket_is_stuck(struct bth_state *s, struct bth_ticket *t);
 
-/* step_replica.c. Another READY instance of its generation is there. */
+void bth_gens_rest(struct bth_state *s, uint32_t model); /* all of a model */
+/* Another READY instance of its generation is there. */
 bool bth_gen_is_spare(const struct bth_state *s, const struct bth_gen *g);
 /* This instance goes; its generation stays where another is READY. */
 void bth_gen_leave(struct bth_state *s, struct bth_gen *g, struct bth_actions *out);
@@ -69,6 +70,15 @@ void bth_pump_all(struct bth_state *s, struct bth_actions *out); /* every scope 
 void bth_ask_estimate(struct bth_state *s, struct bth_model *m, struct bth_actions *out);
 /* Bytes have moved: runs uses, starts loads, evicts, until nothing stirs. */
 void bth_pump(struct bth_state *s, struct bth_actions *out);
+/* How gladly an instance is let go. One of several goes before all others when it is idle; busy (it
+ * would end its uses first) when no other will do. */
+enum bth_gladness { BTH_NOT_AT_ALL, BTH_WHEN_DONE, BTH_IDLE, BTH_SPARE };
+/* Marks whom of those that go at least so gladly it takes for `need` bytes to be there once what is
+ * leaving and being freed is back: maybe nobody. false: it cannot be. */
+bool bth_find_room(struct bth_state *s, uint32_t device, uint64_t need, enum bth_gladness least);
+/* Those that are marked go. */
+void bth_evict_victims(struct bth_state *s, struct bth_actions *out);
+
 /* What the model takes there, and whether it ever could have it. */
 uint64_t bth_need_of(const struct bth_model *m, uint32_t device);
 bool bth_could_run(const struct bth_state *s, const struct bth_model *m, uint32_t device);

@@ -1,5 +1,5 @@
 /*
- * The only place that answers tickets, loads and evicts.
+ * The only place that answers tickets and loads; whom it evicts step_evict.c says.
  *
  * Queues are answered at once, from the first ticket on, when something about their scope changes
  * (bth_pump_scope). Bytes are given out in passes over the hungry models, the one with the oldest
@@ -21,86 +21,6 @@ bool bth_could_run(const struct bth_state *s, const struct bth_model *m, uint32_
     return !d->lost && bth_need_of(m, device) <= bth_ledger_limit(d);
 }
 
-/* ---- eviction -------------------------------------------------------------------------------*/
-
-/* How gladly an instance is let go: 0, not at all. One of several goes before all others when it is
- * idle; busy (it would end its uses first) when no other will do. */
-static int leaves(const struct bth_state *s, const struct bth_gen *g, uint32_t device) {
-    if (g->device != device || g->inst != BTH_READY) {
-        return 0;
-    }
-    if (bth_gen_is_spare(s, g)) {
-        return g->uses == 0 ? 3 : g->waits == 0;
-    }
-    return g->leases == 0 && g->uses == 0 && !bth_model_pinned(&s->models[g->model]) ? 2 : 0;
-}
-
-/* The one that goes most gladly, used longest ago, that is no victim yet. */
-static struct bth_gen *next_victim(struct bth_state *s, uint32_t device) {
-    struct bth_gen *best = NULL;
-    int most = 0;
-    for (struct bth_gen *g = bth_table_next(&s->gens, NULL); g; g = bth_table_next(&s->gens, g)) {
-        const int how = g->victim ? 0 : leaves(s, g, device);
-        if (how > most || (how > 0 && how == most && g->used_seq < best->used_seq)) {
-            best = g;
-            most = how;
-        }
-    }
-    return best;
-}
-
-/* Marks a set of instances with `want` bytes, those that go most gladly and were used longest ago
- * first, and none that the others make superfluous. Marks nothing and says false when all together
- * do not suffice. */
-static bool choose_victims(struct bth_state *s, uint32_t device, uint64_t want) {
-    uint64_t sum = 0, all = 0;
-    struct bth_gen *g;
-    for (g = bth_table_next(&s->gens, NULL); g; g = bth_table_next(&s->gens, g)) {
-        all += leaves(s, g, device) ? bth_gen_bytes(g) : 0;
-    }
-    if (all < want) {
-        return false;
-    }
-    while (sum < want && (g = next_victim(s, device))) {
-        g->victim = true;
-        sum += bth_gen_bytes(g);
-    }
-    for (g = bth_table_next(&s->gens, NULL); g; g = bth_table_next(&s->gens, g)) {
-        if (g->victim && sum - bth_gen_bytes(g) >= want) {
-            g->victim = false;
-            sum -= bth_gen_bytes(g);
-        }
-    }
-    return true;
-}
-
-/* Of busy instances that have been told to go: room when their uses have ended. */
-static uint64_t leaving(const struct bth_state *s, uint32_t device) {
-    uint64_t sum = 0;
-    for (struct bth_gen *g = bth_table_next(&s->gens, NULL); g; g = bth_table_next(&s->gens, g)) {
-        sum += g->device == device && g->inst == BTH_DRAIN && g->evicted ? bth_gen_bytes(g) : 0;
-    }
-    return sum;
-}
-
-/* Marks whom it takes for `need` bytes to be there once what is leaving and being freed is back:
- * maybe nobody. false: it cannot be. */
-static bool find_room(struct bth_state *s, uint32_t device, uint64_t need) {
-    const struct bth_ledger *d = &s->devices[device];
-    uint64_t coming = bth_ledger_room(d) + d->freeing + leaving(s, device);
-    return coming >= need || choose_victims(s, device, need - coming);
-}
-
-static void evict_victims(struct bth_state *s, struct bth_actions *out) {
-    for (struct bth_gen *g = bth_table_next(&s->gens, NULL); g; g = bth_table_next(&s->gens, g)) {
-        if (g->victim) {
-            g->victim = false;
-            g->evicted = true;
-            bth_gen_leave(s, g, out);
-        }
-    }
-}
-
 /* ---- uses -----------------------------------------------------------------------------------*/
 
 bool bth_use_is_impossible(const struct bth_state *s, const struct bth_use_row *u) {
@@ -120,8 +40,8 @@ bool bth_pump_use(struct bth_state *s, struct bth_use_row *u, struct bth_actions
     if (delta > bth_ledger_room(d)) {
         /* Beyond the limit only its own instance's uses can make room: nobody else need leave. */
         if (g->held + g->res + sum <= bth_ledger_limit(d)) {
-            find_room(s, g->device, delta);
-            evict_victims(s, out);
+            bth_find_room(s, g->device, delta, BTH_WHEN_DONE);
+            bth_evict_victims(s, out);
         }
         if (d->earmark == 0) {
             d->earmark = delta;
@@ -193,6 +113,20 @@ struct choice {
     bool sure; /* of `later`: with them, and what is being freed, there will be room */
 };
 
+/* The first device where evictions suffice. */
+static bool find_sure(struct bth_state *s, const struct bth_model *m,
+                      const bool allowed[BTH_MAX_DEVICES], enum bth_gladness least,
+                      struct choice *c) {
+    for (uint32_t i = 0; !c->sure && i < s->n_devices; i++) {
+        if (allowed[i] && s->devices[i].earmark == 0 &&
+            bth_find_room(s, i, bth_need_of(m, i), least)) {
+            c->later = (int)i;
+            c->sure = true;
+        }
+    }
+    return c->sure;
+}
+
 /* Where there is room beyond an earmark; else where evictions suffice; else the roomiest device. */
 static struct choice choose(struct bth_state *s, uint32_t model) {
     const struct bth_model *m = &s->models[model];
@@ -215,11 +149,8 @@ static struct choice choose(struct bth_state *s, uint32_t model) {
             most_later = room + d->freeing;
         }
     }
-    for (uint32_t i = 0; c.now < 0 && !c.sure && i < s->n_devices; i++) {
-        if (allowed[i] && s->devices[i].earmark == 0 && find_room(s, i, bth_need_of(m, i))) {
-            c.later = (int)i;
-            c.sure = true;
-        }
+    if (c.now < 0 && !find_sure(s, m, allowed, BTH_IDLE, &c)) {
+        find_sure(s, m, allowed, BTH_WHEN_DONE, &c);
     }
     return c;
 }
@@ -235,7 +166,7 @@ static enum bth_why place(struct bth_state *s, uint32_t model, struct bth_action
         bth_start_load(s, model, (uint32_t)c.now, NULL, out);
         return BTH_WHY_LOADING;
     }
-    evict_victims(s, out);
+    bth_evict_victims(s, out);
     if (c.later >= 0) {
         s->devices[c.later].earmark = bth_need_of(&s->models[model], (uint32_t)c.later);
     }

@@ -30,6 +30,7 @@ int bth_error_status(int code) {
     case BERTH_ECANCELLED:
     case BERTH_EREVOKED:
     case BERTH_EDISABLED:
+    case BERTH_EDEVICE:
         return 503;
     case BERTH_ETIMEDOUT:
         return 504;

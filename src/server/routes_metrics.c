@@ -16,7 +16,17 @@ static uint64_t load(const _Atomic uint64_t *counter) {
 /* Models on devices at once: more than memory holds. */
 enum { MAX_PLACES = 512 };
 
-enum model_field { RUNNING, WAITING, LEASES, SERVED, FAILED, LOADS, LOADED, N_MODEL_FIELDS };
+enum model_field {
+    RUNNING,
+    WAITING,
+    LEASES,
+    SERVED,
+    FAILED,
+    LOADS,
+    LOADED,
+    INSTANCES,
+    N_MODEL_FIELDS
+};
 
 static const struct {
     const char *name, *type, *help;
@@ -28,6 +38,7 @@ static const struct {
     [FAILED] = {"berth_requests_failed_total", "counter", "Of them, those with an error."},
     [LOADS] = {"berth_model_loads_total", "counter", "Times the model has been loaded."},
     [LOADED] = {"berth_model_loaded", "gauge", "1 while the model is loaded."},
+    [INSTANCES] = {"berth_model_instances", "gauge", "Devices that have it ready for requests."},
 };
 
 static uint64_t model_value(const struct berth_model_stats *m, enum model_field field) {
@@ -44,6 +55,8 @@ static uint64_t model_value(const struct berth_model_stats *m, enum model_field 
         return m->failed;
     case LOADS:
         return m->loads;
+    case INSTANCES:
+        return m->instances;
     case LOADED:
     case N_MODEL_FIELDS:
         break;
@@ -102,6 +115,8 @@ static void put_devices(struct bth_str *out, const struct bth_snapshot *s) {
          offsetof(struct berth_device_stats, reserved_bytes)},
         {"berth_device_memory_used_bytes", "gauge", "In use.",
          offsetof(struct berth_device_stats, committed_bytes)},
+        {"berth_device_lost", "gauge", "1: it has failed, or hangs, and runs nothing.",
+         offsetof(struct berth_device_stats, lost)},
         {"berth_batches_total", "counter", "Turns that the device has run.",
          offsetof(struct berth_device_stats, turns)},
         {"berth_inferences_total", "counter", "Rows of requests in all turns.",
@@ -151,7 +166,7 @@ static void put_sums(struct bth_str *out, struct bth_exchange *x, const struct b
     bth_metric_histogram(out, "berth_model_unload_seconds", "Unloads, evictions included.",
                          &sums.unload);
     bth_metric(out, "berth_device_memory_residual_bytes", "gauge",
-               "Still drawn after an unload, never given out again.");
+               "Still drawn after an unload, or lost with the device: never given out again.");
     for (size_t i = 0; i < s->n_devices; i++) {
         put_device_value(out, "berth_device_memory_residual_bytes", &s->devices[i],
                          sums.residual[i]);

@@ -17,6 +17,7 @@ static void put_model(struct bth_str *out, const struct bth_exchange *x, const c
     bth_json_put_string(out, "family", m->family);
     bth_json_put_string(out, "path", m->path);
     bth_json_put_string(out, "state", bth_state_text(m->state));
+    bth_json_put_string(out, "devices", m->devices);
     bth_str_putc(out, '}');
 }
 

@@ -49,6 +49,17 @@ static void put_loaded(struct bth_str *out, const struct bth_snapshot *s) {
     bth_str_putc(out, '}');
 }
 
+static void put_instances(struct bth_str *out, const struct bth_snapshot *s) {
+    bth_json_key(out, "instances");
+    bth_str_putc(out, '{');
+    for (size_t i = 0; i < s->n_models; i++) {
+        if (s->models[i].instances) {
+            bth_json_put_string(out, s->models[i].name, s->models[i].devices);
+        }
+    }
+    bth_str_putc(out, '}');
+}
+
 static void model_stats(struct bth_exchange *x) {
     struct bth_snapshot s;
     if (!bth_server_live(x->server)) { /* core's lock may be what hangs */
@@ -63,6 +74,7 @@ static void model_stats(struct bth_exchange *x) {
     put_usage(&text, &s);
     bth_json_put_string(&text, "device", s.n_devices ? s.devices[0].name : "none");
     put_loaded(&text, &s);
+    put_instances(&text, &s);
     bth_str_puts(&text, "}}");
     bth_snapshot_finish(&s);
     bth_answer_json(x, &text);

@@ -125,9 +125,18 @@ bool bth_server_live(struct bth_server *s) {
     int64_t now = bth_now();
     bool live = now - atomic_load_explicit(&s->desk_at, memory_order_relaxed) < LIVE;
     for (size_t i = 0; i < s->berth->n_devices; i++) {
-        live &= now - bth_sched_stepped_at(s->berth->scheds[i]) < LIVE;
+        live &= bth_manager_is_lost(s->berth->manager, i) ||
+                now - bth_sched_stepped_at(s->berth->scheds[i]) < LIVE;
     }
     return live;
+}
+
+bool bth_server_has_device(const struct bth_server *s) {
+    size_t lost = 0;
+    for (size_t i = 0; i < s->berth->n_devices; i++) {
+        lost += bth_manager_is_lost(s->berth->manager, i);
+    }
+    return lost < s->berth->n_devices;
 }
 
 size_t bth_server_busy(struct bth_server *s) {

@@ -74,8 +74,10 @@ int bth_server_create(const struct bth_server_config *config, struct bth_server 
  * the last. Lasts as long as the server. */
 const char *bth_server_address(const struct bth_server *s, size_t i);
 
-/* Health: the devices' threads and the desk have all moved in the last five seconds. */
+/* Health: the threads of all devices that are not lost, and the desk, have moved in the last five
+ * seconds. */
 bool bth_server_live(struct bth_server *s);
+bool bth_server_has_device(const struct bth_server *s); /* not all of them are lost */
 /* Requests being sent, waiting or at work. */
 size_t bth_server_busy(struct bth_server *s);
 

@@ -1,4 +1,5 @@
 /* Every route of the server and every status that its head or fields can bring about. */
+#include "api/handle.h"
 #include "base/alloc.h"
 #include "lib/http.h"
 #include "server/route.h"
@@ -53,7 +54,8 @@ static void test_stats(void) {
     CHECK_INT(r.status, 200);
     CHECK_STR(r.body, "{\"success\":true,\"stats\":{\"current_usage\":{\"whisper\":0,"
                       "\"translation\":0,\"spacy\":0},\"device\":\"cpu\",\"models_loaded\":"
-                      "{\"whisper\":false,\"translation\":false,\"spacy\":false}}}\n");
+                      "{\"whisper\":false,\"translation\":false,\"spacy\":false},"
+                      "\"instances\":{}}}\n");
     http_free(&r);
     r = http_ask(t.address, "GET", "/v1/stats", NULL, NULL);
     json_t *j = parse(&r);
@@ -145,7 +147,7 @@ static void test_run(void) {
     CHECK(strstr(r.body, "\"text\":\"\\u003cb\\u003e\\\"\\u0026\\u0001\xEF\xBF\xBD\"}\n"));
     http_free(&r);
     check_error(run("model=echo&fail=EAUDIO", "x"), 400, "EAUDIO");
-    check_error(run("model=echo&fail=EDEVICE", "x"), 500, "EDEVICE");
+    check_error(run("model=echo&fail=EDEVICE", "x"), 503, "EDEVICE");
     check_error(run("model=echo&nope=1", "x"), 400, "EINVAL");
     check_error(run("model=echo&turns=1&turns=2", "x"), 400, "EINVAL");
     check_error(run("model=echo&stream=perhaps", "x"), 400, "EINVAL");
@@ -327,6 +329,28 @@ static void test_start(void) {
     http_stop(&t);
 }
 
+/* A lost device is named; when none is left the server lives, and is not ready. */
+static void test_lost(void) {
+    const struct berth_error why = {BERTH_EDEVICE, "unplugged"};
+    bth_manager_lose(t.berth->manager, 0, &why);
+    struct http_reply r = http_ask(t.address, "GET", "/health", NULL, NULL);
+    CHECK_INT(r.status, 503);
+    CHECK_STR(r.body, "{\"status\":\"no device\",\"live\":true,\"ready\":false,"
+                      "\"lost_devices\":[\"cpu\"]}\n");
+    http_free(&r);
+    CHECK_INT(http_status(t.address, "GET", "/health/live", NULL, NULL), 200);
+    check_error(run("model=echo", "x"), 503, "EDEVICE");
+    r = http_ask(t.address, "GET", "/v1/events?since=0&follow=false", NULL, NULL);
+    CHECK_INT(r.status, 200);
+    CHECK(strstr(r.body, "event: device_lost\n") && strstr(r.body, "\"device\":\"cpu\""));
+    CHECK(strstr(r.body, "\"cause\":\"unplugged\""));
+    http_free(&r);
+    r = http_ask(t.address, "GET", "/metrics", NULL, NULL);
+    CHECK(strstr(r.body, "berth_device_lost{device=\"cpu\"} 1\n"));
+    CHECK(strstr(r.body, "berth_model_instances{model=\"toy/echo\"} 0\n"));
+    http_free(&r);
+}
+
 int main(void) {
     int64_t live = bth_alloc_live();
     http_prepare(&t);
@@ -339,6 +363,7 @@ int main(void) {
     test_heads();
     test_openapi();
     test_page();
+    test_lost();
     http_stop(&t);
     test_keys();
     test_start();

@@ -4,15 +4,27 @@
  *     explore_core [depth]     (4; with BERTH_LONG 6, a minute; 7 takes some)
  *
  * Two owners with two callers each and two models of one family, the first loaded; in one world
- * both models fit, in the other one at a time. After each event all invariants of core_world.h are
- * checked, that nobody waits for ever in a ring among them, and that whoever was refused for it
- * would have (core_stuck.h); from each state that is new, everybody lets go and everybody who waits
- * must be answered. States are the same when what callers, queues, generations and bytes look like
- * is.
+ * both models fit, in another one at a time; in the third there are two devices, both have the
+ * first, which is busy on one, and each may be lost. After each event all invariants of
+ * core_world.h are checked, that nobody waits for ever in a ring among them, and that whoever was
+ * refused for it would have (core_stuck.h); from each state that is new, everybody lets go and
+ * everybody who waits must be answered. States are the same when what callers, queues, generations
+ * and bytes look like is.
  */
 #include "sim/core_world.h"
 
 enum { CALLERS = 4, N_ASKS = 7, MAX_DEPTH = MAX_SWEEPS };
+
+/* `crowd`: so many uses of the first model at the start, which end together. */
+struct setting {
+    uint64_t room[2];
+    uint32_t n_devices;
+    size_t crowd;
+};
+static const struct setting settings[] = {
+    {{20}, 1, 0}, {{10}, 1, 0}, {{12, 8}, 2, BTH_REPLICA_USES}};
+static const struct setting *setting;
+
 static const struct ask {
     const char *what;
     uint32_t scope;
@@ -31,12 +43,23 @@ static const struct ask {
 
 /* Each caller asks in N_ASKS ways, lets go, begins a use, ends it; then what all share. */
 enum { LET_GO = N_ASKS, BEGIN, END, PER_CALLER };
-enum { WORK = CALLERS * PER_CALLER, FAIL, UNLOAD, DISABLE, CLEANUP, TIME, N_CHOICES };
+enum {
+    WORK = CALLERS * PER_CALLER,
+    FAIL,
+    UNLOAD,
+    DISABLE,
+    CLEANUP,
+    TIME,
+    LOSE_ONE,
+    LOSE_TWO,
+    CROWD_ENDS,
+    N_CHOICES
+};
 
 static bool work(struct world *w, bool fail) {
     struct berth_error error = {.code = BERTH_EIO};
     struct bth_op op = bth_state_next_op(&w->state);
-    const struct bth_estimate est[BTH_MAX_DEVICES] = {{.weights = 6}};
+    const struct bth_estimate est[BTH_MAX_DEVICES] = {{.weights = 6}, {.weights = 6}};
     struct bth_event e = {.op = op.id, .estimates = est, .error = fail ? &error : NULL};
     if (op.kind == BTH_OP_NONE || (fail && op.kind == BTH_OP_FREE)) {
         return false;
@@ -81,8 +104,7 @@ static bool let_go(struct world *w, struct client *c) {
     return true;
 }
 
-static bool begin_use(struct world *w, size_t i) {
-    const struct client *c = &w->clients[i];
+static bool begin_use(struct world *w, const struct client *c, size_t i, uint64_t bytes) {
     struct use *u = &w->uses[i];
     if (u->state != UNUSED || c->state != HOLDING || c->exclusive) {
         return false;
@@ -90,9 +112,13 @@ static bool begin_use(struct world *w, size_t i) {
     *u = (struct use){.model = c->scope, .owner = c->owner};
     happen(w, (struct bth_event){
                   .kind = BTH_EV_USE_OPEN, .id = c->id, .arg = (void *)(uintptr_t)(i + 1)});
+    if (u->state != OPENED) {
+        HOLDS(w, !gen_of(w, c->scope, c->gen), "a use of a held lease opens");
+        return true;
+    }
     u->state = ASKED;
-    u->bytes = 3;
-    happen(w, (struct bth_event){.kind = BTH_EV_USE_BEGIN, .id = u->id, .bytes = 3});
+    u->bytes = bytes;
+    happen(w, (struct bth_event){.kind = BTH_EV_USE_BEGIN, .id = u->id, .bytes = bytes});
     return true;
 }
 
@@ -104,6 +130,22 @@ static bool end_use(struct world *w, struct use *u) {
     *u = (struct use){0};
     happen(w, (struct bth_event){.kind = BTH_EV_USE_END, .id = id});
     return true;
+}
+
+static bool lose(struct world *w, uint32_t device) {
+    const bool can = setting->n_devices > 1 && !w->state.devices[device].lost;
+    if (can) {
+        happen(w, (struct bth_event){.kind = BTH_EV_DEVICE_LOST, .device = device});
+    }
+    return can;
+}
+
+static bool end_crowd(struct world *w) {
+    bool any = false;
+    for (size_t i = 0; i < setting->crowd; i++) {
+        any |= end_use(w, &w->uses[CALLERS + i]);
+    }
+    return any;
 }
 
 /* false: it cannot happen here. */
@@ -133,12 +175,17 @@ static bool choose(struct world *w, int choice) {
         happen(w, (struct bth_event){.kind = BTH_EV_TICK});
         check_sweeps(w);
         return true;
+    case LOSE_ONE:
+    case LOSE_TWO:
+        return lose(w, choice == LOSE_TWO);
+    case CROWD_ENDS:
+        return end_crowd(w);
     }
     if (what == LET_GO) {
         return let_go(w, &w->clients[i]);
     }
     if (what == BEGIN) {
-        return begin_use(w, i);
+        return begin_use(w, &w->clients[i], i, 3);
     }
     if (what == END) {
         return end_use(w, &w->uses[i]);
@@ -151,9 +198,10 @@ static bool choose(struct world *w, int choice) {
 }
 
 static void print_choice(int choice) {
-    static const char *const common[] = {"a loader works",      "a loader fails",
-                                         "A is unloaded",       "A is disabled, or enabled",
-                                         "clean-up by owner 1", "time passes"};
+    static const char *const common[] = {
+        "a loader works",      "a loader fails", "A is unloaded",    "A is disabled, or enabled",
+        "clean-up by owner 1", "time passes",    "device 0 is lost", "device 1 is lost",
+        "the crowd's uses end"};
     int what = choice % PER_CALLER;
     if (choice >= WORK) {
         printf("  %s\n", common[choice - WORK]);
@@ -181,9 +229,12 @@ static uint64_t look_of(const struct world *w) {
         mix(&h, c->state == ABSENT ? 0 : c->exclusive + 2 * c->max_concurrent);
         mix(&h, c->state == HOLDING ? l->revoke_at != BTH_FOREVER : 0);
         mix(&h, c->state == HOLDING && g ? g->closing : 0);
+        const struct bth_gen *at = bth_table_get(&s->gens, w->uses[i].gen);
         mix(&h, w->uses[i].state);
         mix(&h, w->uses[i].state == UNUSED ? 0 : w->uses[i].model);
+        mix(&h, w->uses[i].state != UNUSED && at ? at->device : 0);
     }
+    mix(&h, w->uses[CALLERS].state);
     for (uint32_t i = 0; i <= s->n_models; i++) {
         const struct bth_scope *scope = scope_of(w, i < s->n_models ? i : BTH_FAMILY);
         for (uint64_t id = scope->queue.first; id;) {
@@ -209,12 +260,15 @@ static uint64_t look_of(const struct world *w) {
             mix(&one, g->inst * 4 + g->closing * 2 + (m->open == g->id));
             mix(&one, g->leases * 64 + g->uses * 8 + (g->revoke_at != BTH_FOREVER));
             mix(&one, bth_gen_bytes(g));
+            mix(&one, g->device * 4 + (g->of != 0) * 2 + g->evicted);
             gens += g->model == i ? one : 0;
         }
         mix(&h, gens);
     }
     mix(&h, s->devices[0].earmark);
     mix(&h, w->hands[1] * 2 + w->hands[2]);
+    mix(&h, s->devices[1].earmark);
+    mix(&h, s->devices[0].lost + 2 * s->devices[1].lost);
     mix(&h, s->waiting.first != 0);
     return h;
 }
@@ -259,11 +313,10 @@ static bool is_new(uint64_t key) {
 struct path {
     uint8_t choices[MAX_DEPTH];
 };
-static uint64_t room;
 
 static void begin(struct world *w) {
     *w = (struct world){.rng = 1, .now = BTH_NS_PER_S};
-    bth_state_init(&w->state, &room, 1);
+    bth_state_init(&w->state, setting->room, setting->n_devices);
     for (uint32_t i = 0, index; i < 2; i++) {
         CHECK_INT(bth_state_add_model(&w->state, NULL, 0, &index), 0);
     }
@@ -271,13 +324,17 @@ static void begin(struct world *w) {
     acquire(w, 0, &asks[0]);
     work(w, false);
     work(w, false);
+    for (size_t i = 0; i < setting->crowd; i++) {
+        CHECK(begin_use(w, &w->clients[0], CALLERS + i, 1));
+    }
+    CHECK(setting->crowd == 0 || work(w, false)); /* the replica */
     let_go(w, &w->clients[0]);
 }
 
 /* Everybody lets go of what he holds until nothing can happen any more. */
 static void answer_all(struct world *w) {
     for (int quiet = 0; quiet < 3;) {
-        bool any = work(w, false);
+        bool any = work(w, false) | end_crowd(w);
         for (size_t i = 0; i < CALLERS; i++) {
             any |= end_use(w, &w->uses[i]);
             any |= w->clients[i].state != WAITING && let_go(w, &w->clients[i]);
@@ -310,7 +367,7 @@ static bool try(const struct path *p, int depth) {
         for (int i = 0; i < depth; i++) {
             print_choice(p->choices[i]);
         }
-        TEST_FAIL("room %llu: %s", (unsigned long long)room, w.why);
+        TEST_FAIL("world %d: %s", (int)(setting - settings), w.why);
     }
     bth_state_finish(&w.state);
     bth_actions_finish(&w.actions);
@@ -338,8 +395,8 @@ static void explore(int depth) {
                 next[n_next++] = p;
             }
         }
-        printf("room %llu, depth %d: %zu new states; refused in rings %llu\n",
-               (unsigned long long)room, d, n_next,
+        printf("world %d, depth %d: %zu new states; refused in rings %llu\n",
+               (int)(setting - settings), d, n_next,
                (unsigned long long)seen_reasons[BTH_REASON_DEADLOCK]);
         free(level);
         level = next;
@@ -354,7 +411,7 @@ int main(int argc, char **argv) {
     int depth = argc > 1 ? atoi(argv[1]) : getenv("BERTH_LONG") ? 6 : 4;
     CHECK(depth >= 1 && depth <= MAX_DEPTH);
     CHECK(is_new(1)); /* makes the table */
-    for (room = 20; room >= 10; room -= 10) {
+    for (setting = settings; setting < settings + BTH_COUNT(settings); setting++) {
         explore(depth);
     }
     free(known.keys);

@@ -273,6 +273,14 @@ static void devices(void) {
 }
 
 static void keeping(void) {
+    struct bth_config c = good("models: {toy/a: {path: a, replicas: auto}, toy/b: {path: b, replicas: 3}}\n");
+    CHECK_INT(c.models[0].replicas, 0);
+    CHECK_INT(c.models[1].replicas, 3);
+    bth_config_finish(&c);
+    bad("models: {toy/a: {path: a, replicas: 0}}", "1:37", "a number from 1 to 16, or auto");
+    bad("models: {toy/a: {path: a, replicas: 17}}", "1:37", "a number from 1 to 16, or auto");
+    bad("models: {toy/a: {path: a, replicas: 2x}}", "1:37", "a number from 1 to 16, or auto");
+    bad("models: {toy/a: {path: a, replicas: ''}}", "1:37", "a number from 1 to 16, or auto");
     bad("models: {toy/a: {path: a, keep_alive: 5}}", "1:39", "a time like 30s");
     bad("models: {toy/a: {path: a, keep_alive: -5s}}", "1:39", "a time like 30s");
     bad("models: {toy/a: {path: a, keep_alive: 0s}}", "1:39", "a time like 30s");

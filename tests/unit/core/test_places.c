@@ -116,6 +116,32 @@ static void check_spare(void) {
     bth_manager_destroy(p.m);
 }
 
+/* A spare device does what the lost ones would have done, and says so when it is lost too. */
+static void check_lost(void) {
+    const struct berth_error why = {BERTH_EDEVICE, "unplugged"};
+    struct places p;
+    struct bth_lease *lease;
+    struct berth_error err;
+    open_places(&p, (const uint64_t[]){40 * MB, 60 * MB, 100 * MB}, 1);
+    CHECK_STR(place_of(&p, "toy/a"), "two");
+    bth_manager_lose(p.m, 1, &why);
+    CHECK_STR(place_of(&p, "toy/a"), "one");
+    bth_manager_lose(p.m, 0, &why);
+    CHECK_STR(place_of(&p, "toy/a"), "spare");
+    bth_manager_lose(p.m, 2, &why);
+    CHECK_INT(take(&p, "toy/a", &lease, &err), BERTH_EDEVICE);
+    CHECK(berth_error_retryable(err.code));
+    struct bth_plan_info plan;
+    CHECK_OK(bth_manager_plan(p.m, "toy/a", &plan, &err), err);
+    CHECK_STR(plan.kind, "failed");
+    CHECK(strstr(plan.cause, "start the program anew"));
+    bth_manager_destroy(p.m);
+    for (int i = 0; i < DEVICES; i++) { /* the bytes were charged to the end, and are given back */
+        CHECK_INT(p.devices[i].live, 0);
+        CHECK_INT(p.devices[i].closed, 1);
+    }
+}
+
 int main(void) {
     CHECK(mkdtemp(folder));
     for (const char *const *m = (const char *const[]){"a", "b", "picky", "none", NULL}; *m; m++) {
@@ -131,5 +157,6 @@ int main(void) {
     check_room();
     check_kinds();
     check_spare();
+    check_lost();
     return 0;
 }

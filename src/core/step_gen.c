@@ -1,14 +1,16 @@
 /*
- * Instances of one generation beside each other, and what becomes of it when one is lost.
+ * Generations: how they end; their instances beside each other; what becomes of one whose device is
+ * lost.
  *
- * All of them are rows of `gens`. The first has the generation's id, which leases name, and counts
- * them; should it go before the others, one of those takes its place (promote). So a generation
- * that is open has a READY first instance, or a single one that is on its way there.
+ * All instances are rows of `gens`. The first has the generation's id, which leases name, and
+ * counts them; should it go before the others, one of those takes its place (promote). So a
+ * generation that is open has a READY first instance, or a single one that is on its way there.
  */
 #include "core/ledger.h"
 #include "core/step_private.h"
 
 #include "base/clock.h"
+#include "base/compiler.h"
 
 static uint64_t first_of(const struct bth_gen *g) {
     return g->of ? g->of : g->id;
@@ -50,6 +52,89 @@ static void promote(struct bth_state *s, struct bth_gen *g, struct bth_gen *heir
     heir->leases = g->leases;
     g->replicas = g->leases = 0;
     s->models[g->model].open = heir->id;
+}
+
+/* ---- the end ----------------------------------------------------------------------------------*/
+
+void bth_gen_dead(struct bth_state *s, struct bth_gen *g, struct bth_actions *out) {
+    struct bth_action *a = bth_act(out, BTH_ACT_DEAD);
+    a->gen = g->id;
+    a->scope = g->model;
+    if (s->models[g->model].open == g->id) {
+        s->models[g->model].open = 0;
+    }
+    struct bth_gen *first = bth_table_get(&s->gens, g->of);
+    if (first && !g->closing) {
+        first->replicas--;
+    }
+    bth_table_drop(&s->gens, g);
+}
+
+void bth_gen_settle(struct bth_state *s, struct bth_gen *g, struct bth_actions *out) {
+    if (g->inst != BTH_DRAIN || g->leases || g->uses) {
+        return;
+    }
+    g->inst = BTH_FREEING;
+    g->started = false;
+    g->op = ++s->last_op;
+    bth_ledger_free(&s->devices[g->device], g);
+    bth_act_work(out, g->op);
+}
+
+void bth_gen_rest(struct bth_state *s, struct bth_gen *g) {
+    const struct bth_model *m = &s->models[g->model];
+    int64_t rest = BTH_FOREVER;
+    g->idle_at = BTH_FOREVER;
+    if (g->inst != BTH_READY || g->uses) {
+        return;
+    }
+    if (bth_gen_is_spare(s, g)) {
+        rest = BTH_MIN(m->keep_alive, BTH_REPLICA_REST_NS);
+    } else if (!g->leases && !bth_model_pinned(m)) {
+        rest = m->keep_alive;
+    }
+    if (rest != BTH_FOREVER) {
+        g->idle_at = s->now + rest;
+        s->idle_at = BTH_MIN(s->idle_at, g->idle_at);
+    }
+}
+
+static void close_instance(struct bth_state *s, struct bth_gen *g, struct bth_actions *out) {
+    struct bth_gen *first = bth_table_get(&s->gens, g->of);
+    if (g->closing) {
+        return;
+    }
+    g->closing = true;
+    if (first) {
+        first->replicas--;
+    } else if (!g->of) {
+        s->models[g->model].open = 0;
+    }
+    if (g->inst == BTH_RESV) { /* no loader has begun: nothing to undo */
+        bth_ledger_unreserve(&s->devices[g->device], g);
+        bth_gen_dead(s, g, out);
+    } else if (g->inst == BTH_READY) {
+        g->inst = BTH_DRAIN;
+        bth_gen_settle(s, g, out);
+    }
+}
+
+void bth_gen_close(struct bth_state *s, struct bth_gen *g, struct bth_actions *out) {
+    struct bth_gen *r = g->replicas ? bth_table_next(&s->gens, NULL) : NULL;
+    for (; r; r = bth_table_next(&s->gens, r)) {
+        if (r->of == g->id) {
+            close_instance(s, r, out);
+        }
+    }
+    close_instance(s, g, out);
+}
+
+void bth_gens_rest(struct bth_state *s, uint32_t model) {
+    for (struct bth_gen *g = bth_table_next(&s->gens, NULL); g; g = bth_table_next(&s->gens, g)) {
+        if (g->model == model) {
+            bth_gen_rest(s, g);
+        }
+    }
 }
 
 void bth_gen_leave(struct bth_state *s, struct bth_gen *g, struct bth_actions *out) {
