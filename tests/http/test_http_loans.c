@@ -282,7 +282,7 @@ int main(void) {
     test_pins();
     /* one is held while the daemon ends */
     expect("PUT", one, "{\"model\":\"echo\",\"ttl_ms\":60000,\"wait_ms\":5000}", 200, "held");
-    CHECK(WIFEXITED(daemon_end(&d, SIGTERM)));
+    CHECK_INT(daemon_end(&d, SIGTERM), 0);
     check_log(log);
     berth_close(a, 0, NULL);
     test_dir_close(&d.dir);
