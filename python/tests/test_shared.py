@@ -160,6 +160,27 @@ def test_ends_when_idle(environment: dict[str, str], tmp_path: Path):
     eventually(lambda: not daemons(tmp_path), within=_spawn._IDLE_S + 10)
 
 
+def test_whoever_comes_as_it_ends_gets_one(environment: dict[str, str], tmp_path: Path):
+    """At whatever moment of its end: the one that goes is not met, the one that is met does not go."""
+    with program(
+        """
+        import os, time
+        from berth import _core, _native, _spawn
+        _spawn._IDLE_S = 1
+        with _spawn.daemon() as address:
+            time.sleep(2)  # longer than it idles
+            _native.lib.berth_close(_core._open(address), 0, None)
+        for i in range(12):
+            time.sleep(0.95 + 0.03 * i)
+            with _spawn.daemon() as address:
+                _native.lib.berth_close(_core._open(address), 0, None)
+        print("good")
+        """,
+        environment,
+    ) as p:
+        assert p.communicate(timeout=60)[0] == "good\n"
+
+
 def test_what_cannot_start_says_so(environment: dict[str, str], tmp_path: Path):
     (tmp_path / "berth.yaml").write_text("models: 7\n")
     with program(

@@ -83,7 +83,7 @@ static int enable(struct berth *b, const char *model, bool on, struct berth_erro
 }
 
 static int unload(struct berth *b, const char *model, int64_t timeout_ms, struct berth_error *err) {
-    return bth_client_unload(b->client, model, timeout_ms, err);
+    return bth_client_unload(b->client, model, timeout_ms, false, err);
 }
 
 static size_t models(struct berth *b, struct berth_model_stats *out, size_t size, size_t n) {

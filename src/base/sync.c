@@ -7,6 +7,8 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <time.h>
 
@@ -148,6 +150,10 @@ static int cgroup_quota(int limit) {
     }
     long long cores = (quota + period - 1) / period;
     return cores < limit ? (int)cores : limit;
+}
+
+int64_t bth_thread_id(void) {
+    return (int64_t)syscall(SYS_gettid);
 }
 
 int bth_cpu_count(void) {

@@ -97,6 +97,8 @@ struct bth_thread {
 };
 /* Starts fn(arg) under a name of at most 15 bytes, all signals blocked. 0 or BERTH_ENOMEM. */
 int bth_thread_start(struct bth_thread *t, const char *name, void *(*fn)(void *), void *arg);
+/* The kernel's number of the calling thread, as tools show it. */
+int64_t bth_thread_id(void);
 /* Joins; nothing if it was never started. */
 void bth_thread_join(struct bth_thread *t) BLOCKING;
 /* Never joins: for one that hangs. What it uses must stay. */

@@ -38,9 +38,14 @@ static void print_plan(const json_t *p) {
     if (cause) {
         printf(": %s\n", cause);
     } else {
-        printf(" (%s: %.1f MB needed, %.1f MB free)\n",
+        const json_t *learnt = json_object_get(p, "learnt_ms");
+        char age[48] = "";
+        if (learnt) {
+            snprintf(age, sizeof(age), " as of %.1f s ago", json_number_value(learnt) / 1e3);
+        }
+        printf(" (%s: %.1f MB needed%s, %.1f MB free)\n",
                json_string_value(json_object_get(p, "device")),
-               json_number_value(json_object_get(p, "need_bytes")) / 1e6,
+               json_number_value(json_object_get(p, "need_bytes")) / 1e6, age,
                json_number_value(json_object_get(p, "room_bytes")) / 1e6);
     }
 }

@@ -32,16 +32,24 @@ static void print_request(const json_t *r) {
 
 /* "uid 0 pid 7, import" */
 static void print_lease(const json_t *l) {
-    char place[24] = "-", left[24] = "-";
-    const json_t *ms = json_object_get(l, "left_ms");
+    char place[24] = "-", left[24] = "-", expected[24] = "-", thread[24] = "-";
+    const json_t *ms = json_object_get(l, "left_ms"), *wait = json_object_get(l, "expected_ms");
+    const bool overdue = json_is_true(json_object_get(l, "overdue"));
     if (json_object_get(l, "position")) {
         snprintf(place, sizeof(place), "%.0f, %.12s", number(l, "position"), text(l, "waits_for"));
     }
     if (ms) {
         snprintf(left, sizeof(left), "%.1f", json_number_value(ms) / 1e3);
     }
-    printf("%-24s %-8s %-10s %8.1f %8s %-12s %-16s %s\n", text(l, "model"), text(l, "state"),
-           text(l, "mode"), number(l, "since_ms") / 1e3, left, place, text(l, "tag"),
+    if (json_is_integer(wait)) {
+        snprintf(expected, sizeof(expected), "%.1f", json_number_value(wait) / 1e3);
+    }
+    if (number(l, "tid") > 0) {
+        snprintf(thread, sizeof(thread), "%.0f", number(l, "tid"));
+    }
+    printf("%-8s %-24s %-8s %-10s %8.1f %8s %-12s %8s %7s %-16s %s\n", text(l, "id"),
+           text(l, "model"), overdue ? "overdue" : text(l, "state"), text(l, "mode"),
+           number(l, "since_ms") / 1e3, left, place, expected, thread, text(l, "tag"),
            text(l, "holder"));
 }
 
@@ -57,8 +65,8 @@ static void request_head(void) {
 }
 
 static void lease_head(void) {
-    printf("%-24s %-8s %-10s %8s %8s %-12s %-16s %s\n", "MODEL", "STATE", "MODE", "SECONDS", "LEFT",
-           "PLACE", "TAG", "HOLDER");
+    printf("%-8s %-24s %-8s %-10s %8s %8s %-12s %8s %7s %-16s %s\n", "LEASE", "MODEL", "STATE",
+           "MODE", "SECONDS", "LEFT", "PLACE", "EXPECTED", "THREAD", "TAG", "HOLDER");
 }
 
 static int show(struct bth_client *c, const struct view *v, struct berth_error *err) {

@@ -8,12 +8,13 @@ static const struct bth_arg table[] = {
     {"timeout", 't', "S",
      "seconds to wait for its requests to end (default: as\nlong as it takes); it goes on after "
      "that"},
+    {"force", 'f', NULL, "although others have pinned it, as an administrator may"},
 };
 
 static int unload(struct bth_client *c, const struct bth_args *args, struct berth_error *err) {
     int64_t ms;
     int rc = bth_daemon_seconds(args->values[1], -1, &ms, err);
-    rc = rc < 0 ? rc : bth_client_unload(c, args->rest[0], ms, err);
+    rc = rc < 0 ? rc : bth_client_unload(c, args->rest[0], ms, args->values[2] != NULL, err);
     if (rc == 0) {
         printf("%s is not loaded\n", args->rest[0]);
     }

@@ -94,6 +94,11 @@ int bth_client_ask(struct bth_client *c, const char *path, const char *body, int
     return bth_client_send(c, body ? "POST" : "GET", path, body, timeout_ms, out, err);
 }
 
+int bth_client_delete(struct bth_client *c, const char *path, int64_t timeout_ms,
+                      struct berth_error *err) {
+    return bth_client_send(c, "DELETE", path, NULL, timeout_ms, NULL, err);
+}
+
 int bth_client_send(struct bth_client *c, const char *method, const char *path, const char *body,
                     int64_t timeout_ms, struct bth_str *out, struct berth_error *err) {
     struct call call = {.transfer = {.ops = &call_ops}, .upload = {.fd = -1}};

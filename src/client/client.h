@@ -8,8 +8,8 @@
  *   find.c     which daemon, if any          client.c      open, close
  *   call.c     one question, one answer      session.c     leases
  *   remote_models.c  what is loaded, usage   remote_job.c remote_result.c  a request, its results
- *   loop.c     the thread                    event.c       what the daemon says, upload.c what is
- * sent
+ *   loop.c     the thread                    event.c session_event.c  what the daemon says
+ *   upload.c   what is sent
  *
  * A lease is the daemon's. It ends with the session of this process at the latest: when the daemon
  * goes away, leases and what was under way end with ELOST.
@@ -52,6 +52,9 @@ int bth_client_close(struct bth_client *c, int64_t deadline, struct berth_error 
  * NULL. */
 int bth_client_ask(struct bth_client *c, const char *path, const char *body, int64_t timeout_ms,
                    struct bth_str *out, struct berth_error *err);
+/* DELETE: nothing of the answer is wanted but that it went well. */
+int bth_client_delete(struct bth_client *c, const char *path, int64_t timeout_ms,
+                      struct berth_error *err);
 /* Appends a name as it stands in a path or query. */
 void bth_client_encode(struct bth_str *out, const char *text);
 int bth_client_load(struct bth_client *c, const char *model, int64_t wait_ms, char out_name[64],
@@ -59,7 +62,8 @@ int bth_client_load(struct bth_client *c, const char *model, int64_t wait_ms, ch
 /* POST /v1/models/enable or disable. */
 int bth_client_enable(struct bth_client *c, const char *model, bool on, char out_name[64],
                       struct berth_error *err);
-int bth_client_unload(struct bth_client *c, const char *model, int64_t timeout_ms,
+/* `force`: although others have pinned it, which takes an administrator. EBUSY else. */
+int bth_client_unload(struct bth_client *c, const char *model, int64_t timeout_ms, bool force,
                       struct berth_error *err);
 /* The full name of a model the daemon knows. ENOTFOUND. */
 int bth_client_name(struct bth_client *c, const char *model, char out_name[64],
@@ -97,6 +101,13 @@ void bth_client_lease_unref(struct bth_client_lease *lease);
 const char *bth_client_lease_model(const struct bth_client_lease *lease);
 bool bth_client_lease_revoked(const struct bth_client_lease *lease);
 uint64_t bth_client_owner(struct bth_client *c);
+
+/* Pins a model as long as this client lives, or no longer. It loads nothing; a daemon that went
+ * away has forgotten it (bth_client_alive). ENOTFOUND, EOVERLOADED and as leases. */
+int bth_client_pin(struct bth_client *c, const char *model, const char *tag, bool pin,
+                   struct berth_error *err);
+/* The session is open. */
+bool bth_client_alive(struct bth_client *c);
 
 int bth_client_submit(struct bth_client_lease *lease, const struct berth_request *request,
                       struct bth_client_job **out, struct berth_error *err);

@@ -5,9 +5,8 @@
 #include "client/client.h"
 #include "client/event.h"
 #include "client/loop.h"
+#include "client/session_event.h"
 #include "client/upload.h"
-
-enum { BTH_SESSION_TEXT = 40 };
 
 /* A session's stream, see session.c. */
 struct bth_session_stream {

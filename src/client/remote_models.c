@@ -93,9 +93,10 @@ int bth_client_refuse_path(const struct bth_client *c, const char *model, struct
                 : 0;
 }
 
-/* {"model": ..., ms_name: ...}. The daemon watches the time; we do too, a little later. */
+/* {"model": ..., ms_name: ..., and `more`}. The daemon watches the time; we do too, a little later.
+ */
 static int ask_model(struct bth_client *c, const char *path, const char *model, const char *ms_name,
-                     int64_t ms, char out_name[64], struct berth_error *err) {
+                     int64_t ms, const char *more, char out_name[64], struct berth_error *err) {
     struct bth_str body = {0};
     json_t *answer = NULL;
     int rc = bth_client_refuse_path(c, model, err);
@@ -104,7 +105,8 @@ static int ask_model(struct bth_client *c, const char *path, const char *model, 
     }
     bth_str_puts(&body, "{\"model\":");
     bth_client_quote(&body, model);
-    bth_str_printf(&body, ",\"%s\":%lld}", ms_name, (long long)(ms < 0 || ms > MAX_MS ? -1 : ms));
+    bth_str_printf(&body, ",\"%s\":%lld%s}", ms_name, (long long)(ms < 0 || ms > MAX_MS ? -1 : ms),
+                   more);
     rc = body.failed
              ? bth_error_nomem(err)
              : ask_object(c, path, bth_str_text(&body),
@@ -115,13 +117,18 @@ static int ask_model(struct bth_client *c, const char *path, const char *model, 
 
 int bth_client_load(struct bth_client *c, const char *model, int64_t wait_ms, char out_name[64],
                     struct berth_error *err) {
-    return ask_model(c, "/v1/models/load", model, "wait_ms", wait_ms, out_name, err);
+    return ask_model(c, "/v1/models/load", model, "wait_ms", wait_ms, "", out_name, err);
 }
 
-int bth_client_unload(struct bth_client *c, const char *model, int64_t timeout_ms,
+int bth_client_unload(struct bth_client *c, const char *model, int64_t timeout_ms, bool force,
                       struct berth_error *err) {
-    char name[64];
-    return ask_model(c, "/v1/models/unload", model, "timeout_ms", timeout_ms, name, err);
+    char name[64], session[BTH_SESSION_TEXT], more[96] = "";
+    bth_client_session(c, session);
+    if (*session || force) {
+        snprintf(more, sizeof(more), ",\"session\":\"%s\",\"force\":%s", session,
+                 force ? "true" : "false");
+    }
+    return ask_model(c, "/v1/models/unload", model, "timeout_ms", timeout_ms, more, name, err);
 }
 
 int bth_client_enable(struct bth_client *c, const char *model, bool on, char out_name[64],

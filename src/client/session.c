@@ -10,7 +10,6 @@
 #include "base/error.h"
 #include "client/client_private.h"
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -19,71 +18,51 @@ enum { TOLD_MS = 5000, GIVE_BACK_MS = 2000, GRACE_MS = 2000, SILENCE_S = 30, MAX
 
 /* ---- the stream, on the loop's thread --------------------------------------------------------*/
 
-static struct bth_client_lease *find_locked(struct bth_client *c, json_int_t id) REQUIRES(core);
-static struct bth_client_lease *find_locked(struct bth_client *c, json_int_t id) {
+static struct bth_client_lease *find_locked(struct bth_client *c, uint64_t id) REQUIRES(core);
+static struct bth_client_lease *find_locked(struct bth_client *c, uint64_t id) {
     struct bth_client_lease *l;
     BTH_LIST_EACH(l, &c->leases, struct bth_client_lease, link) {
-        if (l->turn == c->session.turn && l->id == (uint64_t)id) {
+        if (l->turn == c->session.turn && l->id == id) {
             return l;
         }
     }
     return NULL;
 }
 
-static bool copy_text(const json_t *e, const char *key, char *out, size_t size) {
-    const char *text = json_string_value(json_object_get(e, key));
-    if (!text || strlen(text) >= size) {
-        return false;
-    }
-    memcpy(out, text, strlen(text) + 1);
-    return true;
-}
-
-/* What a lease's event says of it. false: damaged. */
-static bool tell_locked(struct bth_client_lease *l, const char *name, const json_t *e)
+/* What a lease's event says of it. */
+static void tell_locked(struct bth_client_lease *l, const struct bth_session_event *e)
     REQUIRES(core) {
-    if (strcmp(name, "granted") == 0) {
+    if (e->kind == BTH_SESSION_GRANTED) {
         l->state = BTH_REMOTE_HELD;
-        return copy_text(e, "model", l->model, sizeof(l->model));
-    }
-    if (strcmp(name, "revoked") == 0) {
+        memcpy(l->model, e->model, sizeof(l->model));
+    } else if (e->kind == BTH_SESSION_REVOKED) {
         l->state = BTH_REMOTE_REVOKED;
-        return true;
+    } else {
+        l->state = BTH_REMOTE_REFUSED;
+        l->error = e->error;
     }
-    const char *code = json_string_value(json_object_get(e, "code"));
-    const char *message = json_string_value(json_object_get(e, "message"));
-    if (!code || !message) {
-        return false;
-    }
-    l->state = BTH_REMOTE_REFUSED;
-    const int known = bth_event_code(code);
-    bth_error(&l->error, known ? known : BERTH_EIO, "%s", message);
-    return true;
-}
-
-static bool read_event(struct bth_client *c, const json_t *e) {
-    const char *name = json_string_value(json_object_get(e, "event"));
-    bool good = name != NULL;
-    client_lock(c);
-    if (good && strcmp(name, "hello") == 0) {
-        good = copy_text(e, "session", c->session.id, sizeof(c->session.id));
-        c->session.open = good;
-    } else if (good && (strcmp(name, "granted") == 0 || strcmp(name, "refused") == 0 ||
-                        strcmp(name, "revoked") == 0)) {
-        struct bth_client_lease *l =
-            find_locked(c, json_integer_value(json_object_get(e, "lease")));
-        good = !l || tell_locked(l, name, e); /* else it was given back meanwhile */
-    }                                         /* others are signs of life, or a newer daemon's */
-    bth_cond_broadcast(&c->changed);
-    client_unlock(c);
-    return good;
 }
 
 static int take_line(void *arg, const char *line, size_t n, struct berth_error *err) {
-    json_t *e = json_loadb(line, n, 0, NULL);
-    bool good = json_is_object(e) && read_event(arg, e);
-    json_decref(e);
-    return good ? 0 : bth_error(err, BERTH_EIO, "the daemon's answer is damaged");
+    struct bth_client *c = arg;
+    struct bth_session_event e;
+    int rc = bth_session_event_parse(line, n, &e, err);
+    if (rc < 0) {
+        return rc;
+    }
+    client_lock(c);
+    if (e.kind == BTH_SESSION_HELLO) {
+        memcpy(c->session.id, e.session, sizeof(c->session.id));
+        c->session.open = true;
+    } else if (e.kind != BTH_SESSION_ALIVE) {
+        struct bth_client_lease *l = find_locked(c, e.lease);
+        if (l) { /* else it was given back meanwhile */
+            tell_locked(l, &e);
+        }
+    }
+    bth_cond_broadcast(&c->changed);
+    client_unlock(c);
+    return 0;
 }
 
 static int take_data(struct bth_transfer *t, const char *bytes, size_t n) {
@@ -218,8 +197,9 @@ static int put(struct bth_client_lease *l, const struct berth_acquire_options *o
     if (o->priority != 5) {
         bth_str_printf(&body, ",\"priority\":%d", o->priority);
     }
-    bth_str_printf(&body, ",\"owner\":%" PRId64 ",\"wait_ms\":%" PRId64 "}", (int64_t)o->owner,
-                   o->wait_ms < 0 || o->wait_ms > MAX_MS ? -1 : o->wait_ms);
+    bth_str_printf(&body, ",\"owner\":%" PRId64 ",\"wait_ms\":%" PRId64 ",\"tid\":%" PRId64 "}",
+                   (int64_t)o->owner, o->wait_ms < 0 || o->wait_ms > MAX_MS ? -1 : o->wait_ms,
+                   bth_thread_id());
     int rc = body.failed
                  ? bth_error_nomem(err)
                  : bth_client_send(l->client, "PUT", path, bth_str_text(&body), TOLD_MS, NULL, err);
@@ -442,6 +422,38 @@ int bth_client_lease_use(const struct bth_client_lease *l, char out[64], struct 
         snprintf(out, 64, "%s/%" PRIu64, l->session, l->id);
     }
     return rc;
+}
+
+/* ---- pins ------------------------------------------------------------------------------------*/
+
+int bth_client_pin(struct bth_client *c, const char *model, const char *tag, bool pin,
+                   struct berth_error *err) {
+    struct bth_str body = {0};
+    char session[BTH_SESSION_TEXT];
+    int rc = bth_client_refuse_path(c, model, err);
+    rc = rc < 0 ? rc : open_session(c, err);
+    if (rc < 0) {
+        return rc;
+    }
+    bth_client_session(c, session);
+    bth_str_puts(&body, "{\"model\":");
+    bth_client_quote(&body, model);
+    if (tag && *tag) {
+        bth_str_puts(&body, ",\"tag\":");
+        bth_client_quote(&body, tag);
+    }
+    bth_str_printf(&body, ",\"session\":\"%s\",\"pin\":%s}", session, pin ? "true" : "false");
+    rc = body.failed ? bth_error_nomem(err)
+                     : bth_client_ask(c, "/v1/pins", bth_str_text(&body), TOLD_MS, NULL, err);
+    bth_str_finish(&body);
+    return rc;
+}
+
+bool bth_client_alive(struct bth_client *c) {
+    client_lock(c);
+    bool open = c->session.open;
+    client_unlock(c);
+    return open;
 }
 
 uint64_t bth_client_owner(struct bth_client *c) {

@@ -12,6 +12,7 @@
 #ifndef BTH_MANAGER_H
 #define BTH_MANAGER_H
 
+#include "base/histogram.h"
 #include "base/str.h"
 #include "core/limits.h"
 #include <berth/berth.h>
@@ -79,6 +80,7 @@ int bth_manager_enable(struct bth_manager *m, const char *name, bool on, const c
 struct bth_ask {
     const char *tag;
     const char *holder; /* who asks, for lists: "uid 0 pid 7"; NULL: this process */
+    int64_t pid, tid;   /* of the thread that asks, for lists; 0: not known */
     int64_t deadline;   /* zero is long ago: nothing is waited for or loaded */
     bool exclusive;
     uint32_t max_concurrent;
@@ -121,6 +123,16 @@ const char *bth_lease_name(const struct bth_lease *lease);
  * others: see bth_use); -1: an exclusive lease is on none. */
 int bth_lease_device(const struct bth_lease *lease);
 bool bth_lease_is_revoked(const struct bth_lease *lease);
+/* Takes it away now: its requests are cancelled, and it is good for release only. */
+void bth_lease_revoke(struct bth_lease *lease);
+/* Until when the caller means to hold it: lists show it, and nothing else comes of it. */
+void bth_lease_until(struct bth_lease *lease, int64_t until);
+/* The same as bth_lease_revoke by the id that bth_manager_leases gives. ELOST: it is over. */
+int bth_manager_revoke(struct bth_manager *m, uint64_t id, struct berth_error *err);
+
+/* While a model is pinned it is not unloaded for others' bytes or for being idle; it loads nothing.
+ * Each pin is taken back once. ENOTFOUND. */
+int bth_manager_pin(struct bth_manager *m, const char *name, bool more, struct berth_error *err);
 
 uint64_t bth_manager_owner(struct bth_manager *m); /* a fresh one */
 /* Of `ask`: owner, max_concurrent (>= 1) and deadline. See berth_wait_available. */
@@ -144,7 +156,9 @@ bool bth_manager_cleanup_ended(struct bth_manager *m, struct bth_cleanup *c);
 
 /* A lease, or somebody who waits for one. */
 struct bth_lease_info {
+    uint64_t id; /* held: for bth_manager_revoke; else 0 */
     char what[64], tag[64], holder[160];
+    int64_t pid, tid; /* 0: not known */
     uint64_t owner;
     bool exclusive, waiting, revoked;
     uint32_t max_concurrent; /* waiting; 0: no limit */
@@ -153,6 +167,8 @@ struct bth_lease_info {
     const char *why;         /* waiting: "lease", "loading", "bytes"; else "" */
     int64_t since_ms;        /* held, or waited, for so long */
     int64_t left_ms;         /* until the wait ends by itself, or it is revoked; -1: no limit */
+    int64_t expected_ms;     /* waiting: as long yet, by what was seen (history.h); -1: unknown */
+    bool overdue;            /* held far longer than usual (history.h), or beyond its time */
 };
 /* One snapshot. Returns how many there are; at most `n` are written. */
 size_t bth_manager_leases(struct bth_manager *m, struct bth_lease_info *out, size_t n);
@@ -176,6 +192,7 @@ struct bth_happening {
     enum bth_happening_kind kind;
     int code; /* FAIL, REFUSE, LOST: why, and `cause` in words */
     char what[64], who[128], cause[128];
+    bool idle;         /* UNLOAD: for having been idle */
     char device[32];   /* LOAD, FAIL, UNLOAD, EVICT: where; "" for a FAIL that came to none */
     uint64_t bytes;    /* LOAD, UNLOAD, EVICT: of the device */
     uint64_t residual; /* UNLOAD, EVICT: of them, not given back */
@@ -191,9 +208,9 @@ uint64_t bth_manager_last_happening(struct bth_manager *m);
 struct bth_manager_sums {
     uint64_t happened[BTH_N_HAPPENINGS];
     uint64_t refused[32];               /* by -code */
-    uint64_t leases_ended;              /* held for so long: */
-    uint64_t hold_ns, wait_ns;          /* waited for: by all that were granted */
-    uint64_t load_ns, unload_ns;        /* UNLOAD and EVICT */
+    uint64_t idle;                      /* of the UNLOADs */
+    struct bth_histogram wait, hold;    /* of leases: until granted; until given back */
+    struct bth_histogram load, unload;  /* UNLOAD and EVICT */
     uint64_t residual[BTH_MAX_DEVICES]; /* bytes now: still drawn after an unload */
 };
 void bth_manager_sums(struct bth_manager *m, struct bth_manager_sums *out);
@@ -205,6 +222,7 @@ struct bth_plan_info {
     const char *kind;
     char model[64], device[32];
     uint64_t need, room;
+    int64_t learnt_ms; /* `need` was found out so long ago; -1: for a load that is there already */
     size_t n_evicts;
     char evicts[16][80];
     char cause[252]; /* impossible, failed, disabled */
@@ -269,6 +287,13 @@ int bth_manager_find(struct bth_manager *m, const char *name, struct berth_model
 /* As berth_models: entries of `size` bytes. */
 size_t bth_manager_models(struct bth_manager *m, struct berth_model_stats *out, size_t size,
                           size_t n);
+/* What models have of devices now, old generations that are still there too. */
+struct bth_memory_info {
+    const char *model, *device; /* valid as long as the manager */
+    uint64_t weights, workspace, session;
+};
+/* One snapshot, an entry for each model on each device; returns how many, at most `n`. */
+size_t bth_manager_memory(struct bth_manager *m, struct bth_memory_info *out, size_t n);
 /* Fills the ledger's part; sched adds turns. */
 size_t bth_manager_devices(struct bth_manager *m, struct berth_device_stats *out, size_t n);
 

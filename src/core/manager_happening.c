@@ -35,7 +35,7 @@ void bth_happened_lease_locked(struct bth_manager *m, enum bth_happening_kind ki
     }
     if (kind == BTH_HAPPENED_GRANT) {
         const int64_t waited = m->state.now - lease->since;
-        m->sums.wait_ns += waited > 0 ? (uint64_t)waited : 0;
+        bth_histogram_add(&m->sums.wait, waited);
         h->ms = waited / BTH_NS_PER_MS;
     }
 }
@@ -45,11 +45,13 @@ void bth_happened_model_locked(struct bth_manager *m, const struct bth_model_new
     snprintf(h->device, sizeof(h->device), "%s", news->device ? news->device : "");
     h->bytes = news->bytes;
     h->residual = news->residual;
+    h->idle = news->idle;
     h->ms = news->ns / BTH_NS_PER_MS;
+    m->sums.idle += news->idle;
     if (news->kind == BTH_HAPPENED_LOAD) {
-        m->sums.load_ns += (uint64_t)news->ns;
+        bth_histogram_add(&m->sums.load, news->ns);
     } else if (news->kind != BTH_HAPPENED_FAIL) {
-        m->sums.unload_ns += (uint64_t)news->ns;
+        bth_histogram_add(&m->sums.unload, news->ns);
     }
 }
 
@@ -80,7 +82,13 @@ uint64_t bth_manager_last_happening(struct bth_manager *m) {
 
 void bth_manager_sums(struct bth_manager *m, struct bth_manager_sums *out) {
     core_lock(m);
-    *out = m->sums;
+    memcpy(out->happened, m->sums.happened, sizeof(out->happened));
+    memcpy(out->refused, m->sums.refused, sizeof(out->refused));
+    out->idle = m->sums.idle;
+    bth_histogram_copy(&out->wait, &m->sums.wait);
+    bth_histogram_copy(&out->hold, &m->sums.hold);
+    bth_histogram_copy(&out->load, &m->sums.load);
+    bth_histogram_copy(&out->unload, &m->sums.unload);
     for (uint32_t i = 0; i < m->n_devices; i++) {
         out->residual[i] = m->state.devices[i].residual;
     }

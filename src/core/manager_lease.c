@@ -123,6 +123,9 @@ struct bth_lease *bth_lease_create(struct bth_manager *m, const char *name,
     lease->tag = tag;
     lease->holder = holder;
     lease->since = bth_now();
+    lease->until = BTH_FOREVER;
+    lease->pid = ask->pid;
+    lease->tid = ask->tid;
     lease->exclusive = ask->exclusive;
     lease->device = -1;
     return lease;
@@ -229,9 +232,14 @@ void bth_lease_release(struct bth_lease *lease) {
     }
     struct bth_manager *m = lease->manager;
     core_lock(m);
+    const struct bth_lease_row *row = bth_table_get(&m->state.leases, lease->id);
+    struct bth_history *holds = row ? bth_manager_holds_locked(m, row->scope) : NULL;
     bth_manager_step_locked(m, &(struct bth_event){.kind = BTH_EV_RELEASE, .id = lease->id});
-    m->sums.leases_ended++;
-    m->sums.hold_ns += (uint64_t)BTH_MAX(0, m->state.now - lease->since);
+    const int64_t held = m->state.now - lease->since;
+    if (holds) {
+        bth_history_add(holds, held);
+    }
+    bth_histogram_add(&m->sums.hold, held);
     bth_manager_leave_unref(m);
     bth_lease_free(lease);
 }
@@ -246,6 +254,47 @@ int bth_lease_device(const struct bth_lease *lease) {
 
 bool bth_lease_is_revoked(const struct bth_lease *lease) {
     return atomic_load_explicit(&lease->revoked, memory_order_relaxed);
+}
+
+void bth_lease_until(struct bth_lease *lease, int64_t until) {
+    core_lock(lease->manager);
+    lease->until = until;
+    core_unlock(lease->manager);
+}
+
+void bth_lease_revoke(struct bth_lease *lease) {
+    core_lock(lease->manager);
+    bth_manager_step_locked(lease->manager,
+                            &(struct bth_event){.kind = BTH_EV_REVOKE, .id = lease->id});
+    core_unlock(lease->manager);
+}
+
+int bth_manager_revoke(struct bth_manager *m, uint64_t id, struct berth_error *err) {
+    core_lock(m);
+    const struct bth_lease_row *l = bth_table_get(&m->state.leases, id);
+    int rc = l && l->state == BTH_LEASE_HELD
+                 ? 0
+                 : bth_error(err, BERTH_ELOST, "there is no such lease, or no more");
+    if (rc == 0) {
+        bth_manager_step_locked(m, &(struct bth_event){.kind = BTH_EV_REVOKE, .id = id});
+    }
+    core_unlock(m);
+    return rc;
+}
+
+int bth_manager_pin(struct bth_manager *m, const char *name, bool more, struct berth_error *err) {
+    uint32_t model = 0;
+    const char *full;
+    core_lock(m);
+    int rc = bth_scope_find_locked(m, name, false, &model, &full, err);
+    if (rc == 0) {
+        bth_state_pin(&m->state, model, more);
+        bth_trace_pin(&m->trace, model, more);
+        bth_manager_step_locked(m, &(struct bth_event){.kind = BTH_EV_TICK});
+        bth_cond_broadcast(&m->work); /* loaders that had no time to watch */
+    }
+    core_unlock(m);
+    return rc;
 }
 
 /* ---- owners, chances, usage -----------------------------------------------------------------*/

@@ -10,6 +10,7 @@
  *   manager_lost.c   a device that has failed or hangs, and what was on it
  *   manager_stats.c  snapshots of models and devices
  *   manager_view.c   snapshots of leases and of those who wait
+ *   manager_expect.c how long they will wait yet
  *   manager_text.c   what a refusal says
  *   manager_happening.c  what has happened, and sums of it
  *
@@ -57,7 +58,9 @@ struct bth_lease {
     struct bth_manager *manager;
     const char *name; /* of the model or family */
     char *tag, *holder;
-    int64_t since;             /* asked, then granted */
+    int64_t since; /* asked, then granted */
+    int64_t until; /* see bth_lease_until; core's lock */
+    int64_t pid, tid;
     struct bth_waiter *waiter; /* until the answer: who sleeps for it, */
     struct bth_acquire *async; /* or whom to tell */
     uint64_t id;
@@ -77,6 +80,7 @@ struct bth_manager {
     struct berth_device *devices[BTH_MAX_DEVICES]; /* constant until destroy */
     uint32_t n_devices;
     uint32_t n_spare;
+    struct bth_history family_holds[BTH_MAX_FAMILIES] GUARDED_BY(core); /* of leases on all of it */
     struct bth_thread loaders[BTH_LOADERS];
     void (*revoked)(void *arg, struct bth_lease *lease);
     void *arg;
@@ -147,11 +151,29 @@ struct bth_model_news {
     enum bth_happening_kind kind;
     const char *model, *device; /* device: or NULL */
     uint64_t bytes, residual;
+    bool idle; /* UNLOAD: for having been idle */
     int64_t ns;
     const struct berth_error *why;
 };
 void bth_happened_model_locked(struct bth_manager *m, const struct bth_model_news *news)
     REQUIRES(core);
+
+/*
+ * Expected waiting times of one scope's queue, ticket by ticket from its first on.
+ */
+struct bth_queue_view {
+    const struct bth_history *holds;
+    int64_t all_left, exclusive_left; /* of those who hold it; BTH_UNKNOWN */
+    int64_t load_left;
+    uint32_t turns; /* of the tickets so far */
+    bool together;  /* the last of them go together */
+};
+struct bth_queue_view bth_queue_view_locked(const struct bth_manager *m, uint32_t scope,
+                                            int64_t now) REQUIRES(core);
+/* The next ticket's; BTH_UNKNOWN. */
+int64_t bth_queue_expected(struct bth_queue_view *v, const struct bth_ticket *t, enum bth_why why);
+/* Where the times of leases on this are kept. */
+struct bth_history *bth_manager_holds_locked(struct bth_manager *m, uint32_t scope) REQUIRES(core);
 
 void *bth_manager_loader_main(void *manager);
 /* An instance whose device has failed: nobody gets it any more. */

@@ -129,6 +129,33 @@ size_t bth_manager_models(struct bth_manager *m, struct berth_model_stats *out, 
     return count;
 }
 
+size_t bth_manager_memory(struct bth_manager *m, struct bth_memory_info *out, size_t n) {
+    size_t there = 0;
+    core_lock(m);
+    const struct bth_table *gens = &m->state.gens;
+    for (struct bth_gen *g = bth_table_next(gens, NULL); g; g = bth_table_next(gens, g)) {
+        const struct bth_memory_info place = {.model = m->registry.entries[g->model]->name,
+                                              .device = m->devices[g->device]->name};
+        struct berth_model_stats bytes = {0};
+        size_t i = 0;
+        while (i < there && (out[i].model != place.model || out[i].device != place.device)) {
+            i++;
+        }
+        if (i == n) {
+            break;
+        }
+        if (i == there) {
+            out[there++] = place;
+        }
+        add_bytes(g, &bytes);
+        out[i].weights += bytes.weights_bytes;
+        out[i].workspace += bytes.workspace_bytes;
+        out[i].session += bytes.session_bytes;
+    }
+    core_unlock(m);
+    return there;
+}
+
 size_t bth_manager_devices(struct bth_manager *m, struct berth_device_stats *out, size_t n) {
     core_lock(m);
     for (size_t i = 0; i < m->n_devices && i < n; i++) {

@@ -9,6 +9,7 @@
 #ifndef BTH_REGISTRY_H
 #define BTH_REGISTRY_H
 
+#include "core/history.h"
 #include "core/limits.h"
 #include <berth/berth.h>
 #include <berth/engine.h>
@@ -20,6 +21,7 @@ struct bth_entry {
     char *path;
     char *real; /* absolute and without links; NULL when that file does not exist */
     const struct berth_engine_ops *ops;
+    struct bth_history holds; /* of its leases; core's lock */
     /* marks, under the lock */
     bool removed;    /* by a configuration that names it no more */
     bool configured; /* by the configuration, not in code and not as a path */

@@ -261,6 +261,7 @@ static void on_estimated(struct bth_state *s, const struct bth_event *e, struct 
     }
     struct bth_model *m = &s->models[model];
     m->est_state = e->error ? BTH_EST_NONE : BTH_EST_KNOWN;
+    m->est_at = s->now;
     if (e->error) {
         load_failed(s, model, e->error, out);
     } else {
@@ -440,6 +441,9 @@ void bth_step(struct bth_state *s, const struct bth_event *e, int64_t now,
     case BTH_EV_CLEANUP:
         bth_on_cleanup(s, e, out);
         break;
+    case BTH_EV_REVOKE:
+        bth_on_revoke(s, e, out);
+        break;
     case BTH_EV_CLOSE:
         bth_on_close(s, e, out);
         break;
@@ -563,13 +567,29 @@ int bth_state_add_model(struct bth_state *s, void *arg, uint32_t family, uint32_
     return 0;
 }
 
-void bth_state_keep(struct bth_state *s, uint32_t model, int64_t keep_alive, bool pinned) {
-    struct bth_model *m = &s->models[model];
-    struct bth_gen *g = bth_table_get(&s->gens, m->open);
-    m->keep_alive = keep_alive;
-    m->pinned = pinned;
+/* What is kept, and for how long, has changed. */
+static void keep_anew(struct bth_state *s, uint32_t model) {
+    struct bth_gen *g = bth_table_get(&s->gens, s->models[model].open);
     if (g) {
         bth_gens_rest(s, model);
         s->stirred = true; /* it may be evicted now */
     }
+}
+
+void bth_state_keep(struct bth_state *s, uint32_t model, int64_t keep_alive, bool pinned) {
+    struct bth_model *m = &s->models[model];
+    m->keep_alive = keep_alive;
+    m->pinned = pinned;
+    keep_anew(s, model);
+}
+
+void bth_state_pin(struct bth_state *s, uint32_t model, bool more) {
+    struct bth_model *m = &s->models[model];
+    if (more) {
+        m->pins++;
+    } else {
+        assert(m->pins > 0);
+        m->pins--;
+    }
+    keep_anew(s, model);
 }

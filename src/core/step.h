@@ -119,13 +119,15 @@ struct bth_model {
     bool est_started;
     uint64_t est_op;
     struct bth_estimate est[BTH_MAX_DEVICES];
+    int64_t est_at;    /* KNOWN: since then */
     uint32_t failures; /* in a row */
     int64_t retry_at;  /* no load before */
     uint32_t most;     /* instances; 0: as many as there are devices of a kind */
     int64_t more_at;   /* no replica before */
     struct berth_error cause;
     /* statistics */
-    bool pinned;        /* never evicted, never unloaded for being idle */
+    bool pinned;        /* never evicted, never unloaded for being idle; nor while */
+    uint32_t pins;      /* of clients are there */
     int64_t keep_alive; /* unloaded when idle for so long; BTH_FOREVER: never */
     uint64_t running, served, failed, loads;
     int64_t load_ns, used_at; /* used_at < 0: never */
@@ -157,7 +159,8 @@ struct bth_gen { /* one instance */
     int64_t idle_at;   /* READY and unused: unloaded then */
     uint64_t pass;     /* the pump's mark: a use of it waits already */
     bool victim;       /* the planner's mark */
-    bool evicted;      /* closed for others' bytes */
+    bool evicted;      /* closed for others' bytes, */
+    bool expired;      /* or for having been idle */
 };
 
 struct bth_ticket {
@@ -244,6 +247,7 @@ enum bth_event_kind {
     BTH_EV_UNLOAD,    /* scope (a model), arg: REFUSE when out of memory, else nothing */
     BTH_EV_CLEANUP,   /* owner, expires: drain all that is loaded and all leases, then revoke them;
                          leases of `owner` at once. Newcomers get the next generation. As UNLOAD */
+    BTH_EV_REVOKE,    /* id of a lease: as if its time were over */
     BTH_EV_CLOSE,     /* expires: refuse newcomers, drain, then revoke */
     BTH_EV_ESTIMATE,  /* scope (a model): its size is to be known, for a plan; loads nothing */
     BTH_EV_DISABLE,   /* scope (a model), removed: refuses newcomers and all who wait, drains and
@@ -253,7 +257,7 @@ enum bth_event_kind {
                            loader has begun is no longer of interest: its DONE changes nothing */
     BTH_EV_TICK         /* time has passed; with the id of a ticket: for that one */
 };
-#define BTH_N_EVENTS 19
+#define BTH_N_EVENTS 20
 
 struct bth_event {
     enum bth_event_kind kind;
@@ -333,6 +337,11 @@ int bth_state_add_model(struct bth_state *s, void *arg, uint32_t family, uint32_
 /* See struct bth_model. A keep-alive of one that is loaded and idle counts from now on. Whoever
  * waits for the bytes of one that is no longer pinned is looked at with the next event. */
 void bth_state_keep(struct bth_state *s, uint32_t model, int64_t keep_alive, bool pinned);
+/* One more, or one less, of the clients' pins. */
+void bth_state_pin(struct bth_state *s, uint32_t model, bool more);
+static inline bool bth_model_pinned(const struct bth_model *m) {
+    return m->pinned || m->pins > 0;
+}
 
 /* Replaces the contents of `out`. `now` may stand still and is never taken back. */
 void bth_step(struct bth_state *s, const struct bth_event *event, int64_t now,

@@ -45,8 +45,9 @@ static enum bth_gladness leaves(const struct bth_state *s, const struct bth_gen 
     if (bth_gen_is_spare(s, g)) {
         return g->uses == 0 ? BTH_SPARE : g->waits == 0 ? BTH_WHEN_DONE : BTH_NOT_AT_ALL;
     }
-    return g->leases == 0 && g->uses == 0 && !s->models[g->model].pinned ? BTH_IDLE
-                                                                         : BTH_NOT_AT_ALL;
+    return g->leases == 0 && g->uses == 0 && !bth_model_pinned(&s->models[g->model])
+               ? BTH_IDLE
+               : BTH_NOT_AT_ALL;
 }
 
 /* The one that goes most gladly, worth least, that is no victim yet. */

@@ -90,7 +90,7 @@ void bth_gen_rest(struct bth_state *s, struct bth_gen *g) {
     }
     if (bth_gen_is_spare(s, g)) {
         rest = BTH_MIN(m->keep_alive, BTH_REPLICA_REST_NS);
-    } else if (!g->leases && !m->pinned) {
+    } else if (!g->leases && !bth_model_pinned(m)) {
         rest = m->keep_alive;
     }
     if (rest != BTH_FOREVER) {

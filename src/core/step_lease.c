@@ -298,6 +298,15 @@ void bth_on_cleanup(struct bth_state *s, const struct bth_event *e, struct bth_a
     drain(s, e->owner, e->expires, out);
 }
 
+void bth_on_revoke(struct bth_state *s, const struct bth_event *e, struct bth_actions *out) {
+    struct bth_lease_row *l = bth_table_get(&s->leases, e->id);
+    if (l && l->state == BTH_LEASE_HELD) {
+        l->revoke_at = BTH_MIN(l->revoke_at, s->now);
+        revoke_due(s, out);
+        bth_pump_all(s, out);
+    }
+}
+
 void bth_on_close(struct bth_state *s, const struct bth_event *e, struct bth_actions *out) {
     s->closing = true;
     struct bth_ticket *t;
@@ -327,7 +336,8 @@ void bth_on_disable(struct bth_state *s, const struct bth_event *e, struct bth_a
 static bool is_over(const struct bth_state *s, const struct bth_gen *g) {
     const struct bth_model *m = &s->models[g->model];
     return g->inst == BTH_READY && g->uses == 0 && s->now >= g->idle_at &&
-           (bth_gen_is_spare(s, g) || (g->leases == 0 && m->scope.waiting == 0 && !m->pinned));
+           (bth_gen_is_spare(s, g) ||
+            (g->leases == 0 && m->scope.waiting == 0 && !bth_model_pinned(m)));
 }
 
 /* Unloads what has been idle for too long, and says when to look again. */
@@ -336,6 +346,7 @@ static void expire_idle(struct bth_state *s, struct bth_actions *out) {
     s->stirred = true;
     for (struct bth_gen *g = bth_table_next(&s->gens, NULL); g; g = bth_table_next(&s->gens, g)) {
         if (is_over(s, g)) {
+            g->expired = true;
             bth_gen_leave(s, g, out);
         } else if (s->now >= g->idle_at) {
             bth_gen_rest(s, g); /* whoever waits may leave without having used it */

@@ -51,6 +51,7 @@ void bth_on_acquire(struct bth_state *s, const struct bth_event *e, struct bth_a
 void bth_on_cancel(struct bth_state *s, const struct bth_event *e, struct bth_actions *out);
 void bth_on_release(struct bth_state *s, const struct bth_event *e, struct bth_actions *out);
 void bth_on_cleanup(struct bth_state *s, const struct bth_event *e, struct bth_actions *out);
+void bth_on_revoke(struct bth_state *s, const struct bth_event *e, struct bth_actions *out);
 void bth_on_close(struct bth_state *s, const struct bth_event *e, struct bth_actions *out);
 void bth_on_tick(struct bth_state *s, const struct bth_event *e, struct bth_actions *out);
 void bth_on_disable(struct bth_state *s, const struct bth_event *e, struct bth_actions *out);

@@ -16,6 +16,7 @@ static const char *const names[] = {[BTH_EV_ACQUIRE] = "ACQUIRE",
                                     [BTH_EV_GROW] = "GROW",
                                     [BTH_EV_UNLOAD] = "UNLOAD",
                                     [BTH_EV_CLEANUP] = "CLEANUP",
+                                    [BTH_EV_REVOKE] = "REVOKE",
                                     [BTH_EV_CLOSE] = "CLOSE",
                                     [BTH_EV_ESTIMATE] = "ESTIMATE",
                                     [BTH_EV_DISABLE] = "DISABLE",
@@ -115,6 +116,13 @@ void bth_trace_keep(struct bth_trace *t, uint32_t model, const struct bth_model 
         bth_str_printf(&t->text,
                        ",\"keep\":%u,\"keep_alive\":%" PRId64 ",\"pinned\":%s,\"most\":%u", model,
                        m->keep_alive, m->pinned ? "true" : "false", m->most);
+        end(t);
+    }
+}
+
+void bth_trace_pin(struct bth_trace *t, uint32_t model, bool more) {
+    if (begin(t)) {
+        bth_str_printf(&t->text, ",\"pin\":%u,\"more\":%s", model, more ? "true" : "false");
         end(t);
     }
 }

@@ -1,11 +1,8 @@
-#define _GNU_SOURCE /* SYS_gettid by way of syscall() */
 #include "sched/host.h"
 
 #include "base/alloc.h"
 #include "base/error.h"
 #include <sys/resource.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 enum { MAX_THREADS = 16, NICE = 5 };
 
@@ -43,7 +40,7 @@ static void run(struct bth_job *job) {
 static void *host_main(void *arg) {
     struct bth_host *h = arg;
     /* on Linux the nice value is a thread's own */
-    setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICE);
+    setpriority(PRIO_PROCESS, (id_t)bth_thread_id(), NICE);
     host_lock(h);
     for (;;) {
         struct bth_list *l = bth_list_first(&h->queue);

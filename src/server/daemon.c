@@ -7,7 +7,9 @@
 #include "base/error.h"
 #include "base/str.h"
 #include "core/limits.h"
+#include "core/manager.h"
 #include "core/trace.h"
+#include "server/events.h"
 #include "server/notify.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -215,13 +217,14 @@ static bool wait_signal(struct process *p) {
     return signal == SIGTERM || signal == SIGINT;
 }
 
-/* Nobody has been connected for as long as that. */
+/* Nobody has been connected for as long as that: nobody can from now on. */
 static bool is_idle(struct process *p) {
     int64_t now = bth_now();
     if (bth_server_connections(p->server) > 0) {
         p->used_at = now;
     }
-    return p->idle_ms && now - p->used_at >= p->idle_ms * BTH_NS_PER_MS;
+    return p->idle_ms && now - p->used_at >= p->idle_ms * BTH_NS_PER_MS &&
+           bth_server_retire(p->server);
 }
 
 static void run(struct process *p) {
@@ -260,6 +263,18 @@ int bth_daemon_check_config(const char *file, size_t *out_models, struct berth_e
     return rc;
 }
 
+/* Unloading is told too, although the server has gone by then. */
+static void end(struct process *p) {
+    const uint64_t logged = bth_server_destroy(p->server);
+    if (p->berth) {
+        struct bth_manager *m = p->berth->manager;
+        bth_manager_ref(m);
+        berth_close(p->berth, 0, NULL);
+        bth_events_log(&p->log, m, logged);
+        bth_manager_unref(m);
+    }
+}
+
 int bth_daemon_run(const struct bth_daemon_options *o, struct berth_error *err) {
     struct process p = {
         .log = o->server.log, .stop_ms = o->stop_ms, .idle_ms = o->idle_ms, .trace_fd = -1};
@@ -273,10 +288,7 @@ int bth_daemon_run(const struct bth_daemon_options *o, struct berth_error *err) 
         run(&p);
         drain(&p);
     }
-    bth_server_destroy(p.server);
-    if (p.berth) {
-        berth_close(p.berth, 0, NULL);
-    }
+    end(&p);
     bth_log_writer_destroy(p.trace_writer);
     if (p.trace_fd >= 0) {
         close(p.trace_fd);

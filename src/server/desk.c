@@ -5,6 +5,7 @@
 #include "server/conn.h"
 #include "server/events.h"
 #include "server/exchange.h"
+#include "server/loan.h"
 
 #define TICK (100 * BTH_NS_PER_MS)
 
@@ -60,7 +61,8 @@ static struct bth_exchange *next_at_work(struct bth_server *s, struct bth_exchan
 
 static void tick(struct bth_server *s, int64_t now) {
     bth_conns_check(s, now);
-    bth_events_log(s);
+    s->logged = bth_events_log(&s->log, s->berth->manager, s->logged);
+    bth_loans_tick(s, now);
     inbox_lock(s);
     bool cancel = s->cancel_all;
     inbox_unlock(s);

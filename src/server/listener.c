@@ -195,11 +195,11 @@ int bth_socket_adopt(int fd, struct bth_socket *out, struct berth_error *err) {
 }
 
 void bth_socket_stop(struct bth_socket *s) {
+    if (s->path) { /* first: once nobody answers there, another server may make its own */
+        unlink(s->path);
+    }
     if (s->fd >= 0 && !s->shared) {
         shutdown(s->fd, SHUT_RDWR);
-    }
-    if (s->path) {
-        unlink(s->path);
     }
     bth_free(s->path);
     s->path = NULL;

@@ -90,7 +90,8 @@ static void tell_dropped(const struct bth_log *log) {
     if (n > 0) {
         char text[128];
         struct bth_str line = {0};
-        snprintf(text, sizeof(text), "%llu lines of the log were lost: it was not taken in time",
+        snprintf(text, sizeof(text),
+                 "%llu lines of the log were lost: they could not be written, or not in time",
                  (unsigned long long)n);
         put_line(log, BTH_LOG_WARNING, NULL, text, &line);
         bth_log_writer_put(log->writer, bth_str_text(&line), line.size);

@@ -34,6 +34,18 @@ static bool time_is_up(struct bth_log_writer *w) {
     return up;
 }
 
+/* What cannot be written counts as what was not taken: a later line says so, if one can be. */
+static void count_lost(struct bth_log_writer *w, const char *text, size_t n) {
+    uint64_t lines = 0;
+    for (const char *at = text, *end; (end = memchr(at, '\n', n - (size_t)(at - text)));) {
+        lines++;
+        at = end + 1;
+    }
+    writer_lock(w);
+    w->dropped += lines;
+    writer_unlock(w);
+}
+
 /* Writes only what the descriptor has room for, so that it can be told to end. false: it was. */
 static bool write_all(struct bth_log_writer *w, const char *text, size_t n) {
     while (n > 0) {
@@ -48,7 +60,8 @@ static bool write_all(struct bth_log_writer *w, const char *text, size_t n) {
         size_t line = end ? (size_t)(end - text) + 1 : n;
         ssize_t done = write(w->fd, text, BTH_MIN(line, PIPE_BUF));
         if (done < 0 && errno != EINTR && errno != EAGAIN) {
-            return true; /* nobody will ever read it */
+            count_lost(w, text, n);
+            return true;
         }
         text += done > 0 ? done : 0;
         n -= done > 0 ? (size_t)done : 0;

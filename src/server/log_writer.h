@@ -2,7 +2,8 @@
  * server/log_writer.h - writes lines of the log on a thread of its own.
  *
  * Whoever reads standard error may be slow, or a disk may be: the threads that serve leave their
- * lines here and never wait. What does not fit is dropped and counted, and a later line says so.
+ * lines here and never wait. What does not fit, or cannot be
+ * written, is dropped and counted, and a later line says so.
  *
  * Lock rank: stats.
  */
@@ -22,7 +23,7 @@ enum { BTH_LOG_PENDING = 256 << 10 };
 int bth_log_writer_create(int fd, struct bth_log_writer **out, struct berth_error *err);
 /* A whole line. Any thread, does not wait. */
 void bth_log_writer_put(struct bth_log_writer *w, const char *line, size_t n);
-/* Lines dropped so far. */
+/* Lines lost so far. */
 uint64_t bth_log_writer_dropped(struct bth_log_writer *w);
 /* How many of them no line has spoken of, when there is room for one that does: the caller writes
  * it. Else 0. */

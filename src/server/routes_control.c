@@ -37,6 +37,21 @@ static void load(struct bth_exchange *x) {
 }
 
 static void unload(struct bth_exchange *x) {
+    struct bth_work_ask *ask = &x->work.ask;
+    struct berth_error err;
+    const char *session = NULL;
+    if (bth_form_take_bool(&x->form, "force", false, &ask->force, &err) < 0 ||
+        bth_form_take(&x->form, "session", &session, &err) < 0) {
+        bth_answer_error(x, &err, NULL);
+        return;
+    }
+    if (ask->force && !x->trusted) {
+        bth_answer_refusal(x, 403, "EUNSUPPORTED",
+                           "only the server's own user on its Unix socket, or the holder of an API "
+                           "key, may unload what others have pinned");
+        return;
+    }
+    snprintf(ask->session, sizeof(ask->session), "%s", session ? session : "");
     run(x, BTH_WORK_UNLOAD, "timeout_ms");
 }
 

@@ -34,6 +34,10 @@ const char *bth_event_name(enum bth_happening_kind kind) {
     return names[kind];
 }
 
+static const char *unload_reason(const struct bth_happening *h) {
+    return h->kind == BTH_HAPPENED_EVICT ? "bytes" : h->idle ? "idle" : "asked";
+}
+
 static void put_event(struct bth_str *out, const struct bth_happening *h) {
     const bool model = h->kind <= BTH_HAPPENED_EVICT, lost = h->kind == BTH_HAPPENED_LOST;
     const bool unload = h->kind == BTH_HAPPENED_UNLOAD || h->kind == BTH_HAPPENED_EVICT;
@@ -52,6 +56,7 @@ static void put_event(struct bth_str *out, const struct bth_happening *h) {
         bth_json_put_uint(out, "bytes", h->bytes);
     }
     if (unload) {
+        bth_json_put_string(out, "reason", unload_reason(h));
         bth_json_put_uint(out, "residual_bytes", h->residual);
     }
     if (model || h->kind == BTH_HAPPENED_GRANT) {
@@ -103,9 +108,10 @@ static void log_event(const struct bth_log *log, const struct bth_happening *h) 
     case BTH_HAPPENED_UNLOAD:
     case BTH_HAPPENED_EVICT:
         bth_log_write(log, BTH_LOG_INFO, NULL, "%s: %s, %.1f MB, %lld ms", h->what,
-                      h->kind == BTH_HAPPENED_LOAD     ? "loaded"
-                      : h->kind == BTH_HAPPENED_UNLOAD ? "unloaded"
-                                                       : "evicted",
+                      h->kind == BTH_HAPPENED_LOAD    ? "loaded"
+                      : h->kind == BTH_HAPPENED_EVICT ? "evicted"
+                      : h->idle                       ? "unloaded, it was idle"
+                                                      : "unloaded",
                       (double)h->bytes / 1e6, (long long)h->ms);
         if (h->residual) {
             bth_log_write(log, BTH_LOG_WARNING, NULL, "%s: %.1f MB of it were not given back",
@@ -129,16 +135,17 @@ static void log_event(const struct bth_log *log, const struct bth_happening *h) 
     }
 }
 
-void bth_events_log(struct bth_server *s) {
+uint64_t bth_events_log(const struct bth_log *log, struct bth_manager *m, uint64_t after) {
     struct bth_happening some[AT_ONCE];
     size_t n;
     do {
-        n = bth_manager_happenings(s->berth->manager, s->logged, some, BTH_COUNT(some));
+        n = bth_manager_happenings(m, after, some, BTH_COUNT(some));
         for (size_t i = 0; i < n; i++) {
-            log_event(&s->log, &some[i]);
-            s->logged = some[i].number;
+            log_event(log, &some[i]);
+            after = some[i].number;
         }
     } while (n == BTH_COUNT(some));
+    return after;
 }
 
 static int64_t last_event_id(const struct bth_exchange *x) {

@@ -5,7 +5,9 @@
 #include "server/exchange.h"
 #include "server/json_text.h"
 #include "server/route.h"
+#include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { MAX_MS = 86400000, MAX_LEASES = 100000 };
@@ -50,9 +52,11 @@ static int take_session(struct bth_exchange *x, struct berth_error *err) {
     return rc < 0 ? rc : take_owner(x, err);
 }
 
-/* "SESSION/NUMBER" of the path. */
+/* "SESSION/NUMBER" of the path, or a UUID. */
 static int read_path(struct bth_exchange *x, struct berth_error *err) {
-    return bth_work_read_lease(x->rest, &x->work.ask, err);
+    return bth_loan_read_id(x->rest, x->work.ask.loan)
+               ? 0
+               : bth_work_read_lease(x->rest, &x->work.ask, err);
 }
 
 /* A model's full name, or the name of a family: the desk finds out. */
@@ -117,9 +121,28 @@ static void open_session(struct bth_exchange *x) {
     if (draining(x)) {
         return;
     }
-    x->work.ask.pid = x->conn->peer_known ? x->conn->pid : 0;
     x->work.wait_ms = -1;
     start(x, BTH_WORK_OPEN_SESSION, bth_form_done(&x->form, &err), &err);
+}
+
+/* What only a lease in a session has, or only one without. */
+static int take_kind(struct bth_exchange *x, struct berth_error *err) {
+    static const int64_t ttl[2] = {1, BTH_LOAN_MS}, wait[2] = {0, MAX_MS}, tid[2] = {0, INT64_MAX};
+    struct bth_work_ask *ask = &x->work.ask;
+    if (!*ask->loan) {
+        int rc = take_owner(x, err);
+        rc = rc < 0 ? rc : bth_form_take_int(&x->form, "tid", tid, 0, &ask->tid, err);
+        return rc < 0 ? rc : take_ms(x, "wait_ms", -1, err);
+    }
+    int rc = bth_form_take_int(&x->form, "ttl_ms", ttl, -1, &ask->ttl_ms, err);
+    if (rc == 0 && ask->ttl_ms < 0) {
+        return bth_error(err, BERTH_EINVAL,
+                         "a lease without a session needs ttl_ms, 1 to %d: it is renewed by the "
+                         "same PUT",
+                         BTH_LOAN_MS);
+    }
+    rc = rc < 0 ? rc : bth_form_take_bool(&x->form, "renew", false, &ask->renew, err);
+    return rc < 0 ? rc : bth_form_take_int(&x->form, "wait_ms", wait, 0, &x->work.wait_ms, err);
 }
 
 static void acquire(struct bth_exchange *x) {
@@ -128,13 +151,12 @@ static void acquire(struct bth_exchange *x) {
     if (draining(x)) {
         return;
     }
-    int rc = take_owner(x, &err);
-    rc = rc < 0 ? rc : read_path(x, &err);
+    int rc = read_path(x, &err);
+    rc = rc < 0 ? rc : take_kind(x, &err);
     rc = rc < 0 ? rc : take_mode(x, &err);
     rc = rc < 0 ? rc : take_what(x, x->work.ask.exclusive, &err);
     rc = rc < 0 ? rc : take_limit(x, 0, &err);
     rc = rc < 0 ? rc : take_priority(x, &err);
-    rc = rc < 0 ? rc : take_ms(x, "wait_ms", -1, &err);
     rc = rc < 0 ? rc : bth_form_take(&x->form, "tag", &tag, &err);
     rc = rc < 0 ? rc : bth_form_done(&x->form, &err);
     snprintf(x->work.ask.tag, sizeof(x->work.ask.tag), "%s", tag ? tag : "");
@@ -148,9 +170,31 @@ static void acquire(struct bth_exchange *x) {
     start(x, BTH_WORK_ACQUIRE, rc, &err);
 }
 
+/* Somebody's lease, by the id that lists have: an administrator's. */
+static void revoke(struct bth_exchange *x) {
+    struct berth_error err;
+    struct bth_str text = {0};
+    if (!x->trusted) {
+        bth_answer_refusal(x, 403, "EUNSUPPORTED",
+                           "only the server's own user on its Unix socket, or the holder of an API "
+                           "key, may take others' leases away");
+    } else if (bth_manager_revoke(x->server->berth->manager, strtoull(x->rest, NULL, 16), &err) <
+               0) {
+        bth_answer_error(x, &err, NULL);
+    } else {
+        bth_str_puts(&text, "{\"revoked\":true}");
+        bth_answer_json(x, &text);
+    }
+}
+
 static void release(struct bth_exchange *x) {
     struct berth_error err;
+    const size_t digits = strspn(x->rest, "0123456789abcdef");
     x->work.wait_ms = -1;
+    if (digits > 0 && digits <= 16 && !x->rest[digits]) {
+        revoke(x);
+        return;
+    }
     start(x, BTH_WORK_RELEASE, read_path(x, &err), &err);
 }
 
@@ -201,14 +245,30 @@ static void plan(struct bth_exchange *x) {
 
 /* ---- who holds, who waits --------------------------------------------------------------------*/
 
+/* null below `least`: it is not known. */
+static void put_known(struct bth_str *out, const char *key, int64_t value, int64_t least) {
+    if (value >= least) {
+        bth_json_put_int(out, key, value);
+    } else {
+        bth_json_put_string(out, key, NULL);
+    }
+}
+
 static void put_lease(struct bth_str *out, const struct bth_lease_info *l) {
     bth_json_comma(out);
     bth_str_putc(out, '{');
+    if (l->id) {
+        char id[24];
+        snprintf(id, sizeof(id), "%" PRIx64, l->id);
+        bth_json_put_string(out, "id", id);
+    }
     bth_json_put_string(out, "model", l->what);
     bth_json_put_string(out, "state", l->waiting ? "waiting" : l->revoked ? "revoked" : "held");
     bth_json_put_string(out, "mode", l->exclusive ? "exclusive" : "shared");
     bth_json_put_string(out, "holder", *l->holder ? l->holder : NULL);
     bth_json_put_string(out, "tag", *l->tag ? l->tag : NULL);
+    put_known(out, "pid", l->pid, 1);
+    put_known(out, "tid", l->tid, 1);
     bth_json_put_int(out, "since_ms", l->since_ms);
     if (l->left_ms >= 0) {
         bth_json_put_int(out, "left_ms", l->left_ms);
@@ -218,8 +278,30 @@ static void put_lease(struct bth_str *out, const struct bth_lease_info *l) {
         bth_json_put_uint(out, "max_concurrent", l->max_concurrent);
         bth_json_put_int(out, "priority", l->priority);
         bth_json_put_string(out, "waits_for", l->why);
+        put_known(out, "expected_ms", l->expected_ms, 0);
+    } else {
+        bth_json_put_bool(out, "overdue", l->overdue);
     }
     bth_str_putc(out, '}');
+}
+
+static void pin(struct bth_exchange *x) {
+    struct berth_error err;
+    const char *tag = NULL;
+    if (draining(x)) {
+        return;
+    }
+    int rc = take_what(x, false, &err);
+    rc = rc < 0 ? rc : take_session(x, &err);
+    rc = rc < 0 ? rc : bth_form_take_bool(&x->form, "pin", true, &x->work.ask.pin, &err);
+    rc = rc < 0 ? rc : bth_form_take(&x->form, "tag", &tag, &err);
+    rc = rc < 0 ? rc : bth_form_done(&x->form, &err);
+    snprintf(x->work.ask.tag, sizeof(x->work.ask.tag), "%s", tag ? tag : "");
+    start(x, BTH_WORK_PIN, rc, &err);
+}
+
+static void pins(struct bth_exchange *x) {
+    start(x, BTH_WORK_PINS, 0, NULL);
 }
 
 static void list(struct bth_exchange *x) {
@@ -254,6 +336,8 @@ static const struct bth_route table[] = {
     {.method = "GET", .path = "/v1/leases", .run = list, .native = true},
     {.method = "PUT", .path = "/v1/leases/", .run = acquire, .body = BTH_BODY_JSON, .native = true},
     {.method = "DELETE", .path = "/v1/leases/", .run = release, .native = true},
+    {.method = "GET", .path = "/v1/pins", .run = pins, .native = true},
+    {.method = "POST", .path = "/v1/pins", .run = pin, .body = BTH_BODY_JSON, .native = true},
     {.method = "GET", .path = "/v1/plan", .run = plan, .native = true, .query = true},
     {.method = "POST",
      .path = "/v1/available",

@@ -13,6 +13,9 @@ static uint64_t load(const _Atomic uint64_t *counter) {
 
 /* ---- models and devices ----------------------------------------------------------------------*/
 
+/* Models on devices at once: more than memory holds. */
+enum { MAX_PLACES = 512 };
+
 enum model_field {
     RUNNING,
     WAITING,
@@ -71,18 +74,24 @@ static void put_models(struct bth_str *out, const struct bth_snapshot *s) {
                            model_value(&s->models[i], (enum model_field)f));
         }
     }
+}
+
+static void put_memory(struct bth_str *out, struct bth_manager *m) {
+    struct bth_memory_info all[MAX_PLACES];
+    const size_t n = bth_manager_memory(m, all, MAX_PLACES);
     bth_metric(out, "berth_model_memory_bytes", "gauge", "Bytes of the device that the model has.");
-    for (size_t i = 0; i < s->n_models; i++) {
-        const struct berth_model_stats *m = &s->models[i];
+    for (size_t i = 0; i < n; i++) {
         const struct {
             const char *kind;
             uint64_t bytes;
-        } kinds[] = {{"weights", m->weights_bytes},
-                     {"workspace", m->workspace_bytes},
-                     {"session", m->session_bytes}};
+        } kinds[] = {{"weights", all[i].weights},
+                     {"workspace", all[i].workspace},
+                     {"session", all[i].session}};
         for (size_t k = 0; k < BTH_COUNT(kinds); k++) {
             bth_str_puts(out, "berth_model_memory_bytes{model=\"");
-            bth_metric_label(out, m->name);
+            bth_metric_label(out, all[i].model);
+            bth_str_puts(out, "\",device=\"");
+            bth_metric_label(out, all[i].device);
             bth_str_printf(out, "\",kind=\"%s\"} %" PRIu64 "\n", kinds[k].kind, kinds[k].bytes);
         }
     }
@@ -124,13 +133,6 @@ static void put_devices(struct bth_str *out, const struct bth_snapshot *s) {
 
 /* ---- what has happened --------------------------------------------------------------------*/
 
-/* A sum and a count, from which a mean can be told. */
-static void put_summary(struct bth_str *out, const char *name, const char *help, uint64_t ns,
-                        uint64_t n) {
-    bth_metric(out, name, "summary", help);
-    bth_str_printf(out, "%s_sum %.9f\n%s_count %" PRIu64 "\n", name, (double)ns / 1e9, name, n);
-}
-
 static void put_sums(struct bth_str *out, struct bth_exchange *x, const struct bth_snapshot *s) {
     struct bth_manager_sums sums;
     bth_manager_sums(x->server->berth->manager, &sums);
@@ -146,15 +148,23 @@ static void put_sums(struct bth_str *out, struct bth_exchange *x, const struct b
                            berth_error_name(-i), sums.refused[i]);
         }
     }
-    const uint64_t *n = sums.happened;
-    put_summary(out, "berth_lease_wait_seconds", "Until leases were granted.", sums.wait_ns,
-                n[BTH_HAPPENED_GRANT]);
-    put_summary(out, "berth_lease_hold_seconds", "Leases held, when they end.", sums.hold_ns,
-                sums.leases_ended);
-    put_summary(out, "berth_model_load_seconds", "Loads that went well.", sums.load_ns,
-                n[BTH_HAPPENED_LOAD]);
-    put_summary(out, "berth_model_unload_seconds", "Unloads, evictions included.", sums.unload_ns,
-                n[BTH_HAPPENED_UNLOAD] + n[BTH_HAPPENED_EVICT]);
+    const uint64_t asked = sums.happened[BTH_HAPPENED_UNLOAD] - sums.idle;
+    const struct {
+        const char *reason;
+        uint64_t n;
+    } unloads[] = {
+        {"bytes", sums.happened[BTH_HAPPENED_EVICT]}, {"idle", sums.idle}, {"asked", asked}};
+    bth_metric(out, "berth_model_unloads_total", "counter", "Models unloaded, and why.");
+    for (size_t i = 0; i < BTH_COUNT(unloads); i++) {
+        bth_str_printf(out, "berth_model_unloads_total{reason=\"%s\"} %" PRIu64 "\n",
+                       unloads[i].reason, unloads[i].n);
+    }
+    bth_metric_histogram(out, "berth_lease_wait_seconds", "Until leases were granted.", &sums.wait);
+    bth_metric_histogram(out, "berth_lease_hold_seconds", "Leases held, when they end.",
+                         &sums.hold);
+    bth_metric_histogram(out, "berth_model_load_seconds", "Loads that went well.", &sums.load);
+    bth_metric_histogram(out, "berth_model_unload_seconds", "Unloads, evictions included.",
+                         &sums.unload);
     bth_metric(out, "berth_device_memory_residual_bytes", "gauge",
                "Still drawn after an unload, or lost with the device: never given out again.");
     for (size_t i = 0; i < s->n_devices; i++) {
@@ -194,7 +204,7 @@ static void put_http(struct bth_str *out, struct bth_server *s) {
     bth_str_printf(out, "berth_http_received_bytes_total %" PRIu64 "\n", load(&m->body_bytes));
     if (s->log.writer) {
         bth_metric(out, "berth_log_lines_dropped_total", "counter",
-                   "Lines of the log that nobody took in time.");
+                   "Lines of the log that were not written, or not taken in time.");
         bth_str_printf(out, "berth_log_lines_dropped_total %" PRIu64 "\n",
                        bth_log_writer_dropped(s->log.writer));
     }
@@ -202,6 +212,8 @@ static void put_http(struct bth_str *out, struct bth_server *s) {
                          "Requests for a model, from head to end.", &m->duration);
     bth_metric_histogram(out, "berth_queue_duration_seconds",
                          "Of them, until the model was theirs.", &m->wait);
+    bth_metric_histogram(out, "berth_compute_duration_seconds",
+                         "From then on, of those that went well.", &m->compute);
 }
 
 static void metrics(struct bth_exchange *x) {
@@ -217,6 +229,7 @@ static void metrics(struct bth_exchange *x) {
     bth_metric(&text, "process_start_time_seconds", "gauge", "Start since the epoch.");
     bth_str_printf(&text, "process_start_time_seconds %lld\n", (long long)x->server->started_unix);
     put_models(&text, &s);
+    put_memory(&text, x->server->berth->manager);
     put_devices(&text, &s);
     put_sums(&text, x, &s);
     put_http(&text, x->server);

@@ -27,6 +27,7 @@ static void init(struct bth_server *s, const struct bth_server_config *c) {
     bth_list_init(&s->exchanges);
     bth_list_init(&s->inbox);
     bth_list_init(&s->sessions);
+    bth_list_init(&s->loans);
     s->berth = c->berth;
     s->limits = c->limits;
     s->body_limits = (struct bth_body_limits){.most = c->limits.body_bytes,
@@ -149,16 +150,12 @@ size_t bth_server_connections(struct bth_server *s) {
     server_lock(s);
     size_t n = s->n_conns;
     server_unlock(s);
-    return n;
+    return n + s->n_loans;
 }
 
 /* ---- the end ---------------------------------------------------------------------------------*/
 
-void bth_server_drain(struct bth_server *s) {
-    if (s->draining) {
-        return;
-    }
-    s->draining = true;
+static void stop_listening(struct bth_server *s) {
     for (size_t i = 0; i < s->n_doors; i++) {
         if (s->doors[i].daemon) {
             MHD_quiesce_daemon(s->doors[i].daemon); /* its thread may still be about to accept */
@@ -166,6 +163,24 @@ void bth_server_drain(struct bth_server *s) {
         bth_socket_stop(&s->doors[i].socket);
     }
     bth_conns_cut(s, false);
+}
+
+void bth_server_drain(struct bth_server *s) {
+    if (!s->draining) {
+        s->draining = true;
+        stop_listening(s);
+    }
+}
+
+bool bth_server_retire(struct bth_server *s) {
+    server_lock(s);
+    const bool alone = s->n_conns + s->n_loans == 0 && !s->draining;
+    s->draining |= alone;
+    server_unlock(s);
+    if (alone) {
+        stop_listening(s);
+    }
+    return alone;
 }
 
 void bth_server_cancel(struct bth_server *s) {
@@ -186,9 +201,9 @@ static void wait_until_empty(struct bth_server *s, int64_t ms) {
     }
 }
 
-void bth_server_destroy(struct bth_server *s) {
+uint64_t bth_server_destroy(struct bth_server *s) {
     if (!s) {
-        return;
+        return 0;
     }
     bth_server_drain(s);
     bth_server_cancel(s);
@@ -203,9 +218,12 @@ void bth_server_destroy(struct bth_server *s) {
         bth_socket_close(&s->doors[i].socket);
     }
     bth_desk_stop(s);
+    bth_loans_finish(s);
     bth_auth_finish(&s->auth);
     bth_cond_finish(&s->inbox_wake);
     bth_mutex_finish(&s->inbox_lock);
     bth_mutex_finish(&s->lock);
+    const uint64_t logged = s->logged;
     bth_free(s);
+    return logged;
 }

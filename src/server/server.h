@@ -12,6 +12,7 @@
  *   conn.c exchange.c answer.c  connections and their time-outs, one request and its answer
  *   body.c multipart.c form.c   what it brings
  *   desk.c work.c work_many.c   from request to lease to jobs to answer
+ *   session.c loan.c            leases of client processes, and of shells
  *   reply_*.c json_text.c       results as text
  *   routes.c routes_<group>.c   the table; its groups: a new route is a line and a function
  *   daemon.c log.c metrics.c    the process: signals, watchdog; what it tells
@@ -80,14 +81,18 @@ bool bth_server_has_device(const struct bth_server *s); /* not all of them are l
 /* Requests being sent, waiting or at work. */
 size_t bth_server_busy(struct bth_server *s);
 
-/* Open connections: clients, and their sessions. */
+/* Open connections, which are clients and their sessions, and leases without a session. */
 size_t bth_server_connections(struct bth_server *s);
-
 /* Stops listening and refuses new requests with 503; requests under way go on. Does not wait. */
 void bth_server_drain(struct bth_server *s);
+/* The same if nobody is connected and nobody holds a lease, else nothing: false. Whoever connects
+ * after that is told by /health that it drains; whoever was told that it is ready, while his
+ * connection lasts, is not left. */
+bool bth_server_retire(struct bth_server *s);
 /* Cancels what is under way, after bth_server_drain. Does not wait. */
 void bth_server_cancel(struct bth_server *s);
-/* Closes all connections and frees the server. NULL is allowed. May wait for a second. */
-void bth_server_destroy(struct bth_server *s);
+/* Closes all connections and frees the server. NULL is allowed. May wait for a second. Returns the
+ * number of the last event that is in the log: the models go later. */
+uint64_t bth_server_destroy(struct bth_server *s);
 
 #endif

@@ -55,7 +55,9 @@ struct bth_server {
 
     struct bth_list sessions; /* the desk's, as is their number */
     size_t n_sessions;
-    uint64_t logged; /* the last event that is in the log; the desk's too */
+    struct bth_list loans;  /* the desk's */
+    _Atomic size_t n_loans; /* a number by itself */
+    uint64_t logged;        /* the last event that is in the log; the desk's too */
 
     struct bth_mutex inbox_lock;
     struct bth_cond inbox_wake;

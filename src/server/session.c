@@ -27,8 +27,13 @@ struct bth_session {
     uint64_t seed; /* of its owners */
     int pidfd;     /* or -1 */
     int64_t beat_at;
-    struct bth_list leases;
-    size_t n_leases;
+    struct bth_list leases, pins;
+    size_t n_leases, n_pins;
+};
+
+struct bth_pin {
+    struct bth_list link;
+    char model[64], tag[64];
 };
 
 struct bth_session_lease {
@@ -103,6 +108,7 @@ int bth_session_open(struct bth_exchange *x, struct bth_session **out, struct be
     s->pidfd = watch_process(x->work.ask.pid);
     bth_list_init(&s->link);
     bth_list_init(&s->leases);
+    bth_list_init(&s->pins);
     bth_list_append(&server->sessions, &s->link);
     server->n_sessions++;
     struct bth_str hello = event("hello", NULL);
@@ -217,7 +223,93 @@ bool bth_session_release(struct bth_session *s, uint64_t id) {
     return l != NULL;
 }
 
+/* ---- pins ------------------------------------------------------------------------------------*/
+
+static struct bth_pin *find_pin(const struct bth_session *s, const char *model) {
+    struct bth_pin *p;
+    BTH_LIST_EACH(p, &s->pins, struct bth_pin, link) {
+        if (strcmp(p->model, model) == 0) {
+            return p;
+        }
+    }
+    return NULL;
+}
+
+static void unpin(struct bth_session *s, struct bth_pin *p) {
+    bth_manager_pin(s->x->server->berth->manager, p->model, false, NULL);
+    bth_list_remove(&p->link);
+    s->n_pins--;
+    bth_free(p);
+}
+
+int bth_session_pin(struct bth_session *s, const char *model, const char *tag, bool pin,
+                    struct berth_error *err) {
+    struct bth_pin *p = find_pin(s, model);
+    if (p && !pin) {
+        unpin(s, p);
+    }
+    if (p || !pin) {
+        return 0;
+    }
+    if (s->n_pins >= BTH_SESSION_PINS) {
+        return bth_error(err, BERTH_EOVERLOADED, "this process has %d pins, which is the most",
+                         BTH_SESSION_PINS);
+    }
+    p = bth_calloc(1, sizeof(*p));
+    int rc =
+        p ? bth_manager_pin(s->x->server->berth->manager, model, true, err) : bth_error_nomem(err);
+    if (rc < 0) {
+        bth_free(p);
+        return rc;
+    }
+    snprintf(p->model, sizeof(p->model), "%s", model);
+    snprintf(p->tag, sizeof(p->tag), "%s", tag);
+    bth_list_append(&s->pins, &p->link);
+    s->n_pins++;
+    return 0;
+}
+
+bool bth_pins_of_others(const struct bth_server *server, const struct bth_session *own,
+                        const char *model, char out_who[160]) {
+    size_t n = 0;
+    const struct bth_session *s;
+    BTH_LIST_EACH(s, &server->sessions, struct bth_session, link) {
+        const struct bth_pin *p = s == own ? NULL : find_pin(s, model);
+        if (p) {
+            n += (size_t)snprintf(out_who + n, 160 - n, "%s%.60s%s%.40s", n ? "; " : "",
+                                  s->x->caller, *p->tag ? ", " : "", p->tag);
+        }
+        if (n >= 60) { /* they may be many */
+            break;
+        }
+    }
+    return n > 0;
+}
+
+static void put_pins(const struct bth_session *s, struct bth_str *out) {
+    const struct bth_pin *p;
+    BTH_LIST_EACH(p, &s->pins, struct bth_pin, link) {
+        bth_json_comma(out);
+        bth_str_putc(out, '{');
+        bth_json_put_string(out, "model", p->model);
+        bth_json_put_string(out, "holder", s->x->caller);
+        bth_json_put_string(out, "tag", *p->tag ? p->tag : NULL);
+        bth_str_putc(out, '}');
+    }
+}
+
+void bth_pins_list(const struct bth_server *server, struct bth_str *out) {
+    const struct bth_session *s;
+    BTH_LIST_EACH(s, &server->sessions, struct bth_session, link) {
+        put_pins(s, out);
+    }
+}
+
 void bth_session_close(struct bth_session *s) {
+    struct bth_pin *p;
+    BTH_LIST_EACH(p, &s->pins, struct bth_pin, link) {
+        unpin(s, p);
+    }
     struct bth_session_lease *l;
     BTH_LIST_EACH(l, &s->leases, struct bth_session_lease, link) {
         give_back(l);

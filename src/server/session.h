@@ -21,6 +21,7 @@
 #define BTH_SESSION_H
 
 #include "base/list.h"
+#include "base/str.h"
 #include "core/manager.h"
 
 struct bth_exchange;
@@ -29,7 +30,12 @@ struct bth_server;
 struct bth_session;
 struct bth_session_lease;
 
-enum { BTH_SESSION_ID_BYTES = 33, BTH_SESSIONS = 1024, BTH_SESSION_LEASES = 1024 };
+enum {
+    BTH_SESSION_ID_BYTES = 33,
+    BTH_SESSIONS = 1024,
+    BTH_SESSION_LEASES = 1024,
+    BTH_SESSION_PINS = 64
+};
 
 /* Begins one whose stream is x. EOVERLOADED, EIO, ENOMEM. */
 int bth_session_open(struct bth_exchange *x, struct bth_session **out, struct berth_error *err);
@@ -49,6 +55,16 @@ int bth_session_acquire(struct bth_session *s, uint64_t id, const char *model,
                         const struct bth_ask *ask, struct berth_error *err);
 /* Cancels or releases; false: there is no such lease. */
 bool bth_session_release(struct bth_session *s, uint64_t id);
+/* The session's pin on a model, once: its end takes it back. `tag` is for lists. EOVERLOADED,
+ * ENOTFOUND, ENOMEM. */
+int bth_session_pin(struct bth_session *s, const char *model, const char *tag, bool pin,
+                    struct berth_error *err);
+/* Who else than `own`, which may be NULL, has pinned it; false: nobody. */
+bool bth_pins_of_others(const struct bth_server *server, const struct bth_session *own,
+                        const char *model, char out_who[160]);
+/* The members of an array of JSON: {"model", "holder", "tag"}. */
+void bth_pins_list(const struct bth_server *server, struct bth_str *out);
+
 /* For a request: the lease and what it runs on. ELOST, EREVOKED, ESTATE (waiting, or exclusive). */
 int bth_session_use(struct bth_session *s, uint64_t id, const char *model,
                     struct bth_lease **out_lease, struct bth_sched **out_sched,

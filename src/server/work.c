@@ -123,6 +123,7 @@ void bth_work_drop(struct bth_exchange *x) {
         bth_acquire_cancel(&w->acquire); /* answered now, if not before */
         w->lease = w->acquire.lease;
     }
+    bth_work_lease_leave(x);
     bth_count(&x->server->metrics.left);
     bth_answer_abandon(x);
     over(x);
@@ -155,6 +156,7 @@ static void finish(struct bth_exchange *x, const struct berth_item *item) {
     struct bth_work *w = &x->work;
     struct bth_str text = {0};
     bth_histogram_add(&x->server->metrics.duration, bth_now() - x->began);
+    bth_histogram_add(&x->server->metrics.compute, bth_now() - w->submitted);
     w->reply->final(&text, item, w->at);
     give_back(x);
     if (x->streaming) {
@@ -216,7 +218,7 @@ void bth_work_job_event(void *exchange) {
 static void acquire(struct bth_exchange *x) {
     struct bth_work *w = &x->work;
     struct berth_error err = {0};
-    const struct bth_ask ask = {.holder = x->caller, .deadline = w->deadline};
+    const struct bth_ask ask = {.holder = x->caller, .pid = w->ask.pid, .deadline = w->deadline};
     w->state = BTH_WORK_LEASE;
     w->acquire = (struct bth_acquire){.answered = lease_answered};
     if (bth_acquire_start_ask(x->server->berth->manager, w->model, &ask, &w->acquire, &err) < 0) {
@@ -234,7 +236,8 @@ static void submit(struct bth_exchange *x) {
     struct bth_work *w = &x->work;
     struct berth *b = x->server->berth;
     struct berth_error err = {0};
-    bth_histogram_add(&x->server->metrics.wait, bth_now() - w->began);
+    w->submitted = bth_now();
+    bth_histogram_add(&x->server->metrics.wait, w->submitted - w->began);
     if (w->deadline != BTH_FOREVER) {
         w->request.deadline_ms = BTH_MAX(1, (w->deadline - bth_now()) / BTH_NS_PER_MS);
     }
@@ -269,7 +272,8 @@ static void begin(struct bth_exchange *x) {
     }
     if (w->kind == BTH_WORK_UNLOAD) {
         w->state = BTH_WORK_UNLOADING;
-        rc = bth_manager_unload_start(m, w->model, &w->mark, &err);
+        rc = bth_work_check_pins(x, &err);
+        rc = rc < 0 ? rc : bth_manager_unload_start(m, w->model, &w->mark, &err);
     } else if (*w->ask.session) {
         w->state = BTH_WORK_LEASE;
         rc = bth_work_lease_use(x, &err);
@@ -314,6 +318,8 @@ static void leased(struct bth_exchange *x) {
 /* ---- from the desk ---------------------------------------------------------------------------*/
 
 void bth_work_begin(struct bth_exchange *x) {
+    x->work.ask.pid = x->conn->peer_known ? x->conn->pid : 0;
+    x->work.ask.uid = x->conn->peer_known ? (int64_t)x->conn->uid : -1;
     server_lock(x->server);
     x->listed = true;
     server_unlock(x->server);

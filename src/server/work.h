@@ -18,6 +18,7 @@
 
 #include "core/manager.h"
 #include "server/form.h"
+#include "server/loan.h"
 #include "server/reply.h"
 #include "server/session.h"
 #include "server/work_many.h"
@@ -36,7 +37,9 @@ enum bth_work_kind {
     BTH_WORK_AVAILABLE,
     BTH_WORK_CLEANUP,
     BTH_WORK_EVENTS,
-    BTH_WORK_PLAN
+    BTH_WORK_PLAN,
+    BTH_WORK_PIN,
+    BTH_WORK_PINS
 };
 enum bth_work_state {
     BTH_WORK_NONE,
@@ -52,12 +55,19 @@ enum bth_work_state {
 struct bth_work_ask {
     char session[BTH_SESSION_ID_BYTES]; /* "": none */
     uint64_t lease;
+    char loan[BTH_LOAN_ID_BYTES]; /* instead of the two above; "": none */
+    int64_t ttl_ms;
+    bool renew; /* only if it is there */
     bool exclusive;
     uint32_t max_concurrent;
     int priority;   /* above the usual one, or below */
     uint64_t owner; /* as the client calls it */
     char tag[64];
-    pid_t pid; /* of the client, 0: not known */
+    pid_t pid;   /* of the client, 0: not known */
+    int64_t uid; /* likewise, -1 */
+    int64_t tid; /* as the client calls its thread; 0 */
+    bool pin;    /* else the pin goes */
+    bool force;  /* an unload, though others have pinned it */
 };
 
 struct bth_work {
@@ -75,7 +85,7 @@ struct bth_work {
 
     /* the desk's */
     enum bth_work_state state;
-    int64_t deadline, beat_at, began;
+    int64_t deadline, beat_at, began, submitted;
     struct bth_lease *lease;
     struct bth_sched *sched;
     struct bth_job *job;
@@ -120,6 +130,10 @@ void bth_work_job_event(void *exchange);
 void bth_work_lease_begin(struct bth_exchange *x);
 void bth_work_lease_tick(struct bth_exchange *x, int64_t now);
 void bth_work_lease_cancel(struct bth_exchange *x);
+/* The client leaves before it was answered. */
+void bth_work_lease_leave(struct bth_exchange *x);
+/* EBUSY, naming them, when others have pinned what is to be unloaded. */
+int bth_work_check_pins(struct bth_exchange *x, struct berth_error *err);
 /* "SESSION/NUMBER". EINVAL. */
 int bth_work_read_lease(const char *text, struct bth_work_ask *out, struct berth_error *err);
 /* The request's own lease in its session, for submission. */

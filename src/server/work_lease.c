@@ -45,6 +45,8 @@ static int acquire(struct bth_exchange *x, struct berth_error *err) {
     struct bth_session *s = session_of(x);
     const struct bth_ask ask = {.tag = w->ask.tag,
                                 .holder = x->caller,
+                                .pid = w->ask.pid,
+                                .tid = w->ask.tid,
                                 .deadline = w->deadline,
                                 .exclusive = w->ask.exclusive,
                                 .max_concurrent = w->ask.max_concurrent,
@@ -59,6 +61,59 @@ static void answer_word(struct bth_exchange *x, const char *word, bool yes) {
     bth_json_put_bool(&text, word, yes);
     bth_str_putc(&text, '}');
     bth_work_answer(x, &text);
+}
+
+static bool is_loan(const struct bth_exchange *x) {
+    return *x->work.ask.loan;
+}
+
+/* A lease without a session: held, or why not; else it is looked at again. */
+static void look_loan(struct bth_exchange *x) {
+    struct berth_error err = {0};
+    int64_t left_ms;
+    int rc = bth_loan_look(x, bth_now(), &left_ms, &err);
+    if (rc < 0) {
+        bth_work_fail(x, &err);
+    } else if (rc > 0) {
+        struct bth_str text = {0};
+        bth_str_putc(&text, '{');
+        bth_json_put_string(&text, "model", x->work.model);
+        bth_json_put_string(&text, "state", "held");
+        bth_json_put_int(&text, "left_ms", left_ms);
+        bth_str_putc(&text, '}');
+        bth_work_answer(x, &text);
+    }
+}
+
+void bth_work_lease_leave(struct bth_exchange *x) {
+    if (x->work.kind == BTH_WORK_ACQUIRE && is_loan(x) && x->work.state == BTH_WORK_WATCHING) {
+        bth_loan_leave(x);
+    }
+}
+
+/* ---- pins ------------------------------------------------------------------------------------*/
+
+static int pin(struct bth_exchange *x, struct berth_error *err) {
+    const struct bth_work *w = &x->work;
+    struct bth_session *s = session_of(x);
+    return s ? bth_session_pin(s, w->model, w->ask.tag, w->ask.pin, err) : bth_session_unknown(err);
+}
+
+static void answer_pins(struct bth_exchange *x) {
+    struct bth_str text = {0};
+    bth_str_puts(&text, "{\"pins\":[");
+    bth_pins_list(x->server, &text);
+    bth_str_puts(&text, "]}");
+    bth_work_answer(x, &text);
+}
+
+int bth_work_check_pins(struct bth_exchange *x, struct berth_error *err) {
+    char who[160];
+    if (x->work.ask.force || !bth_pins_of_others(x->server, session_of(x), x->work.model, who)) {
+        return 0;
+    }
+    return bth_error(err, BERTH_EBUSY, "%s is pinned by %s: an administrator may force it",
+                     x->work.model, who);
 }
 
 /* ---- waiting ---------------------------------------------------------------------------------*/
@@ -113,6 +168,9 @@ static void look_plan(struct bth_exchange *x) {
     bth_json_put_string(&text, "device", p.device);
     bth_json_put_uint(&text, "need_bytes", p.need);
     bth_json_put_uint(&text, "room_bytes", p.room);
+    if (p.learnt_ms >= 0) {
+        bth_json_put_int(&text, "learnt_ms", p.learnt_ms);
+    }
     bth_json_key(&text, "evicts");
     bth_str_putc(&text, '[');
     for (size_t i = 0; i < BTH_MIN(p.n_evicts, BTH_COUNT(p.evicts)); i++) {
@@ -134,7 +192,10 @@ static int begin(struct bth_exchange *x, struct berth_error *err) {
         w->state = BTH_WORK_SESSION;
         return bth_session_open(x, &w->session, err);
     case BTH_WORK_ACQUIRE:
-        return acquire(x, err);
+        w->state = is_loan(x) ? BTH_WORK_WATCHING : w->state;
+        return is_loan(x) ? bth_loan_ask(x, err) : acquire(x, err);
+    case BTH_WORK_PIN:
+        return pin(x, err);
     case BTH_WORK_CLEANUP:
         w->state = BTH_WORK_WATCHING;
         return bth_manager_cleanup_start(x->server->berth->manager, owner_of(x), w->deadline,
@@ -148,6 +209,7 @@ static int begin(struct bth_exchange *x, struct berth_error *err) {
     case BTH_WORK_PLAN:
         w->state = BTH_WORK_WATCHING;
         break;
+    case BTH_WORK_PINS:
     case BTH_WORK_RELEASE:
     case BTH_WORK_RUN:
     case BTH_WORK_LOAD:
@@ -162,11 +224,19 @@ void bth_work_lease_begin(struct bth_exchange *x) {
     struct berth_error err = {0};
     if (begin(x, &err) < 0) {
         bth_work_fail(x, &err);
+    } else if (w->kind == BTH_WORK_ACQUIRE && is_loan(x)) {
+        look_loan(x);
     } else if (w->kind == BTH_WORK_ACQUIRE) {
         answer_word(x, "asked", true);
     } else if (w->kind == BTH_WORK_RELEASE) {
         struct bth_session *s = session_of(x);
-        answer_word(x, "released", s && bth_session_release(s, w->ask.lease));
+        answer_word(x, "released",
+                    is_loan(x) ? bth_loan_release(x->server, w->ask.loan)
+                               : s && bth_session_release(s, w->ask.lease));
+    } else if (w->kind == BTH_WORK_PIN) {
+        answer_word(x, "pinned", w->ask.pin);
+    } else if (w->kind == BTH_WORK_PINS) {
+        answer_pins(x);
     } else if (w->kind == BTH_WORK_AVAILABLE) {
         look_available(x);
     } else if (w->kind == BTH_WORK_EVENTS) {
@@ -186,6 +256,8 @@ void bth_work_lease_tick(struct bth_exchange *x, int64_t now) {
         bth_events_look(x, now);
     } else if (w->kind == BTH_WORK_PLAN) {
         look_plan(x);
+    } else if (w->kind == BTH_WORK_ACQUIRE) {
+        look_loan(x);
     } else if (!bth_session_tick(w->session, now)) {
         bth_work_drop(x);
     }

@@ -99,6 +99,7 @@ static void finish_gathering(struct bth_exchange *x) {
         bth_work_fail(x, &err);
     } else if (rc == 0) {
         bth_histogram_add(&x->server->metrics.duration, bth_now() - x->began);
+        bth_histogram_add(&x->server->metrics.compute, bth_now() - x->work.submitted);
         bth_work_answer(x, &text);
     } else {
         m->submitted = m->answered = 0;

@@ -127,14 +127,14 @@ static void serve(struct fake *f, int fd) {
     if (strncmp(c.buf, "GET /v1/models", 14) == 0) {
         http_say(&c, OK_JSON "2\r\nConnection: close\r\n\r\n{}");
     } else if (strncmp(c.buf, "POST /v1/sessions", 17) == 0) {
-        http_say(&c, LINES "{\"event\":\"hello\",\"session\":\"s\",\"epoch\":1}\n");
+        http_say(&c, LINES "{\"event\":\"hello\",\"session\":\"5\",\"epoch\":1}\n");
         f->session = dup(c.fd);
-    } else if (strncmp(c.buf, "PUT /v1/leases/s/", 17) == 0) {
+    } else if (strncmp(c.buf, "PUT /v1/leases/5/", 17) == 0) {
         static const char granted[] =
             "{\"event\":\"granted\",\"lease\":1,\"model\":\"toy/echo\"}\n";
         http_say(&c, OK_JSON "2\r\nConnection: close\r\n\r\n{}");
         CHECK(send(f->session, granted, sizeof(granted) - 1, MSG_NOSIGNAL) > 0);
-    } else if (strncmp(c.buf, "DELETE /v1/leases/s/", 20) == 0) {
+    } else if (strncmp(c.buf, "DELETE /v1/leases/5/", 20) == 0) {
         http_say(&c, OK_JSON "2\r\nConnection: close\r\n\r\n{}");
     } else {
         struct fake_answer a = get_answer(f);

@@ -92,6 +92,7 @@ static void test_plan(void) {
     expect(run("lease", "-p", "10", "echo", "--", "true", NULL), 125, "a number from 0 to 9");
     expect(run("lease", "-p", "9", "-x", "echo", "--", "true", NULL), 0, "");
     expect(run("plan", "load", "echo", NULL), 0, "toy/echo fits (cpu: ");
+    CHECK(strstr(said, " MB needed as of 0."));
     expect(run("load", "echo", NULL), 0, "");
     expect(run("plan", "load", "toy/echo", NULL), 0, "toy/echo is loaded");
     expect(run("plan", "load", "none", NULL), 1, "no such model");
@@ -148,6 +149,32 @@ static void test_config(void) {
     expect(run("config", "reload", d.config, NULL), 2, "give 'check'");
 }
 
+/* toy/echo is kept for a second, or as long as it is pinned. */
+static void test_pin(void) {
+    expect(run("lease", "--pin", "echo", "--", "sh", "-c",
+               "sleep 3; $BERTH plan load echo; $BERTH unload echo", NULL),
+           1, "toy/echo is loaded");
+    CHECK(strstr(said, "toy/echo is pinned by uid ") && strstr(said, ", sh: an administrator"));
+    expect(
+        run("lease", "--pin", "echo", "--", "sh", "-c", "$BERTH lease -x -t 0 echo -- true", NULL),
+        0, "");
+    expect(run("lease", "--pin", "echo", "--", "sh", "-c", "$BERTH unload -f echo; exit 3", NULL),
+           3, "is not loaded");
+    expect(run("lease", "--pin", "none", "--", "true", NULL), 125, "no such model");
+    expect(run("load", "echo", NULL), 0, "");
+    expect(run("unload", "echo", NULL), 0, "is not loaded"); /* the pins went with their holders */
+}
+
+static void test_revoke(void) {
+    static const char steal[] =
+        "id=$($BERTH ps -l | awk '/held/ {print $1}'); $BERTH lease revoke $id && sleep 2";
+    expect(run("lease", "-x", "echo", "--", "sh", "-c", steal, NULL), 0, "is taken away");
+    CHECK(strstr(said, "the lease was taken away, the command goes on"));
+    expect(run("lease", "revoke", "fff", NULL), 1, "no such lease");
+    expect(run("lease", "revoke", "6f1c3a90-5b1e-4c53-9d5e-0123456789ab", NULL), 1, "has an id");
+    expect(run("lease", "revoke", NULL), 2, "give one 'revoke' and an ID");
+}
+
 static void test_nlp(void) {
     static const char tiny[] = BTH_TEST_DATA "/data/spacy/tiny_en", lines[] = "One.\r\n\nTwo";
     char path[512];
@@ -196,6 +223,8 @@ int main(void) {
     test_lease();
     test_plan();
     test_config();
+    test_pin();
+    test_revoke();
     test_nlp();
     test_stop();
     test_dir_close(&d.dir);

@@ -500,7 +500,8 @@ static uint64_t idle_bytes(const struct world *w, uint32_t device) {
     uint64_t sum = 0;
     EACH_ROW(struct bth_gen, g, w->state.gens) {
         if (g->device == device && g->inst == BTH_READY &&
-            (is_spare(w, g) || (g->leases + g->uses == 0 && !w->state.models[g->model].pinned))) {
+            (is_spare(w, g) ||
+             (g->leases + g->uses == 0 && !bth_model_pinned(&w->state.models[g->model])))) {
             sum += bth_gen_bytes(g);
         }
     }
@@ -621,7 +622,8 @@ static void check_keeping(struct world *w) {
         const struct bth_model *m = &w->state.models[g->model];
         HOLDS(w, !w->barred[g->model][g->device], "loaded where it cannot be");
         if (g->inst == BTH_READY && g->uses == 0) {
-            const bool ever = m->pinned || m->keep_alive == BTH_FOREVER, leased = g->leases > 0;
+            const bool ever = bth_model_pinned(m) || m->keep_alive == BTH_FOREVER,
+                       leased = g->leases > 0;
             HOLDS(w, !is_spare(w, g) || g->idle_at != BTH_FOREVER, "I9: a spare one is forgotten");
             HOLDS(w,
                   leased || ever == (g->idle_at == BTH_FOREVER) || (ever && w->state.n_devices > 1),
@@ -642,7 +644,7 @@ static void check_leaving(struct world *w, const struct bth_gen *gone) {
     EACH_ROW(struct bth_gen, g, w->state.gens) {
         coming += g->device == device && g->inst == BTH_DRAIN && g->evicted ? bth_gen_bytes(g) : 0;
     }
-    HOLDS(w, spare || !w->state.models[gone->model].pinned, "I10: a pinned one went");
+    HOLDS(w, spare || !bth_model_pinned(&w->state.models[gone->model]), "I10: a pinned one went");
     seen_spares += spare;
     if (!gone->evicted) {
         HOLDS(w, w->now >= gone->idle_at, "I10: unloaded before its time");

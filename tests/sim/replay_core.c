@@ -120,6 +120,9 @@ static void take(const json_t *line) {
         step(line);
     } else if (json_object_get(line, "devices")) {
         begin(line);
+    } else if (json_object_get(line, "pin")) {
+        bth_state_pin(&state, (uint32_t)field(line, "pin"),
+                      json_is_true(json_object_get(line, "more")));
     } else if (json_object_get(line, "keep")) {
         const uint32_t model = (uint32_t)field(line, "keep");
         CHECK(model < state.n_models);

@@ -67,6 +67,7 @@
     X(UNLOAD_NOTHING, "UNLOAD", "not loaded")                                                      \
     X(CLEANUP_USED, "CLEANUP", "with leases")                                                      \
     X(CLEANUP_UNUSED, "CLEANUP", "without leases")                                                 \
+    X(REVOKE_HELD, "REVOKE", "a lease held")                                                       \
     X(CLOSE_USED, "CLOSE", "with leases")                                                          \
     X(CLOSE_UNUSED, "CLOSE", "without leases")                                                     \
     X(ESTIMATE_ASKED, "ESTIMATE", "asked for")                                                     \
@@ -187,6 +188,8 @@ static enum row row_before(const struct bth_state *s, const struct bth_event *e)
         return row_of_unload(bth_table_get(&s->gens, s->models[e->scope].open));
     case BTH_EV_CLEANUP:
         return s->leases.used ? ROW_CLEANUP_USED : ROW_CLEANUP_UNUSED;
+    case BTH_EV_REVOKE:
+        return ROW_REVOKE_HELD;
     case BTH_EV_CLOSE:
         return s->leases.used ? ROW_CLOSE_USED : ROW_CLOSE_UNUSED;
     default:

@@ -380,6 +380,13 @@ static void do_release(struct world *w, struct client *c) {
     }
 }
 
+static void do_revoke(struct world *w, const struct client *c) {
+    if (c->state == HOLDING) {
+        happen(w, (struct bth_event){.kind = BTH_EV_REVOKE, .id = c->id});
+        HOLDS(w, c->state == REVOKED, "revoked, and still held");
+    }
+}
+
 static void do_use(struct world *w) {
     struct use *u = &w->uses[rnd(w, MAX_USES)];
     const struct client *c = &w->clients[rnd(w, MAX_CLIENTS)];
@@ -599,6 +606,8 @@ static void keep(struct world *w, uint32_t model, int64_t keep_alive, bool pinne
 
 static void do_keep(struct world *w) {
     const int64_t for_ms = 1 + (int64_t)rnd(w, 400);
+    const uint32_t pin = (uint32_t)rnd(w, w->state.n_models);
+    bth_state_pin(&w->state, pin, w->state.models[pin].pins == 0);
     keep(w, (uint32_t)rnd(w, w->state.n_models),
          one_in(w, 3) ? BTH_FOREVER : for_ms * BTH_NS_PER_MS, one_in(w, 4));
 }
@@ -637,7 +646,12 @@ static void do_something(struct world *w) {
     } else if (what < 14) {
         do_acquire(w);
     } else if (what < (w->crowded ? 20 : 34)) {
-        do_release(w, &w->clients[rnd(w, MAX_CLIENTS)]);
+        struct client *c = &w->clients[rnd(w, MAX_CLIENTS)];
+        if (one_in(w, 12)) {
+            do_revoke(w, c);
+        } else {
+            do_release(w, c);
+        }
     } else if (what < 48) {
         do_use(w);
     } else if (what < 58) {
@@ -775,6 +789,9 @@ static void check_empty(struct world *w) {
 static void finish(struct world *w) {
     w->faults = false;
     for (uint32_t i = 0; i < w->state.n_models; i++) { /* a pin may keep others waiting for ever */
+        while (w->state.models[i].pins > 0) {
+            bth_state_pin(&w->state, i, false);
+        }
         keep(w, i, w->state.models[i].keep_alive, false);
     }
     if (one_in(w, 2)) {

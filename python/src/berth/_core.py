@@ -33,12 +33,8 @@ def _find(server: str) -> tuple[bool, c.c_void_p]:
     if server == "none":
         return False, _open("none")
     if server == "spawn":
-        try:
-            return True, _open(_spawn.address())
-        except BerthError as e:
-            if e.code != "ELOST":
-                raise
-            return True, _open(_spawn.address())  # it went, idle, just as we came
+        with _spawn.daemon() as address:
+            return True, _open(address)
     if server != "auto":
         return True, _open(server)
     for path in _usual_sockets():
@@ -121,8 +117,8 @@ class Core:
         usage = n.Usage(struct_size=c.sizeof(n.Usage))
         rc = n.lib.berth_usage(self.handle, c.byref(usage))
         if n.is_code(rc, "ELOST") and self.spawned:
-            _spawn.address()
-            rc = n.lib.berth_usage(self.handle, c.byref(usage))
+            with _spawn.daemon():
+                rc = n.lib.berth_usage(self.handle, c.byref(usage))
         n.check(rc, n.Error(message=b"the daemon that has the models does not answer"))
         return usage
 

@@ -121,8 +121,8 @@ class Ticket:
         self._handle = c.c_void_p()
         rc, err = self._start(model, options)
         if n.is_code(rc, "ELOST") and lease.core.spawned:
-            _spawn.address()  # it had ended, or died: another one is at the same address
-            rc, err = self._start(model, options)
+            with _spawn.daemon():  # it had ended, or died: another one is at the same address
+                rc, err = self._start(model, options)
         n.check(rc, err)
 
     def _start(self, model: str, options: n.AcquireOptions) -> tuple[int, n.Error]:

@@ -18,6 +18,7 @@ from berth.errors import BerthError
 
 _NAP_S = 0.02
 _START_S = 120.0  # a GPU takes its time
+_ANSWER_S = 10.0
 # outlives the gap between two workers of a server that reloads
 _IDLE_S = 10
 
@@ -49,13 +50,27 @@ def _key() -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
-def _answers(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as s:
+def _meet(path: Path) -> socket.socket | None:
+    """A connection to the daemon, which stays while it is open; None: there is none. Waits for one
+    that is about to go."""
+    while True:
+        s = socket.socket(socket.AF_UNIX)
         try:
+            s.settimeout(_ANSWER_S)
             s.connect(str(path))
+            s.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            said = b""
+            while b"}" not in said:
+                said += s.recv(4096) or b"}"
+        except TimeoutError:
+            return s  # busy, but there
         except OSError:
-            return False
-        return True
+            s.close()
+            return None
+        if said.startswith(b"HTTP/1.1 ") and b'"draining"' not in said:
+            return s
+        s.close()
+        time.sleep(_NAP_S)  # until its socket has gone
 
 
 @contextlib.contextmanager
@@ -71,8 +86,8 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _start(path: Path, log: Path) -> None:
-    """Returns when it answers."""
+def _start(path: Path, log: Path) -> socket.socket:
+    """Returns when it answers, connected to it."""
     with contextlib.suppress(FileNotFoundError):
         path.unlink()
     program = _program()
@@ -91,7 +106,7 @@ def _start(path: Path, log: Path) -> None:
         setsid=True,
     )
     end = time.monotonic() + _START_S
-    while not _answers(path):
+    while (held := _meet(path)) is None:
         ended = False
         with contextlib.suppress(ChildProcessError):  # somebody else reaps this process's children
             ended = os.waitpid(pid, os.WNOHANG)[0] != 0
@@ -101,13 +116,17 @@ def _start(path: Path, log: Path) -> None:
         if time.monotonic() > end:
             raise BerthError(f"berthd did not answer in {_START_S:.0f} s; see {log}", "ELOST")
         time.sleep(_NAP_S)
+    return held
 
 
-def address() -> str:
-    """The address of the daemon, which is there now."""
+@contextlib.contextmanager
+def daemon() -> Iterator[str]:
+    """The address of the daemon, which is there, and stays until this ends."""
     folder, key = _folder(), _key()
     path = folder / f"spawn-{key}.sock"
     with _locked(folder / f"spawn-{key}.lock"):
-        if not _answers(path):
-            _start(path, folder / f"spawn-{key}.log")
-    return f"unix:{path}"
+        held = _meet(path)
+        if held is None:
+            held = _start(path, folder / f"spawn-{key}.log")
+    with held:
+        yield f"unix:{path}"

@@ -2,8 +2,10 @@
 #include "base/clock.h"
 #include "lib/test.h"
 #include "server/log.h"
+#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 static void check(bool json, const char *text, const char *want) {
@@ -70,8 +72,25 @@ static void test_full_pipe(void) {
     close(fds[1]);
 }
 
+/* What could not be written is counted. */
+static void test_full_disk(void) {
+    struct bth_log log = {.fd = open("/dev/full", O_WRONLY | O_CLOEXEC), .level = BTH_LOG_INFO};
+    CHECK(log.fd >= 0);
+    CHECK_INT(bth_log_writer_create(log.fd, &log.writer, NULL), 0);
+    bth_log_write(&log, BTH_LOG_INFO, NULL, "one");
+    bth_log_write(&log, BTH_LOG_INFO, NULL, "two");
+    const int64_t until = bth_now() + 5 * BTH_NS_PER_S;
+    while (bth_log_writer_dropped(log.writer) < 2 && bth_now() < until) {
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+    CHECK(bth_log_writer_dropped(log.writer) >= 2);
+    bth_log_writer_destroy(log.writer);
+    close(log.fd);
+}
+
 int main(void) {
     test_full_pipe();
+    test_full_disk();
     check(false, "plain", "plain [id]\n");
     check(false, "a\x1b[2J\r\nb\x7f", "a?[2J??b? [id]\n");
     check(false,
