@@ -206,7 +206,6 @@ int berth_check(struct berth *b, const char *model, const struct berth_request *
 int berth_submit(struct berth_lease *lease, const struct berth_request *request,
                  struct berth_job **out, struct berth_error *err);
 
-enum berth_job_state { BERTH_JOB_QUEUED, BERTH_JOB_RUNNING, BERTH_JOB_DONE, BERTH_JOB_FAILED };
 enum berth_job_state berth_job_state(const struct berth_job *job);
 
 /* The next item of a streaming request, the final one included; the caller frees it. May wait.

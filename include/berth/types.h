@@ -191,6 +191,9 @@ struct berth_item {
 /* Frees an item and all it points to. NULL is allowed. Any thread, once. */
 void berth_item_free(struct berth_item *item);
 
+/* How far a request has come: it is DONE with a final item, or FAILED with an error. */
+enum berth_job_state { BERTH_JOB_QUEUED, BERTH_JOB_RUNNING, BERTH_JOB_DONE, BERTH_JOB_FAILED };
+
 /* A device that could be opened on this machine, whether or not a manager uses it. */
 struct berth_device_info {
     char name[32];        /* what berth_config.device takes */

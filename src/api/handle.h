@@ -42,13 +42,7 @@ struct bth_world {
     int (*submit)(struct berth_lease *lease, const struct berth_request *r, struct berth_job *out,
                   struct berth_error *err);
 
-    enum berth_job_state (*job_state)(const struct berth_job *job);
-    int (*job_next)(struct berth_job *job, int64_t deadline, struct berth_item **out,
-                    struct berth_error *err);
-    int (*job_wait)(struct berth_job *job, int64_t deadline, struct berth_item **out,
-                    struct berth_error *err);
-    void (*job_progress)(const struct berth_job *job, double *done, double *total);
-    void (*job_on_event)(struct berth_job *job, void (*fn)(void *arg), void *arg);
+    struct bth_outbox *(*job_results)(const struct berth_job *job); /* to take from */
     void (*job_cancel)(struct berth_job *job);
     void (*job_free)(struct berth_job *job);
 };

@@ -97,8 +97,12 @@ static int check_job(const struct berth_job *job, struct berth_error *err) {
     return job ? bth_check_pid(job->pid, err) : bth_error(err, BERTH_EINVAL, "the job is NULL");
 }
 
+static struct bth_outbox *results(const struct berth_job *job) {
+    return job->world->job_results(job);
+}
+
 BTH_EXPORT enum berth_job_state berth_job_state(const struct berth_job *job) {
-    return check_job(job, NULL) < 0 ? BERTH_JOB_FAILED : job->world->job_state(job);
+    return check_job(job, NULL) < 0 ? BERTH_JOB_FAILED : bth_outbox_state(results(job));
 }
 
 BTH_EXPORT int berth_job_next(struct berth_job *job, int64_t timeout_ms, struct berth_item **out,
@@ -107,7 +111,8 @@ BTH_EXPORT int berth_job_next(struct berth_job *job, int64_t timeout_ms, struct 
     if (rc == 0 && !out) {
         rc = bth_error(err, BERTH_EINVAL, "berth_job_next needs `out`");
     }
-    return rc < 0 ? rc : job->world->job_next(job, bth_deadline(bth_now(), timeout_ms), out, err);
+    return rc < 0 ? rc
+                  : bth_outbox_next(results(job), bth_deadline(bth_now(), timeout_ms), out, err);
 }
 
 BTH_EXPORT int berth_job_wait(struct berth_job *job, int64_t timeout_ms, struct berth_item **out,
@@ -116,13 +121,14 @@ BTH_EXPORT int berth_job_wait(struct berth_job *job, int64_t timeout_ms, struct 
     if (rc == 0 && !out) {
         rc = bth_error(err, BERTH_EINVAL, "berth_job_wait needs `out`");
     }
-    return rc < 0 ? rc : job->world->job_wait(job, bth_deadline(bth_now(), timeout_ms), out, err);
+    return rc < 0 ? rc
+                  : bth_outbox_wait(results(job), bth_deadline(bth_now(), timeout_ms), out, err);
 }
 
 BTH_EXPORT void berth_job_progress(const struct berth_job *job, double *done, double *total) {
     double d = 0, t = 0;
     if (check_job(job, NULL) == 0) {
-        job->world->job_progress(job, &d, &t);
+        bth_outbox_progress(results(job), &d, &t);
     }
     if (done) {
         *done = d;
@@ -134,7 +140,7 @@ BTH_EXPORT void berth_job_progress(const struct berth_job *job, double *done, do
 
 BTH_EXPORT void berth_job_on_event(struct berth_job *job, void (*fn)(void *arg), void *arg) {
     if (check_job(job, NULL) == 0) {
-        job->world->job_on_event(job, fn, arg);
+        bth_outbox_on_event(results(job), fn, arg);
     }
 }
 

@@ -99,26 +99,8 @@ static int submit(struct berth_lease *lease, const struct berth_request *r, stru
     return bth_client_submit(lease->remote, r, &out->remote, err);
 }
 
-static enum berth_job_state job_state(const struct berth_job *job) {
-    return bth_client_job_state(job->remote);
-}
-
-static int job_next(struct berth_job *job, int64_t deadline, struct berth_item **out,
-                    struct berth_error *err) {
-    return bth_client_job_next(job->remote, deadline, out, err);
-}
-
-static int job_wait(struct berth_job *job, int64_t deadline, struct berth_item **out,
-                    struct berth_error *err) {
-    return bth_client_job_wait(job->remote, deadline, out, err);
-}
-
-static void job_progress(const struct berth_job *job, double *done, double *total) {
-    bth_client_job_progress(job->remote, done, total);
-}
-
-static void job_on_event(struct berth_job *job, void (*fn)(void *arg), void *arg) {
-    bth_client_job_on_event(job->remote, fn, arg);
+static struct bth_outbox *job_results(const struct berth_job *job) {
+    return bth_client_job_results(job->remote);
 }
 
 static void job_cancel(struct berth_job *job) {
@@ -145,11 +127,7 @@ const struct bth_world bth_remote_world = {
     .release = release,
     .lease_model = lease_model,
     .submit = submit,
-    .job_state = job_state,
-    .job_next = job_next,
-    .job_wait = job_wait,
-    .job_progress = job_progress,
-    .job_on_event = job_on_event,
+    .job_results = job_results,
     .job_cancel = job_cancel,
     .job_free = job_free,
 };

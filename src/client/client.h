@@ -19,6 +19,7 @@
 #ifndef BTH_CLIENT_H
 #define BTH_CLIENT_H
 
+#include "base/outbox.h"
 #include "base/str.h"
 #include <berth/berth.h>
 
@@ -99,13 +100,7 @@ uint64_t bth_client_owner(struct bth_client *c);
 
 int bth_client_submit(struct bth_client_lease *lease, const struct berth_request *request,
                       struct bth_client_job **out, struct berth_error *err);
-int bth_client_job_next(struct bth_client_job *job, int64_t deadline, struct berth_item **out,
-                        struct berth_error *err);
-int bth_client_job_wait(struct bth_client_job *job, int64_t deadline, struct berth_item **out,
-                        struct berth_error *err);
-enum berth_job_state bth_client_job_state(const struct bth_client_job *job);
-void bth_client_job_progress(const struct bth_client_job *job, double *done, double *total);
-void bth_client_job_on_event(struct bth_client_job *job, void (*fn)(void *arg), void *arg);
+struct bth_outbox *bth_client_job_results(struct bth_client_job *job);
 void bth_client_job_cancel(struct bth_client_job *job);
 void bth_client_job_free(struct bth_client_job *job);
 

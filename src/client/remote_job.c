@@ -10,6 +10,22 @@ enum { MAX_REFUSAL = 65536, SILENCE_S = 30 };
 
 /* ---- from the loop ---------------------------------------------------------------------------*/
 
+static void advance(struct bth_client_job *job, double done, double total) {
+    bth_outbox_advance(&job->results, done, total);
+    if (total > 0) {
+        bth_outbox_running(&job->results);
+    }
+}
+
+static int keep(struct bth_client_job *job, struct berth_item *item, struct berth_error *err) {
+    advance(job, item->done, item->total);
+    job->last = item->kind == BERTH_ITEM_FINAL;
+    if (!bth_outbox_put(&job->results, item)) {
+        return bth_error(err, BERTH_EIO, "the daemon's answer is damaged: too many items at once");
+    }
+    return 0;
+}
+
 static int take_line(void *arg, const char *line, size_t n, struct berth_error *err) {
     struct bth_client_job *job = arg;
     struct bth_event e;
@@ -22,10 +38,10 @@ static int take_line(void *arg, const char *line, size_t n, struct berth_error *
     }
     switch (e.kind) {
     case BTH_EVENT_PROGRESS:
-        bth_remote_progress(job, e.done, e.total);
+        advance(job, e.done, e.total);
         break;
     case BTH_EVENT_ITEM:
-        rc = bth_remote_keep(job, e.item, err);
+        rc = keep(job, e.item, err);
         break;
     case BTH_EVENT_ERROR:
         job->said = e.error;
@@ -40,7 +56,7 @@ static int take_data(struct bth_transfer *t, const char *bytes, size_t n) {
         bth_str_append(&job->refusal, bytes, BTH_MIN(n, MAX_REFUSAL - job->refusal.size));
         return 0;
     }
-    if (job->stream && !bth_remote_has_room(job)) {
+    if (!bth_outbox_has_room(&job->results)) {
         return BTH_TRANSFER_PAUSE;
     }
     return bth_lines_feed(&job->lines, bytes, n, take_line, job, &job->broken);
@@ -82,14 +98,10 @@ static void take_end(struct bth_transfer *t, CURLcode rc) {
     struct bth_client_job *job = BTH_CONTAINER(t, struct bth_client_job, transfer);
     struct bth_client *c = job->client;
     struct berth_error err = {0};
-    struct berth_item *final = NULL;
-    if (rc == CURLE_OK && job->last) {
-        final = job->last;
-        job->last = NULL;
-    } else {
+    if (rc != CURLE_OK || !job->last) {
         outcome(job, rc, &err);
     }
-    bth_remote_complete(job, final, &err);
+    bth_outbox_complete(&job->results, &err);
     client_lock(c);
     bth_list_remove(&job->link);
     c->n_jobs--;
@@ -139,7 +151,7 @@ static int begin(struct bth_client_job *job, struct berth_error *err) {
     if (closing) {
         return bth_error(err, BERTH_ESHUTDOWN, "the manager is closing");
     }
-    bth_remote_ref(job); /* the transfer's */
+    bth_outbox_ref(&job->results); /* the transfer's */
     bth_loop_note(&c->loop, &job->transfer, BTH_TRANSFER_START);
     return 0;
 }
@@ -152,13 +164,15 @@ int bth_client_submit(struct bth_client_lease *lease, const struct berth_request
     if (rc < 0) {
         return rc;
     }
-    struct bth_client_job *job = bth_remote_create(lease, request);
-    if (!job) {
-        return bth_error_nomem(err);
+    struct bth_client_job *job;
+    rc = bth_remote_create(lease, request, &job, err);
+    if (rc < 0) {
+        return rc;
     }
     job->transfer.ops = &job_ops;
     if (bth_upload_input(&job->upload, &request->input, &why) < 0) {
-        bth_remote_complete(job, NULL, &why); /* as in process, an input's faults are the job's */
+        bth_outbox_complete(&job->results,
+                            &why); /* as in process, an input's faults are the job's */
     } else {
         rc = prepare(job, lease->model, name, request, err);
         rc = rc < 0 ? rc : begin(job, err);

@@ -52,7 +52,7 @@ static size_t put_cell(struct bth_str *out, const char *text) {
             n += 2;
         } else {
             bth_str_putc(out, *p);
-            n += ((unsigned char)*p & 0xC0) != 0x80;
+            n += !bth_utf8_goes_on(*p);
         }
     }
     return n;

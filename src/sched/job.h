@@ -1,15 +1,15 @@
 /*
  * sched/job.h - one request: its copy, its results, its place with the scheduler.
  *
- * Two halves. The result half (lock rank result) is shared with the caller's threads: items, state,
- * progress, and it completes exactly once. The other half belongs to the device's thread alone.
+ * Two halves. The results are shared with the caller's threads (base/outbox.h), and completed
+ * exactly once. The other half belongs to the device's thread alone.
  */
 #ifndef BTH_JOB_H
 #define BTH_JOB_H
 
 #include "base/arena.h"
 #include "base/list.h"
-#include "base/sync.h"
+#include "base/outbox.h"
 #include "sched/sched.h"
 
 struct bth_account; /* share.h */
@@ -33,20 +33,7 @@ enum bth_job_phase {
 };
 
 struct bth_job {
-    /* result half */
-    struct bth_mutex lock;
-    struct bth_cond changed;
-    int refs GUARDED_BY(result); /* the caller's and the scheduler's */
-    enum berth_job_state state GUARDED_BY(result);
-    struct berth_item **items GUARDED_BY(result); /* ring [max_items] */
-    size_t max_items, first_item GUARDED_BY(result), n_items GUARDED_BY(result);
-    struct berth_item *final GUARDED_BY(result);
-    bool taken GUARDED_BY(result); /* the final item has been */
-    struct berth_error error GUARDED_BY(result);
-    double done GUARDED_BY(result), total GUARDED_BY(result);
-    bool waits_for_room GUARDED_BY(result);
-    void (*on_event)(void *arg) GUARDED_BY(result); /* or NULL */
-    void *on_event_arg GUARDED_BY(result);
+    struct bth_outbox results; /* shared with the caller's threads */
 
     /* set at submission, constant */
     struct bth_sched *sched;
@@ -84,21 +71,11 @@ struct bth_job {
     void *host_turn;               /* berth_batch.turn */
 };
 
-BTH_LOCK(job, struct bth_job, lock, result)
-
 /* A job with a deep copy of the request and one reference, or an error. */
 int bth_job_create(const struct berth_request *request, size_t max_items, struct bth_job **out,
                    struct berth_error *err);
 void bth_job_ref(struct bth_job *job);
 void bth_job_unref(struct bth_job *job);
-
-/* The engine's sink: queues, keeps or drops an item, see berth_request.stream. */
-int bth_job_emit(struct berth_sink *sink, struct berth_item *item);
-/* Is there room for BERTH_MAX_EMIT items? If not, a note comes when there is. */
-bool bth_job_has_room(struct bth_job *job);
-void bth_job_running(struct bth_job *job);
-/* The end; err NULL or code 0: well, the final item is there. Only the first time counts. */
-void bth_job_complete(struct bth_job *job, const struct berth_error *err);
 
 /* sched.c's: leaves a note for the device's thread; nothing once the job is over. */
 void bth_sched_note(struct bth_sched *s, struct bth_job *job, unsigned note);

@@ -249,7 +249,7 @@ void bth_job_cancel(struct bth_job *job) {
 
 void bth_job_free(struct bth_job *job) {
     if (job) {
-        bth_job_on_event(job, NULL, NULL);
+        bth_outbox_on_event(&job->results, NULL, NULL);
         bth_job_cancel(job);
         bth_job_unref(job);
     }
@@ -293,7 +293,7 @@ void bth_sched_abandon(struct bth_sched *s, const struct berth_error *why) {
     sched_lock(s);
     s->lost = *why;
     BTH_LIST_EACH(job, &s->all, struct bth_job, all) {
-        bth_job_complete(job, why);
+        bth_outbox_complete(&job->results, why);
         note_locked(s, job, BTH_NOTE_CANCEL);
     }
     sched_unlock(s);

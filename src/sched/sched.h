@@ -72,9 +72,9 @@ int bth_job_next(struct bth_job *job, int64_t deadline, struct berth_item **out,
                  struct berth_error *err);
 int bth_job_wait(struct bth_job *job, int64_t deadline, struct berth_item **out,
                  struct berth_error *err);
-enum berth_job_state bth_job_state(const struct bth_job *job);
-void bth_job_progress(const struct bth_job *job, double *done, double *total);
-void bth_job_on_event(struct bth_job *job, void (*fn)(void *arg), void *arg);
+enum berth_job_state bth_job_state(struct bth_job *job);
+/* For the rest of them. */
+struct bth_outbox *bth_job_results(struct bth_job *job);
 void bth_job_cancel(struct bth_job *job);
 void bth_job_free(struct bth_job *job);
 

@@ -86,7 +86,7 @@ static void finish(struct bth_turns *t, struct bth_job *job, const struct berth_
     bth_list_remove(&job->active);
     job->phase = BTH_JOB_OVER;
     bth_sched_over(job->sched, job);
-    bth_job_complete(job, err);
+    bth_outbox_complete(&job->results, err); /* unless its device had been given up */
     bth_job_unref(job);
 }
 
@@ -105,7 +105,7 @@ static void fail(struct bth_turns *t, struct bth_job *job, int code, const char 
 
 static void ready_or_parked(struct bth_turns *t, struct bth_job *job) {
     job->since = t->clock();
-    job->phase = bth_job_has_room(job) ? BTH_JOB_READY : BTH_JOB_PARKED;
+    job->phase = bth_outbox_has_room(&job->results) ? BTH_JOB_READY : BTH_JOB_PARKED;
 }
 
 /* What it wants next. */
@@ -146,7 +146,7 @@ static void admit(struct bth_turns *t, struct bth_job *job) {
     }
     job->session->reservation = &job->use.reservation;
     job->session->sink = &job->sink;
-    bth_job_running(job);
+    bth_outbox_running(&job->results);
     ask(t, job);
 }
 

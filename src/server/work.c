@@ -252,7 +252,7 @@ static void submit(struct bth_exchange *x) {
     }
     w->state = BTH_WORK_JOB;
     bth_body_finish(&x->body); /* the job has its copy */
-    bth_job_on_event(w->job, bth_work_job_event, x);
+    bth_outbox_on_event(bth_job_results(w->job), bth_work_job_event, x);
 }
 
 static void begin(struct bth_exchange *x) {
@@ -382,7 +382,7 @@ static void note_progress(struct bth_exchange *x) {
         done = (double)m->answered;
         total = (double)m->n;
     } else {
-        bth_job_progress(x->work.job, &done, &total);
+        bth_outbox_progress(bth_job_results(x->work.job), &done, &total);
     }
     server_lock(x->server);
     x->done = done;

@@ -29,7 +29,7 @@ static bool submit(struct bth_exchange *x) {
     }
     m->submitted++;
     if (rc == 0) {
-        bth_job_on_event(s->job, bth_work_job_event, x);
+        bth_outbox_on_event(bth_job_results(s->job), bth_work_job_event, x);
         if (w->cancelled) {
             bth_job_cancel(s->job);
         }

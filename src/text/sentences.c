@@ -185,7 +185,7 @@ static size_t skip_space(const char *text, size_t p, size_t end) {
 static size_t trim(const char *text, size_t begin, size_t end) {
     while (end > begin) {
         size_t p = end - 1, next;
-        while (p > begin && end - p < 4 && ((unsigned char)text[p] & 0xC0) == 0x80) {
+        while (p > begin && end - p < 4 && bth_utf8_goes_on(text[p])) {
             p--;
         }
         if (!is_space(at(text, p, end, &next)) || next != end) {

@@ -1,6 +1,6 @@
 /*
  * A result is completed once, taken once, and nobody who waits for it sleeps on.
- * src/sched/job.c: bth_job_complete, bth_job_cancel, wait_for; see README.md.
+ * src/base/outbox.c: bth_outbox_complete, wait_locked; bth_job_cancel; see README.md.
  */
 #include "monitor.h"
 

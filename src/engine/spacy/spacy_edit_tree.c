@@ -223,9 +223,7 @@ static bool head_bytes(const char *s, size_t n, uint32_t count, size_t *out) {
         if (at == n) {
             return false;
         }
-        do {
-            at++;
-        } while (at < n && ((unsigned char)s[at] & 0xC0) == 0x80);
+        at = bth_utf8_after(s, n, at);
     }
     *out = at;
     return true;
@@ -237,9 +235,7 @@ static bool tail_bytes(const char *s, size_t n, uint32_t count, size_t *out) {
         if (at == 0) {
             return false;
         }
-        do {
-            at--;
-        } while (at > 0 && ((unsigned char)s[at] & 0xC0) == 0x80);
+        at = bth_utf8_before(s, at);
     }
     *out = n - at;
     return true;

@@ -234,13 +234,10 @@ static const char *find_norm(const struct spacy_lexeme_rules *rules, const struc
 }
 
 static const char *suffix_of(const char *s, size_t n) {
-    const char *p = s + n;
-    for (int i = 0; i < 3 && p > s; i++) {
-        do {
-            p--;
-        } while (p > s && ((unsigned char)*p & 0xC0) == 0x80);
+    for (int i = 0; i < 3 && n > 0; i++) {
+        n = bth_utf8_before(s, n);
     }
-    return p;
+    return s + n;
 }
 
 static size_t prefix_size(const char *s, size_t n) {

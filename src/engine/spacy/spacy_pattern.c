@@ -401,7 +401,7 @@ static size_t first_place(const struct part *part, const char *s, size_t n, size
         return at;
     }
     size_t from = n - part->tail;
-    while (from > at && ((unsigned char)s[from] & 0xC0) == 0x80) {
+    while (from > at && bth_utf8_goes_on(s[from])) {
         from--;
     }
     return from;

@@ -139,10 +139,10 @@ static size_t most_tokens(const struct berth_input *in, size_t bytes) {
     if (in->kind == BERTH_INPUT_FILE) {
         return bytes;
     }
-    const unsigned char *p = in->data;
+    const char *p = in->data;
     size_t n = 0;
     for (size_t i = 0; i < bytes; i++) {
-        n += (p[i] & 0xC0) != 0x80;
+        n += !bth_utf8_goes_on(p[i]);
     }
     return n;
 }

@@ -280,7 +280,7 @@ bool spacy_next_chunk(const char *text, size_t n, size_t *at, size_t *out_begin,
     const bool white = space_at(text, n, end) > 0;
     for (; end < n; end++) {
         const size_t space = space_at(text, n, end);
-        if ((space > 0) != white && ((unsigned char)text[end] & 0xC0) != 0x80) {
+        if ((space > 0) != white && !bth_utf8_goes_on(text[end])) {
             break;
         }
         end += space > 1 ? space - 1 : 0;

@@ -397,7 +397,7 @@ static int finish_tokens(struct spacy_doc *doc, const struct tokens *tokens,
 static int check_length(const struct spacy_doc *doc, struct berth_error *err) {
     size_t length = 0;
     for (size_t i = 0; doc->bytes > SPACY_MAX_LENGTH && i < doc->bytes; i++) {
-        length += ((unsigned char)doc->text[i] & 0xC0) != 0x80;
+        length += !bth_utf8_goes_on(doc->text[i]);
     }
     return length <= SPACY_MAX_LENGTH
                ? 0

@@ -120,9 +120,7 @@ static bool is_final_sigma(const char *s, size_t n, size_t at, size_t next) {
         if (at == 0) {
             return false;
         }
-        do {
-            at--;
-        } while (at > 0 && ((unsigned char)s[at] & 0xC0) == 0x80);
+        at = bth_utf8_before(s, at);
         bth_utf8_decode(s + at, n - at, &c);
         kind = spacy_char_kind(c);
     } while (kind & SPACY_CHAR_IGNORABLE);

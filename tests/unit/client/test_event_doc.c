@@ -1,11 +1,8 @@
 /* A document from the server's writer through the client's reader: the same to the last bit; and
  * what no daemon should send. */
-#include "base/alloc.h"
 #include "base/error.h"
 #include "base/item.h"
-#include "client/event.h"
-#include "lib/test.h"
-#include "server/exchange.h"
+#include "lib/ndjson.h"
 
 /* A parse of a text with characters of one to four bytes, made up. */
 static const char text[] = "A \xc3\xa9\xe2\x82\xac \xf0\x9f\x98\x80<b>";
@@ -112,17 +109,9 @@ static void same_doc(const struct berth_doc *a, const struct berth_doc *b) {
     CHECK(!a->tensor || memcmp(a->tensor, b->tensor, a->n_tokens * a->tensor_width * 4) == 0);
 }
 
-static char *line_of(const struct berth_doc *d) {
-    struct berth_item item = {.kind = BERTH_ITEM_FINAL, .done = 1, .total = 1, .doc = d};
-    struct bth_str out = {0};
-    bth_reply_ndjson.final(&out, &item, 0);
-    CHECK(!out.failed && out.data[out.size - 1] == '\n');
-    out.data[out.size - 1] = '\0';
-    return out.data;
-}
-
 static void test_round_trip(const struct berth_doc *d) {
-    char *line = line_of(d);
+    struct berth_item item = {.kind = BERTH_ITEM_FINAL, .done = 1, .total = 1, .doc = d};
+    char *line = ndjson_line(&item);
     struct bth_event e;
     struct berth_error err;
     CHECK_OK(bth_event_parse(line, strlen(line), &e, &err), err);
@@ -223,7 +212,8 @@ static void test_damaged(void) {
         {"\"tensor_width\":2", "\"tensor_width\":1e300"},
         {"\"tensor\":\"", "\"tensor\":\"="},
     };
-    char *line = line_of(&doc);
+    struct berth_item item = {.kind = BERTH_ITEM_FINAL, .doc = &doc};
+    char *line = ndjson_line(&item);
     for (size_t i = 0; i < BTH_COUNT(cases); i++) {
         int rc = parse_with(line, cases[i].from, cases[i].to);
         if (rc != BERTH_EIO) {
@@ -234,33 +224,11 @@ static void test_damaged(void) {
     bth_free(line);
 }
 
-static void test_no_memory(void) {
-    char *line = line_of(&doc);
-    int64_t live = bth_alloc_live();
-    struct berth_item item = {.kind = BERTH_ITEM_FINAL, .doc = &doc};
-    bool again = true;
-    for (int64_t n = 1; again; n++) {
-        struct bth_str out = {0};
-        struct bth_event e = {0};
-        struct berth_error err;
-        bth_alloc_fail_at(n);
-        bth_reply_ndjson.final(&out, &item, 0);
-        int rc = bth_event_parse(line, strlen(line), &e, &err);
-        again = bth_alloc_failed();
-        bth_alloc_fail_at(0);
-        CHECK(rc == (again && !out.failed ? BERTH_ENOMEM : 0));
-        berth_item_free(e.item);
-        bth_str_finish(&out);
-        CHECK_INT(bth_alloc_live(), live);
-    }
-    bth_free(line);
-}
-
 int main(void) {
     test_round_trip(&doc);
     test_round_trip(&(struct berth_doc){.text = "", .language = "en", .components = ""});
     test_many();
     test_damaged();
-    test_no_memory();
+    ndjson_no_memory(&(struct berth_item){.kind = BERTH_ITEM_FINAL, .doc = &doc});
     return 0;
 }

@@ -1,11 +1,8 @@
 /* A translation from the server's writer through the client's reader: the same to the last bit; and
  * what no daemon should send. */
-#include "base/alloc.h"
 #include "base/error.h"
-#include "client/event.h"
 #include "lib/items.h"
-#include "lib/test.h"
-#include "server/exchange.h"
+#include "lib/ndjson.h"
 
 static const int32_t source_ids[] = {71, 1114, 0}, target_ids[] = {683, 0};
 static const float logprobs[] = {-0.1f, -INFINITY};
@@ -28,20 +25,12 @@ static const struct berth_translation whole = {
     .n_sentences = 2,
 };
 
-static char *line_of(const struct berth_item *item) {
-    struct bth_str out = {0};
-    bth_reply_ndjson.final(&out, item, 0);
-    CHECK(!out.failed && out.data[out.size - 1] == '\n');
-    out.data[out.size - 1] = '\0';
-    return out.data;
-}
-
 static void test_round_trip(const struct berth_translation *t) {
     struct berth_item item = {.kind = BERTH_ITEM_FINAL, .done = 9, .total = 9, .translation = t};
     struct bth_str want = {0}, got = {0};
     struct bth_event e;
     struct berth_error err;
-    char *line = line_of(&item);
+    char *line = ndjson_line(&item);
     CHECK_OK(bth_event_parse(line, strlen(line), &e, &err), err);
     items_append(&want, &item);
     items_append(&got, e.item);
@@ -91,7 +80,7 @@ static void test_damaged(void) {
         {"\"sentences\":[", "\"sentences\":[7,"},
     };
     struct berth_item item = {.kind = BERTH_ITEM_FINAL, .translation = &whole};
-    char *line = line_of(&item);
+    char *line = ndjson_line(&item);
     for (size_t i = 0; i < BTH_COUNT(cases); i++) {
         int rc = parse_with(line, cases[i].from, cases[i].to);
         if (rc != BERTH_EIO) {
@@ -102,33 +91,11 @@ static void test_damaged(void) {
     bth_free(line);
 }
 
-static void test_no_memory(void) {
-    struct berth_item item = {.kind = BERTH_ITEM_FINAL, .translation = &whole};
-    char *line = line_of(&item);
-    int64_t live = bth_alloc_live();
-    bool again = true;
-    for (int64_t n = 1; again; n++) {
-        struct bth_str out = {0};
-        struct bth_event e = {0};
-        struct berth_error err;
-        bth_alloc_fail_at(n);
-        bth_reply_ndjson.final(&out, &item, 0);
-        int rc = bth_event_parse(line, strlen(line), &e, &err);
-        again = bth_alloc_failed();
-        bth_alloc_fail_at(0);
-        CHECK(rc == (again && !out.failed ? BERTH_ENOMEM : 0));
-        berth_item_free(e.item);
-        bth_str_finish(&out);
-        CHECK_INT(bth_alloc_live(), live);
-    }
-    bth_free(line);
-}
-
 int main(void) {
     test_round_trip(&whole);
     test_round_trip(&(struct berth_translation){.sentences = sentences, .n_sentences = 1});
     test_round_trip(&(struct berth_translation){.source = "a", .target = "b", .text = ""});
     test_damaged();
-    test_no_memory();
+    ndjson_no_memory(&(struct berth_item){.kind = BERTH_ITEM_FINAL, .translation = &whole});
     return 0;
 }

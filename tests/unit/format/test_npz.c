@@ -1,29 +1,8 @@
 /* NumPy archives: files that NumPy wrote (fuzz/corpus/npz), and zips made here. */
 #include "base/alloc.h"
-#include "format/source_internal.h"
 #include "format/zip.h"
+#include "lib/parsed.h"
 #include "lib/zip_bytes.h"
-
-struct outcome {
-    struct berth_error err;
-    struct bth_source *source;
-    bool keep;
-};
-
-static int parse(const unsigned char *data, size_t n, void *user) {
-    struct outcome *o = user;
-    struct bth_source *s = bth_source_create();
-    if (!s) {
-        return BERTH_ENOMEM;
-    }
-    int rc = bth_npz_parse(s, data, n, &o->err);
-    if (rc == 0 && o->keep) {
-        o->source = s;
-    } else {
-        bth_source_close(s);
-    }
-    return rc;
-}
 
 static void corpus_file(const char *name, struct bth_str *out) {
     char path[512];
@@ -33,9 +12,9 @@ static void corpus_file(const char *name, struct bth_str *out) {
 
 static void test_numpy(void) {
     struct bth_str file = {0};
-    struct outcome o = {.keep = true};
+    struct parsed o = {.reader = bth_npz_parse, .keep = true};
     corpus_file("stored", &file);
-    CHECK_OK(parse((unsigned char *)file.data, file.size, &o), o.err);
+    CHECK_OK(parsed_read((unsigned char *)file.data, file.size, &o), o.err);
     const struct bth_source_tensor *w = bth_source_find(o.source, "W");
     static const float want[] = {0, 1, 2, 3, 4, 5};
     CHECK(w && w->rank == 2 && w->dims[0] == 2 && w->dims[1] == 3);
@@ -46,12 +25,12 @@ static void test_numpy(void) {
     CHECK(yml && yml->dtype == BERTH_I8 && strcmp(yml->data, "type: transformer") == 0);
     bth_source_close(o.source);
     o.keep = false;
-    damage_all(&file, parse, &o);
+    damage_all(&file, parsed_read, &o);
     bth_str_finish(&file);
 
     corpus_file("deflated", &file);
     o.keep = true;
-    CHECK_OK(parse((unsigned char *)file.data, file.size, &o), o.err);
+    CHECK_OK(parsed_read((unsigned char *)file.data, file.size, &o), o.err);
     const struct bth_source_tensor *z = bth_source_find(o.source, "z");
     CHECK(z && z->bytes == 6400 && *(const char *)z->data == 0);
     const struct bth_source_tensor *s = bth_source_find(o.source, "s");
@@ -61,10 +40,10 @@ static void test_numpy(void) {
     CHECK(two == 2);
     bth_source_close(o.source);
     o.keep = false;
-    damage_all(&file, parse, &o);
+    damage_all(&file, parsed_read, &o);
     for (int64_t n = 1;; n++) {
         bth_alloc_fail_at(n);
-        int rc = parse((unsigned char *)file.data, file.size, &o);
+        int rc = parsed_read((unsigned char *)file.data, file.size, &o);
         bool fired = bth_alloc_failed();
         bth_alloc_fail_at(0);
         CHECK_INT(rc, fired ? BERTH_ENOMEM : 0);
@@ -76,9 +55,9 @@ static void test_numpy(void) {
 }
 
 static void refuse(struct zip *z, const char *words) {
-    struct outcome o = {0};
+    struct parsed o = {.reader = bth_npz_parse};
     zip_finish(z);
-    CHECK_INT(with_copy(&z->out, z->out.size, parse, &o), BERTH_EFORMAT);
+    CHECK_INT(with_copy(&z->out, z->out.size, parsed_read, &o), BERTH_EFORMAT);
     if (!strstr(o.err.message, words)) {
         TEST_FAIL("%s does not say %s", o.err.message, words);
     }
@@ -110,10 +89,10 @@ static void test_refusals(void) {
     refuse(&z, "damaged");
     zip_member(&z, "x.npy", 0, "abc", 3, 3);
     refuse(&z, "array x is damaged");
-    struct outcome o = {0};
+    struct parsed o = {.reader = bth_npz_parse};
     struct bth_str file = {0};
     corpus_file("fortran", &file);
-    CHECK_INT(parse((unsigned char *)file.data, file.size, &o), BERTH_EFORMAT);
+    CHECK_INT(parsed_read((unsigned char *)file.data, file.size, &o), BERTH_EFORMAT);
     bth_str_finish(&file);
 }
 

@@ -1,29 +1,8 @@
 /* PyTorch state dicts: files that torch wrote (fuzz/corpus/torch), and pickles made here. */
 #include "base/alloc.h"
 #include "format/pickle.h"
-#include "format/source_internal.h"
 #include "lib/bytes.h"
-
-struct outcome {
-    struct berth_error err;
-    struct bth_source *source;
-    bool keep;
-};
-
-static int parse(const unsigned char *data, size_t n, void *user) {
-    struct outcome *o = user;
-    struct bth_source *s = bth_source_create();
-    if (!s) {
-        return BERTH_ENOMEM;
-    }
-    int rc = bth_torch_parse(s, data, n, &o->err);
-    if (rc == 0 && o->keep) {
-        o->source = s;
-    } else {
-        bth_source_close(s);
-    }
-    return rc;
-}
+#include "lib/parsed.h"
 
 static void check_values(const struct bth_source *s, const char *name, int rank, const float *want,
                          size_t n) {
@@ -43,11 +22,11 @@ static void test_containers(void) {
     static const float a[] = {0, 1, 2, 3, 4, 5}, ones[] = {1, 1};
     for (int i = 0; i < 2; i++) {
         char path[512];
-        struct outcome o = {.keep = true};
+        struct parsed o = {.reader = bth_torch_parse, .keep = true};
         struct bth_str file = {0};
         snprintf(path, sizeof(path), BTH_TEST_DATA "/fuzz/corpus/torch/%s", files[i]);
         read_whole(path, &file);
-        CHECK_OK(parse((unsigned char *)file.data, file.size, &o), o.err);
+        CHECK_OK(parsed_read((unsigned char *)file.data, file.size, &o), o.err);
         CHECK_INT(bth_source_count(o.source), 4); /* i is of a type that no weight has */
         check_values(o.source, "a", 2, a, 6);
         check_values(o.source, "shared", 2, a, 6);
@@ -56,10 +35,10 @@ static void test_containers(void) {
         CHECK(bth_source_find(o.source, "a")->data == bth_source_find(o.source, "shared")->data);
         bth_source_close(o.source);
         o.keep = false;
-        damage_all(&file, parse, &o);
+        damage_all(&file, parsed_read, &o);
         for (int64_t n = 1;; n++) {
             bth_alloc_fail_at(n);
-            int rc = parse((unsigned char *)file.data, file.size, &o);
+            int rc = parsed_read((unsigned char *)file.data, file.size, &o);
             bool fired = bth_alloc_failed();
             bth_alloc_fail_at(0);
             CHECK_INT(rc, fired ? BERTH_ENOMEM : 0);
@@ -76,11 +55,11 @@ static void test_refused_files(void) {
                                            {"evil", "which no weights need"}};
     for (int i = 0; i < 2; i++) {
         char path[512];
-        struct outcome o = {0};
+        struct parsed o = {.reader = bth_torch_parse};
         struct bth_str file = {0};
         snprintf(path, sizeof(path), BTH_TEST_DATA "/fuzz/corpus/torch/%s", cases[i][0]);
         read_whole(path, &file);
-        CHECK_INT(with_copy(&file, file.size, parse, &o), BERTH_EFORMAT);
+        CHECK_INT(with_copy(&file, file.size, parsed_read, &o), BERTH_EFORMAT);
         if (!strstr(o.err.message, cases[i][1])) {
             TEST_FAIL("%s: %s", cases[i][0], o.err.message);
         }

@@ -2,6 +2,7 @@
  * nothing. */
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/outbox.h"
 #include "base/sync.h"
 #include "core/manager.h"
 #include "lib/fake_device.h"
@@ -177,7 +178,7 @@ static void test_result(void) {
     CHECK_INT(bth_job_next(job, 0, &item, NULL), BERTH_ESTATE);
     CHECK(!item);
     CHECK_INT(bth_job_state(job), BERTH_JOB_DONE);
-    bth_job_progress(job, &done, &total);
+    bth_outbox_progress(bth_job_results(job), &done, &total);
     CHECK(done == 5 && total == 5);
     bth_job_cancel(job); /* too late to matter */
     CHECK_INT(bth_job_state(job), BERTH_JOB_DONE);
@@ -244,7 +245,7 @@ static void test_stream(void) {
     struct bth_job *job = submit(&f, &t);
     sleep_ms(30); /* parked by now */
     double done, total;
-    bth_job_progress(job, &done, &total);
+    bth_outbox_progress(bth_job_results(job), &done, &total);
     CHECK(done >= 1 && done < 5 && total == 40);
     CHECK_INT(end_of(start(&f, "no reader needed", "turns=9,emit=2"), "no reader needed"), 0);
     int n = 0;
