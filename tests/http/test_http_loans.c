@@ -93,8 +93,8 @@ static void test_life(void) {
 /* Nobody renews it: it is revoked, and whoever waited is next. */
 static void test_end(void) {
     struct berth_error err;
-    expect("PUT", two, "{\"model\":\"toy\",\"mode\":\"exclusive\",\"ttl_ms\":400}", 200, "held");
-    expect("PUT", two, "{\"model\":\"toy\",\"mode\":\"exclusive\",\"ttl_ms\":400}", 200, "held");
+    expect("PUT", two, "{\"model\":\"toy\",\"mode\":\"exclusive\",\"ttl_ms\":1500}", 200, "held");
+    expect("PUT", two, "{\"model\":\"toy\",\"mode\":\"exclusive\",\"ttl_ms\":1500}", 200, "held");
     CHECK_INT(berth_wait_available(a, "echo", 0, 1, 0, &err), BERTH_ETIMEDOUT);
     expect("PUT", one, "{\"model\":\"echo\",\"ttl_ms\":60000,\"wait_ms\":5000}", 200, "held");
     expect("PUT", two, "{\"model\":\"toy\",\"mode\":\"exclusive\",\"ttl_ms\":9,\"renew\":true}",
