@@ -12,6 +12,7 @@
 #include "core/step.h"
 #include "lib/test.h"
 #include "sim/rows.h"
+#include "sim/state_hash.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -162,16 +163,10 @@ static uint64_t rnd(struct world *w, uint64_t n) {
     w->rng = r;
     return v % n;
 }
-static void mix(uint64_t *h, uint64_t v) {
-    *h = (*h ^ v) * UINT64_C(1099511628211);
-    *h ^= *h >> 29;
-}
 #define EVENT_NAMES                                                                                \
     "ACQUIRE", "CANCEL", "RELEASE", "USE_OPEN", "USE_BEGIN", "USE_END", "OP_BEGIN", "ESTIMATED",   \
         "LOAD_DONE", "FREE_DONE", "GROW", "UNLOAD", "CLEANUP", "CLOSE", "ESTIMATE", "DISABLE",     \
         "ENABLE", "DEVICE_LOST", "TICK"
-#define EACH_ROW(type, var, table)                                                                 \
-    for (type *var = bth_table_next(&(table), NULL); var; var = bth_table_next(&(table), var))
 
 /* ---- invariants -----------------------------------------------------------------------------*/
 
@@ -633,72 +628,7 @@ static void check_keeping(struct world *w) {
     }
 }
 
-/* Whoever was READY, is being freed and was not asked to go made room that somebody needs, or its
- * time was over. */
-static void check_leaving(struct world *w, const struct bth_gen *gone) {
-    const uint32_t device = gone->device;
-    const struct bth_ledger *d = &w->state.devices[device];
-    uint64_t coming = bth_ledger_room(d) + d->freeing, most = 0;
-    const bool spare = gone->of != 0;
-    int wanted = 0;
-    EACH_ROW(struct bth_gen, g, w->state.gens) {
-        coming += g->device == device && g->inst == BTH_DRAIN && g->evicted ? bth_gen_bytes(g) : 0;
-    }
-    HOLDS(w, spare || !bth_model_pinned(&w->state.models[gone->model]), "I10: a pinned one went");
-    seen_spares += spare;
-    if (!gone->evicted) {
-        HOLDS(w, w->now >= gone->idle_at, "I10: unloaded before its time");
-        seen_idle++;
-        return;
-    }
-    for (uint32_t i = 0; i < w->state.n_models; i++) {
-        const uint64_t need = need_on(w, i, device);
-        if (w->state.models[i].hungry && need <= coming) {
-            wanted++;
-            most = BTH_MAX(most, need);
-        }
-    }
-    EACH_ROW(struct bth_use_row, u, w->state.uses) {
-        const struct bth_gen *g = bth_table_get(&w->state.gens, u->gen);
-        if (u->state == BTH_USE_WAIT && g->device == device) {
-            const uint64_t need = bth_ledger_session_delta(g, g->use_bytes + u->bytes);
-            wanted += need <= coming;
-            most = need <= coming ? BTH_MAX(most, need) : most;
-        }
-    }
-    HOLDS(w, wanted > 0, "I10: evicted for nothing");
-    HOLDS(w, wanted > 1 || most > coming - gone->held, "I10: evicted and not needed");
-    seen_evictions++;
-}
-
-/* Nobody who came later takes what the oldest waits for. With one device, and
- * while no request waits for bytes: it comes first. */
-static void check_passing(struct world *w, uint64_t last_op, uint64_t hunger) {
-    const struct bth_model *m =
-        w->state.hungriest ? &w->state.models[w->state.hungriest - 1] : NULL;
-    if (w->state.n_devices > 1 || !m || m->hunger != hunger || hunger == 0 ||
-        w->state.waiting.first || loads(w, w->state.hungriest - 1, 0)) {
-        return;
-    }
-    EACH_ROW(struct bth_gen, g, w->state.gens) {
-        const struct bth_ticket *t =
-            bth_table_get(&w->state.tickets, w->state.models[g->model].scope.queue.first);
-        HOLDS(w,
-              g->inst != BTH_RESV || g->op <= last_op || !t || t->key < m->hunger_key ||
-                  (t->key == m->hunger_key && t->seq < hunger),
-              "I8: a load passes one who has waited for longer");
-    }
-}
-
-/* Who is loaded is used first by those who waited for it. */
-static void check_fresh(struct world *w, const struct bth_gen *g) {
-    const struct bth_ticket *t =
-        bth_table_get(&w->state.tickets, w->state.models[g->model].scope.queue.first);
-    HOLDS(w,
-          !g->evicted || !t || t->exclusive ||
-              waits_for_leases(w, &w->clients[(uintptr_t)t->arg - 1]),
-          "I10: evicted when it had been loaded, and somebody waits for it");
-}
+#include "sim/core_evict.h"
 
 /* He holds it, or all of its family, for himself. */
 static bool is_inside(const struct world *w, const struct client *c) {
@@ -861,66 +791,6 @@ static void take_action(struct world *w, const struct bth_action *a) {
     default:
         take_use(w, a);
     }
-}
-
-/* All that matters, so that "changes nothing" can be checked. */
-static uint64_t state_hash(const struct bth_state *s) {
-    uint64_t h = 7;
-    for (uint32_t i = 0; i < s->n_devices; i++) {
-        mix(&h, s->devices[i].reserved);
-        mix(&h, s->devices[i].committed);
-        mix(&h, s->devices[i].freeing);
-        mix(&h, s->devices[i].residual);
-    }
-    for (uint32_t i = 0; i < s->n_models; i++) {
-        mix(&h, s->models[i].open);
-        mix(&h, s->models[i].est_state);
-        mix(&h, s->models[i].failures);
-        mix(&h, s->models[i].served);
-        mix(&h, s->models[i].scope.held);
-    }
-    EACH_ROW(struct bth_gen, g, s->gens) {
-        mix(&h, g->id);
-        mix(&h, g->inst);
-        mix(&h, g->op);
-        mix(&h, g->leases);
-        mix(&h, g->uses);
-        mix(&h, bth_gen_bytes(g));
-    }
-    EACH_ROW(struct bth_ticket, t, s->tickets) {
-        mix(&h, t->id);
-    }
-    EACH_ROW(struct bth_lease_row, l, s->leases) {
-        mix(&h, l->id);
-        mix(&h, l->state);
-    }
-    EACH_ROW(struct bth_use_row, u, s->uses) {
-        mix(&h, u->id);
-        mix(&h, u->state);
-    }
-    return h;
-}
-
-/* Everything, byte for byte. */
-static uint64_t whole_hash(const struct bth_state *s) {
-    const struct {
-        const void *data;
-        size_t size;
-    } parts[] = {{s, sizeof(*s)},
-                 {s->models, s->n_models * sizeof(*s->models)},
-                 {s->gens.rows, s->gens.capacity * s->gens.width},
-                 {s->tickets.rows, s->tickets.capacity * s->tickets.width},
-                 {s->leases.rows, s->leases.capacity * s->leases.width},
-                 {s->uses.rows, s->uses.capacity * s->uses.width}};
-    uint64_t h = 3;
-    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-        for (size_t k = 0; k < parts[i].size; k += sizeof(uint64_t)) { /* all are of such words */
-            uint64_t word;
-            memcpy(&word, (const char *)parts[i].data + k, sizeof(word));
-            mix(&h, word);
-        }
-    }
-    return h;
 }
 
 /* Prints an event that has changed something, and what came of it. */
