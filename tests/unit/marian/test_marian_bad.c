@@ -148,10 +148,13 @@ static void model_options(const char *path) {
     static const struct {
         struct berth_option option;
         const char *words;
-    } bad[] = {{{"sauce", "en"}, "no option 'sauce'"},
-               {{"source", "?"}, "a language"},
-               {{"precision", "half"}, "exact or fast"},
-               {{"cache_mib", "-1"}, "MiB"}};
+        int rc;
+    } bad[] = {{{"sauce", "en"}, "no option 'sauce'", BERTH_EINVAL},
+               {{"source", "?"}, "a language", BERTH_EINVAL},
+               {{"precision", "half"}, "exact or fast", BERTH_EINVAL},
+               {{"cache_mib", "-1"}, "MiB", BERTH_EINVAL},
+               {{"precision", "exact"}, "in 16 bits", BERTH_EUNSUPPORTED}};
+    device->narrow = BERTH_F16; /* as a GPU that is fast says */
     for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
         struct berth_reservation r;
         struct berth_error err;
@@ -163,9 +166,10 @@ static void model_options(const char *path) {
                                         .workspace = &r,
                                         .options = &bad[i].option,
                                         .n_options = 1};
-        CHECK_INT(bth_marian_engine.load(&load, &m, &err), BERTH_EINVAL);
+        CHECK_INT(bth_marian_engine.load(&load, &m, &err), bad[i].rc);
         CHECK(strstr(err.message, bad[i].words));
     }
+    device->narrow = BERTH_F32;
 }
 
 /* More positions than an engine's sentence has ids: the first of them do. */
@@ -183,6 +187,9 @@ static void many_positions(void) {
     berth_item_free(one.final);
     drive_unload(&m);
     estimated(dir);
+    device->max_windows = 2; /* turns of many rows, as on a GPU */
+    estimated(dir);
+    device->max_windows = 1;
     tiny_marian_remove(dir);
 }
 
