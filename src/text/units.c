@@ -53,13 +53,10 @@ size_t bth_units_count(const char *text, size_t n) {
 
 bool bth_units_inside_word(const char *text, size_t n, size_t at) {
     uint32_t before, after;
-    size_t from = at;
     if (at == 0 || at >= n) {
         return false;
     }
-    do {
-        from--;
-    } while (from > 0 && ((unsigned char)text[from] & 0xC0) == 0x80);
+    const size_t from = bth_utf8_before(text, at);
     bth_utf8_decode(text + from, at - from, &before);
     bth_utf8_decode(text + at, n - at, &after);
     return (character(before) == WORD || is_mark(before)) &&

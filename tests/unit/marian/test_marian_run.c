@@ -419,8 +419,8 @@ static void host_turns(void) {
     }
     memset(text, 'x', SIZE);
     text[100000] = '\0';
-    refused(text, "task=tokenize", BERTH_ETOOLARGE, "in one sentence");
-    refused(text, "split=false", BERTH_ETOOLARGE, "in one sentence");
+    refused(text, "task=tokenize", BERTH_ETOOLARGE, "in one piece");
+    refused(text, "split=false", BERTH_ETOOLARGE, "in one piece");
     free(text);
 }
 
