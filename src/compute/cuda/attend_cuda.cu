@@ -309,8 +309,8 @@ static void run_paged(cudaStream_t s, const struct berth_op_attend_paged *op, ui
 }
 
 void launch_attend_paged(cudaStream_t s, const struct berth_op_attend_paged *op, uint32_t *counters,
-                         float *partial, struct bound live) {
-    if (launch_attend_rows(s, op, counters, partial, live)) {
+                         float *partial, bool settled, struct bound live) {
+    if (launch_attend_rows(s, op, counters, partial, settled, live)) {
         return;
     }
     if (op->kv.dtype == BERTH_F16) {

@@ -145,21 +145,27 @@ static __device__ column join(const volatile part *parts, int n, int c) {
 
 /* Grid (heads, rows, splits). partial: [row][head][split]. */
 static __global__ void __launch_bounds__(THREADS, 4)
-    attend_rows(view q, view table, view len, positions at, int64_t head_stride, uint32_t *counters,
-                part *partial, view scores, view y, bound live) {
+    attend_rows(view q, view table, view len, positions at, int64_t head_stride, bool settled,
+                uint32_t *counters, part *partial, view scores, view y, bound live) {
     __shared__ part parts[WARPS];
-    after_previous();
     const int h = blockIdx.x, r = blockIdx.y, split = blockIdx.z;
     const int n = live.dead(r) ? 0 : ((const int *)len.data)[r];
     if (split * SPLIT >= n) {
+        after_previous(); /* or the op after might not wait for the one before */
         return;
     }
     const int first = split * SPLIT + threadIdx.x / LANES, c = threadIdx.x % LANES * COLUMNS;
     at.data += h * head_stride;
     at.pages = (const int *)table.data + table.row(r);
     uint4 keys[EACH], values[EACH];
+    if (!settled) {
+        after_previous();
+    }
     at.load(keys, first, n, at.key, c);
     at.load(values, first, n, at.value, c);
+    if (settled) {
+        after_previous();
+    }
     const float4 *from = (const float4 *)(q.f32() + q.row(r) + h * DH + c);
     const float4 low = from[0], high = from[1];
     const float query[COLUMNS] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
@@ -215,7 +221,7 @@ static __global__ void __launch_bounds__(THREADS, 4)
 }
 
 bool launch_attend_rows(cudaStream_t s, const struct berth_op_attend_paged *op, uint32_t *counters,
-                        float *partial, struct bound live) {
+                        float *partial, bool settled, struct bound live) {
     const struct berth_kv *kv = &op->kv;
     const view q = make_view(&op->q);
     const __half *data = (const __half *)((struct bth_cuda_buffer *)kv->buffer)->data;
@@ -228,7 +234,7 @@ bool launch_attend_rows(cudaStream_t s, const struct berth_op_attend_paged *op, 
         data, NULL, kv->page_stride, kv->key_offset, kv->value_offset, divider::by(kv->page_rows)};
     const dim3 grid((unsigned)kv->heads, (unsigned)op->q.rows, (unsigned)n_splits(op));
     start(s, grid, THREADS, 0, attend_rows, q, make_view(&op->table), make_view(&op->len), at,
-          kv->page_rows * DH, counters, (part *)partial, make_view(&op->scores), make_view(&op->y),
-          live);
+          kv->page_rows * DH, settled, counters, (part *)partial, make_view(&op->scores),
+          make_view(&op->y), live);
     return true;
 }

@@ -145,6 +145,19 @@ void bth_cuda_program_destroy(struct berth_program *p) {
     bth_free(p);
 }
 
+/* Whether no op of the program writes what the buffer holds. */
+static bool settled(const struct berth_program *p, const struct berth_buffer *kv) {
+    for (size_t i = 0; i < p->n_ops; i++) {
+        const struct berth_op *op = &p->ops[i];
+        if ((op->kind == BERTH_OP_KV_STORE && op->u.kv_store.kv.buffer == kv) ||
+            (op->kind == BERTH_OP_KV_COPY && op->u.kv_copy.kv.buffer == kv) ||
+            (op->kind == BERTH_OP_LINEAR && op->u.linear.y.buffer == kv)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static void launch(struct berth_program *p, const struct berth_op *op) {
     cudaStream_t s = p->device->capture;
     struct bound live = {(const uint32_t *)p->memory, op->live};
@@ -166,7 +179,8 @@ static void launch(struct berth_program *p, const struct berth_op *op) {
     case BERTH_OP_KV_STORE:
         return launch_kv_store(s, &op->u.kv_store, live);
     case BERTH_OP_ATTEND_PAGED:
-        return launch_attend_paged(s, &op->u.attend_paged, counters, scratch, live);
+        return launch_attend_paged(s, &op->u.attend_paged, counters, scratch,
+                                   settled(p, op->u.attend_paged.kv.buffer), live);
     case BERTH_OP_KV_COPY:
         return launch_kv_copy(s, &op->u.kv_copy, live);
     case BERTH_OP_GATHER:

@@ -133,7 +133,9 @@ static inline struct view make_view(const struct berth_tensor *t) {
 
 /*
  * Kernels of a program run one after the other, but a small one may be set up while the one before
- * it ends: so every kernel begins with after_previous(), and nothing before it may touch memory.
+ * it ends: so every kernel begins with after_previous(), and nothing before it may touch memory
+ * that a kernel of the program writes. Weights, and what an engine writes before a run (page
+ * tables, lengths, live counts), may be read.
  * (Programmatic dependent launch; GPUs before 9.0 do without. A grid that fills the GPU would only
  * take the place of blocks that still work.)
  */
@@ -161,9 +163,12 @@ static __device__ inline bool last_of(uint32_t n, uint32_t *counter) {
     return last;
 }
 
+/* Blocks that a kernel launched early may have: `small` ones find room beside others. */
+enum start_size { LARGE_BLOCKS = 1, SMALL_BLOCKS = 3 }; /* for each processor */
+
 template <class... P, class... A>
-static void start(cudaStream_t s, dim3 grid, unsigned threads, size_t shared, void (*kernel)(P...),
-                  const A &...args) {
+static void start_sized(enum start_size size, cudaStream_t s, dim3 grid, unsigned threads,
+                        size_t shared, void (*kernel)(P...), const A &...args) {
     int device = 0, major = 0, processors = 0;
     cudaGetDevice(&device);
     cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device);
@@ -177,8 +182,15 @@ static void start(cudaStream_t s, dim3 grid, unsigned threads, size_t shared, vo
     config.dynamicSmemBytes = shared;
     config.stream = s;
     config.attrs = &overlap;
-    config.numAttrs = major >= 9 && (int64_t)grid.x * grid.y * grid.z <= processors ? 1 : 0;
+    const int64_t blocks = (int64_t)grid.x * grid.y * grid.z;
+    config.numAttrs = major >= 9 && blocks <= (int64_t)size * processors ? 1 : 0;
     cudaLaunchKernelEx(&config, kernel, P(args)...);
+}
+
+template <class... P, class... A>
+static void start(cudaStream_t s, dim3 grid, unsigned threads, size_t shared, void (*kernel)(P...),
+                  const A &...args) {
+    start_sized(LARGE_BLOCKS, s, grid, threads, shared, kernel, args...);
 }
 
 /* Ops put their kernels on the stream; called while the program's graph is captured. */
@@ -190,8 +202,9 @@ void launch_kv_copy(cudaStream_t s, const struct berth_op_kv_copy *op, struct bo
 void launch_linear(cudaStream_t s, const struct berth_op_linear *op, struct bound live);
 void launch_conv3(cudaStream_t s, const struct berth_op_conv3 *op, struct bound live);
 void launch_attend_full(cudaStream_t s, const struct berth_op_attend_full *op, struct bound live);
+/* `settled`: no kernel of the program writes the keys and values. */
 void launch_attend_paged(cudaStream_t s, const struct berth_op_attend_paged *op, uint32_t *counters,
-                         float *partial, struct bound live);
+                         float *partial, bool settled, struct bound live);
 void launch_pick(cudaStream_t s, const struct berth_op_pick *op, struct bound live);
 
 enum {
@@ -207,7 +220,7 @@ void launch_attend_fast(cudaStream_t s, const struct berth_op_attend_full *op, s
 
 /* attend_paged of a fast device, if keys and values are f16 rows of 64; false: they are not. */
 bool launch_attend_rows(cudaStream_t s, const struct berth_op_attend_paged *op, uint32_t *counters,
-                        float *partial, struct bound live);
+                        float *partial, bool settled, struct bound live);
 
 /* Bytes that attend_paged needs, by either kernel: of `counters`, zero before the first run and
  * left so, and of `partial`. */

@@ -56,10 +56,19 @@ static __device__ float block_sum(float v, float *shared) {
 
 /* One block a row, which it keeps in registers: PER columns a thread. Mean first, then the variance
  * around it. */
-template <int PER>
+template <int PER, bool EARLY = PER <= 4>
 static __global__ void norm_rows(view x, const float *gamma, const float *beta, view y, float eps,
                                  bound live) {
     __shared__ float shared[32];
+    float v[PER], g[PER], b[PER], sum = 0, squares = 0;
+    if (EARLY) { /* these never change */
+#pragma unroll
+        for (int i = 0; i < PER; i++) {
+            int64_t c = threadIdx.x + i * ROW_THREADS;
+            g[i] = c < x.cols ? gamma[c] : 0.0f;
+            b[i] = c < x.cols ? beta[c] : 0.0f;
+        }
+    }
     after_previous();
     int64_t r = blockIdx.x;
     if (live.dead(r)) {
@@ -67,7 +76,6 @@ static __global__ void norm_rows(view x, const float *gamma, const float *beta, 
     }
     const float *in = x.f32() + x.row(r);
     const int64_t out = y.row(r);
-    float v[PER], sum = 0, squares = 0;
 #pragma unroll
     for (int i = 0; i < PER; i++) {
         int64_t c = threadIdx.x + i * ROW_THREADS;
@@ -85,7 +93,8 @@ static __global__ void norm_rows(view x, const float *gamma, const float *beta, 
     for (int i = 0; i < PER; i++) {
         int64_t c = threadIdx.x + i * ROW_THREADS;
         if (c < x.cols) {
-            y.put(out + c, v[i] * inverse * gamma[c] + beta[c]);
+            y.put(out + c,
+                  EARLY ? v[i] * inverse * g[i] + b[i] : v[i] * inverse * gamma[c] + beta[c]);
         }
     }
 }
