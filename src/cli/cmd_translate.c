@@ -67,6 +67,7 @@ static const struct bth_arg table[] = {
     {"beams", 'b', "N", "candidates kept in the search (default: the model's)"},
     {"alternatives", 'a', "N", "other translations, indented below the first (default 0)"},
     {"max_length", 0, "N", "most tokens of a sentence's translation"},
+    {"max_length_factor", 0, "X", "as many for each token of the sentence"},
     {"length_penalty", 0, "X", "above 1 for longer, below for shorter ones"},
     {"early_stopping", 0, "true|false|never", "when the search may end (default: the model's)"},
     {"target_lang", 0, "CODE", "for a model of several targets"},

@@ -33,10 +33,9 @@ size_t marian_flight_slots(const struct marian_session *s, size_t n_tokens, int 
 
 /* The longest target of this sentence, the start id included. */
 static int longest(const struct marian_session *s, size_t n_tokens) {
-    const struct marian_model *m = marian_session_model(s);
     int most = s->search.max_length;
-    if (s->limit_by_factor) {
-        const double ids = ceil((double)m->config.max_length_factor * (double)n_tokens);
+    if (s->length_factor > 0) {
+        const double ids = ceil(s->length_factor * (double)n_tokens);
         most = ids + 1 < (double)most ? (int)ids + 1 : most;
     }
     return most < 2 ? 2 : most;
@@ -92,9 +91,6 @@ static int make_key(struct marian_flight *f, const struct marian_sentence *from)
                                         .linked = s->html || s->glossary,
                                         .guarded = s->options.repetition_guard};
     f->key.search.max_length = longest(s, from->n_tokens);
-    if (s->limit_by_factor) {
-        f->key.search.forced_eos = -1;
-    }
     return 0;
 }
 

@@ -27,6 +27,7 @@ static const struct spec specs[] = {
     {"task", TASK, 0, 0, 0},
     {"beams", INTEGER, AT(beams), 1, MARIAN_MAX_BEAMS},
     {"max_length", INTEGER, AT(max_length), 2, MARIAN_MOST},
+    {"max_length_factor", NUMBER, AT(max_length_factor), 0.1, 100},
     {"length_penalty", NUMBER, AT(length_penalty), -10, 10},
     {"early_stopping", STOPPING, 0, 0, 0},
     {"alternatives", INTEGER, AT(alternatives), 0, MARIAN_MAX_BEAMS - 1},
@@ -43,7 +44,7 @@ static const struct spec specs[] = {
 };
 
 static const struct marian_options defaults = {
-    .length_penalty = NAN, .early_stopping = -1, .split = true};
+    .max_length_factor = NAN, .length_penalty = NAN, .early_stopping = -1, .split = true};
 
 static bool parse_bool(const char *text, bool *out) {
     const bool yes = strcasecmp(text, "true") == 0 || strcmp(text, "1") == 0;

@@ -19,6 +19,7 @@ struct marian_options {
     enum marian_task task;
     int beams;             /* 0: the model's */
     int max_length;        /* 0: the model's */
+    double max_length_factor; /* NaN: the model's, unless there is a max_length */
     double length_penalty; /* NaN: the model's */
     int early_stopping;    /* -1: the model's */
     int alternatives;

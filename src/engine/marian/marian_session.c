@@ -98,7 +98,9 @@ static void plan_search(struct marian_session *s) {
     const struct marian_options *o = &s->options;
     int beams = o->beams ? o->beams : c->num_beams > 0 ? c->num_beams : 1;
     beams = beams <= o->alternatives ? o->alternatives + 1 : beams;
-    s->limit_by_factor = o->max_length == 0 && c->max_length_factor > 0;
+    s->length_factor = !isnan(o->max_length_factor) ? o->max_length_factor
+                       : o->max_length == 0         ? (double)c->max_length_factor
+                                                    : 0;
     int longest = o->max_length ? o->max_length : c->max_length > 0 ? c->max_length : MARIAN_MOST;
     longest = longest > m->target_most ? (int)m->target_most : longest;
     s->search = (struct marian_search_options){

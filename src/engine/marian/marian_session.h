@@ -103,7 +103,7 @@ struct marian_session {
     const struct berth_request *request;
     struct marian_options options;
     struct marian_search_options search;
-    bool limit_by_factor; /* the longest target follows from the source */
+    double length_factor; /* no target has more ids than so many times its source; 0: none */
     bool ended;
     int rc; /* why it failed; settle hands it on */
     struct berth_error err;

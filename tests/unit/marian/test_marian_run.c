@@ -9,6 +9,7 @@
 #include "marian/marian.h"
 #include "marian/marian_session.h"
 #include "marian/marian_vocab_internal.h"
+#include <math.h>
 #include <time.h>
 
 /* What vocabularies take for a blank, and the engine does not. */
@@ -210,6 +211,40 @@ static void glossary(void) {
     berth_item_free(none.final);
     refused("one", "glossary=[]", BERTH_EINVAL, "object");
     refused("one", "glossary={} task=tokenize", BERTH_EINVAL, "leave task out");
+}
+
+/* A limit by the source is the same as one in ids. */
+static void length_factor(void) {
+    static const struct {
+        const char *factor;
+        double by;
+    } cases[] = {{"0.1", 0.1}, {"0.5", 0.5}, {"1", 1}, {"2.5", 2.5}};
+    static const char text[] = "one two three four five";
+    struct drive_one first = ask(text, "max_length=3");
+    const size_t n = run(&first)->sentences[0].n_tokens;
+    berth_item_free(first.final);
+    for (size_t i = 0; i < 2 * sizeof(cases) / sizeof(*cases); i++) {
+        const char *factor = cases[i / 2].factor;
+        const int beams = i % 2 ? 4 : 1, ids = (int)ceil(cases[i / 2].by * (double)n) + 1;
+        char by_factor[64], by_ids[64];
+        snprintf(by_factor, sizeof(by_factor), "beams=%d max_length_factor=%s", beams, factor);
+        snprintf(by_ids, sizeof(by_ids), "beams=%d max_length=%d", beams, ids);
+        struct drive_one a = ask(text, by_factor);
+        CHECK(run(&a)->sentences[0].hypotheses[0].n_tokens < (size_t)ids);
+        struct drive_one b = ask(text, by_ids);
+        run(&b);
+        char *got = drive_print(a.final), *want = drive_print(b.final);
+        drive_same(by_factor, want, got);
+        free(got);
+        free(want);
+        berth_item_free(a.final);
+        berth_item_free(b.final);
+    }
+    struct drive_one both = ask(text, "beams=1 max_length=3 max_length_factor=100");
+    CHECK(run(&both)->sentences[0].hypotheses[0].n_tokens <= 2);
+    berth_item_free(both.final);
+    refused("x", "max_length_factor=0", BERTH_EINVAL, "from 0.1 to 100");
+    refused("x", "max_length_factor=nan", BERTH_EINVAL, "from 0.1 to 100");
 }
 
 /* Of the attention of a long text in HTML only what its markup needs is kept. */
@@ -440,6 +475,7 @@ int main(void) {
     markup();
     much_markup();
     glossary();
+    length_factor();
     remembered();
     loops();
     refusals();
