@@ -3,6 +3,7 @@ tensors without any model."""
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import os
 from collections.abc import Iterator
@@ -46,6 +47,9 @@ def test_options() -> None:
         ("beams", "4"),
         ("max_length", "10"),
     ]
+    for both in ({"max_length": 5, "max_new_tokens": 9}, {"max_new_tokens": 9, "max_length": 5}):
+        assert _generate_options(both) == [("max_length", "10")]
+    assert _generate_options({"max_length": 5, "max_new_tokens": None}) == [("max_length", "5")]
     assert _generate_options({"num_return_sequences": 3}) == [("alternatives", "2")]
     with pytest.raises(NotImplementedError, match="do_sample"):
         _generate_options({"do_sample": True})
@@ -94,6 +98,25 @@ def test_batches(pair: tuple[Any, Any]) -> None:
     assert tokenizer.batch_decode(several, skip_special_tokens=True)[0] == alone[0]
     assert "</s>" in tokenizer.decode(several[0])
     assert len(tokenizer(texts[1], truncation=True, max_length=4)["input_ids"]) == 4
+    for padding, lengths in (
+        ("longest", [9, 9]),
+        ("do_not_pad", [5, 9]),
+        (False, [5, 9]),
+        ("max_length", [12, 12]),
+    ):
+        rows = tokenizer(texts, padding=padding, max_length=12)["input_ids"]
+        assert [len(row) for row in rows] == lengths
+    assert len(tokenizer(texts[1], padding="max_length")["input_ids"]) == 512
+    for truncation, length in (("longest_first", 4), ("do_not_truncate", 9), (False, 9)):
+        ids = tokenizer(texts[1], truncation=truncation, max_length=4)["input_ids"]
+        assert len(ids) == length and ids[-1] == tokenizer.eos_token_id
+    for wrong in (
+        {"padding": "sideways"},
+        {"truncation": "only_second"},
+        {"truncation": True, "max_length": 0},
+    ):
+        with pytest.raises(ValueError):
+            tokenizer(texts, **wrong)
     assert tokenizer.batch_decode([]) == [] and model.generate([]) == []
     with pytest.raises(TypeError):
         tokenizer(["a", 7])
@@ -116,6 +139,36 @@ def test_translate(pair: tuple[Any, Any], pool: ThreadPoolExecutor) -> None:
         model.translate("x", nonsense=1)
     with pytest.raises(TypeError):
         model.translate(7)
+
+
+@real
+def test_glossary(pair: tuple[Any, Any]) -> None:
+    model, _ = pair
+    text, terms = "The train to Lisbon is late.", {"train": "comboio", "Lisbon": "Lisboa Velha"}
+    expected = "O comboio para Lisboa Velha é tarde."
+    assert model.translate(text, glossary=terms) == expected
+    assert asyncio.run(model.translate_async(text, glossary=terms)) == expected
+    assert model.translate([text, "No term."], glossary=terms)[0] == expected
+    assert model.translate(text, glossary={}) == model.translate(text)
+    html = model.translate("<p>The <b>train</b> to Lisbon is late.</p>", html=True, glossary=terms)
+    assert html == "<p>O <b>comboio</b> para Lisboa Velha é tarde.</p>"
+    assert "“Bä”" in model.translate("The train is late.", glossary={"train": "“Bä”"}, beams=4)
+    for wrong in ({"train": 7}, {"": "x"}, {"train": ""}, {"a\nb": "x"}, {"train": "x" * 257}):
+        with pytest.raises(ValueError, match="glossary"):
+            model.translate(text, glossary=wrong)
+    with pytest.raises(ValueError, match="glossary"):
+        model.translate(text, glossary="no JSON")
+
+
+@real
+def test_glossary_by_pivot(manager: berth.ModelManager) -> None:
+    """As the command and the daemon do it: the first model keeps the terms, the second has them."""
+    terms = {"train": "rocket", "Lisbon": "Old Lisbon"}
+    with manager.get_translation_model_safe("en", "pt") as (first, _):
+        between = first.translate("The train to Lisbon is late.", glossary=terms, glossary_keep=True)
+    assert between == "O train para Lisbon é tarde."
+    with manager.get_translation_model_safe("pt", "en") as (second, _):
+        assert second.translate(between, glossary=terms) == "The rocket to Old Lisbon is late."
 
 
 @real

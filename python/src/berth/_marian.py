@@ -108,6 +108,15 @@ def _pad_of(model: str) -> int:
         return -1
 
 
+def _choice(name: str, value: Any, words: dict[str, bool], *others: str) -> Any:
+    """What a word that transformers knows comes to."""
+    if isinstance(value, bool) or value in others:
+        return value
+    if value not in words:
+        raise ValueError(f"{name}={value!r}: it knows {', '.join([*words, *others])}")
+    return words[value]
+
+
 class BatchEncoding(dict[str, Any]):
     """What a tokenizer gives: a dict whose entries are attributes too."""
 
@@ -164,9 +173,13 @@ class MarianTokenizer:
     ) -> BatchEncoding:
         """{"input_ids", "attention_mask"} of a text, or of each of several.
 
-        padding: True or "longest" to the longest, "max_length" to max_length. truncation: at most max_length
-        (512) tokens, the end token included. TypeError for options that are not known.
+        padding: True or "longest" to the longest, "max_length" to max_length (512). truncation: at most
+        max_length (512) tokens, the end token included. TypeError for options that are not known.
         """
+        padding = _choice("padding", padding, {"longest": True, "do_not_pad": False}, "max_length")
+        truncation = _choice("truncation", truncation, {"longest_first": True, "do_not_truncate": False})
+        if truncation and max_length is not None and max_length < 2:
+            raise ValueError("truncation wants a max_length of at least 2")
         known = {"add_special_tokens": True, "return_attention_mask": True}
         for name, value in others.items():
             if name not in known:
@@ -180,7 +193,7 @@ class MarianTokenizer:
             rows = [r if len(r) <= most else r[: most - 1] + [r[-1]] for r in rows]
         masks = [[1] * len(row) for row in rows]
         if padding:
-            length = max_length if padding == "max_length" else None
+            length = (max_length or 512) if padding == "max_length" else None
             rows = _padded(rows, self.pad_token_id, length)
             masks = _padded(masks, 0, length)
         if single and return_tensors is None:
@@ -242,8 +255,10 @@ def _generate_options(options: dict[str, Any]) -> list[tuple[str, str]]:
         if name in _NOT_BUILT:
             if value != _NOT_BUILT[name]:
                 raise NotSupported(f"{name}={value!r} is not built")
-        elif name == "max_new_tokens":
-            found.append(("max_length", str(int(value) + 1)))  # the start token counts
+        elif name == "max_new_tokens":  # the start token counts; a max_length beside it does not
+            found.append(("max_length", str(int(value) + 1)))
+        elif name == "max_length" and options.get("max_new_tokens") is not None:
+            continue
         elif name == "num_return_sequences":
             found.append(("alternatives", str(int(value) - 1)))
         elif name in _GENERATE:
