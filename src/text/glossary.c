@@ -2,7 +2,9 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "text/sentences.h"
 #include "text/units.h"
+#include <ctype.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -146,6 +148,14 @@ static size_t longest(const struct bth_glossary *g, const char *head, size_t n_h
     return found;
 }
 
+/* Of an address: marks may follow, as in "(see berth.example)." */
+static bool only_marks(const char *text, size_t begin, size_t end) {
+    while (begin < end && ispunct((unsigned char)text[begin])) {
+        begin++;
+    }
+    return begin == end;
+}
+
 bool bth_glossary_next(const struct bth_glossary *g, const char *text, size_t n, size_t *at,
                        struct bth_term *out) {
     uint32_t c;
@@ -156,6 +166,7 @@ bool bth_glossary_next(const struct bth_glossary *g, const char *text, size_t n,
         if (c == ' ' || bth_units_inside_word(text, n, *at)) {
             continue;
         }
+        const size_t address = bth_sentences_address(text, n, *at);
         const uint32_t small = (uint32_t)utf8proc_tolower((utf8proc_int32_t)c);
         const size_t n_head = bth_utf8_encode(small, head);
         const size_t same = longest(g, from, 0, from, n - *at, 0);
@@ -165,10 +176,15 @@ bool bth_glossary_next(const struct bth_glossary *g, const char *text, size_t n,
         const size_t i = capital ? other : same;
         if (i != SIZE_MAX) {
             const size_t length = g->all[i].n + (capital ? size - n_head : 0);
+            if (*at + length < address && !only_marks(text, *at + length, address)) {
+                size = address - *at; /* a part of it */
+                continue;
+            }
             *out = (struct bth_term){*at, *at + length, (uint32_t)i, capital, false};
             *at += length;
             return true;
         }
+        size = address > *at ? address - *at : size;
     }
     return false;
 }

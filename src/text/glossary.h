@@ -7,7 +7,7 @@
  *
  * A term is found as whole words with its very letters, the longest of those that begin at a place;
  * one that begins with a small letter is found with a capital as well, and then its translation
- * gets one too. Immutable once open; any thread.
+ * gets one too. An address is one word: no part of it is a term. Immutable once open; any thread.
  */
 #ifndef BTH_GLOSSARY_H
 #define BTH_GLOSSARY_H

@@ -139,6 +139,20 @@ static bool is_address(const char *text, size_t begin, size_t end) {
            (mail && mail != p && memchr(mail, '.', (size_t)(p + n - mail)));
 }
 
+size_t bth_sentences_address(const char *text, size_t n, size_t begin) {
+    size_t end = begin, next;
+    if (begin > 0) {
+        const size_t before = bth_utf8_before(text, begin);
+        if (!is_space(at(text, before, n, &next))) {
+            return begin;
+        }
+    }
+    while (end < n && !is_space(at(text, end, n, &next))) {
+        end = next;
+    }
+    return end > begin && is_address(text, begin, end) ? end : begin;
+}
+
 static bool has_words(const char *text, size_t begin, size_t end) {
     size_t word = begin;
     bool letters = false;

@@ -63,4 +63,8 @@ int bth_sentences_next(const char *text, size_t n, const struct bth_sentences_op
                        struct berth_error *err);
 void bth_sentences_finish(struct bth_sentences *s);
 
+/* Where the address, of the net or of mail, ends that begins at text[at]; `at`: none does. It is
+ * all that lies between two white spaces, with marks at its end. */
+size_t bth_sentences_address(const char *text, size_t n, size_t at);
+
 #endif

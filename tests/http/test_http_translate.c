@@ -5,6 +5,7 @@
 #include "base/str.h"
 #include "lib/http.h"
 #include "lib/test.h"
+#include "lib/tiny_marian.h"
 
 static struct test_server t;
 
@@ -193,6 +194,36 @@ static void test_own(void) {
     }
 }
 
+/* Models that talk nonsense: terms are never lost, not on a way through two of them either. */
+static void test_glossary(void) {
+    static const char *const texts[] = {"\"text\":\"one two\"", "\"texts\":[\"Two\",\"one two\"]"};
+    static const char *const ways[] = {"\"target\":\"en\"", "\"target\":\"fr\",\"pivot\":\"en\""};
+    static const char part[] = "\"glossary\":[{\"term\":\"two\",\"translation\":\"ZWEI\","
+                               "\"found\":1,\"used\":";
+    char *model = tiny_marian_dir(), body[512];
+    tiny_marian_hf(tiny_marian_shape(0), model);
+    http_prepare(&t);
+    t.marian = model;
+    http_start(&t, NULL);
+    for (size_t i = 0; i < 4; i++) {
+        snprintf(body, sizeof(body),
+                 "{%s,\"source\":\"de\",%s,\"max_length_factor\":2,"
+                 "\"glossary\":{\"two\":\"ZWEI\",\"no\":\"X\"}}",
+                 texts[i % 2], ways[i / 2]);
+        holds("/v1/translate", json, body, 200, part);
+        struct http_reply r = http_ask(t.address, "POST", "/v1/translate", json, body);
+        const char *term = strstr(r.body, "ZWEI"), *list = strstr(r.body, "\"glossary\"");
+        CHECK(term && list && term < list); /* in the text, too */
+        http_free(&r);
+    }
+    holds("/v1/translate", json,
+          "{\"text\":\"a\",\"source\":\"de\",\"target\":\"fr\",\"pivot\":\"en\",\"glossary\":{\"\":"
+          "\"x\"}}",
+          400, "blanks around the term");
+    http_stop(&t);
+    tiny_marian_remove(model);
+}
+
 /* More texts than run at once, through two models. */
 static void test_many(void) {
     enum { N = 300 };
@@ -255,6 +286,7 @@ static void test_keys(void) {
 int main(void) {
     http_prepare(&t);
     test_keys();
+    test_glossary();
     http_prepare(&t);
     t.pairs[0] = "marian/en-pt";
     t.pairs[1] = "marian/nl-en";

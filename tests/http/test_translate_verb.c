@@ -3,6 +3,7 @@
 #include "base/compiler.h"
 #include "lib/files.h"
 #include "lib/test.h"
+#include "lib/tiny_marian.h"
 #include <sys/wait.h>
 
 static struct test_dir dir;
@@ -37,6 +38,44 @@ static void fails(const char *arguments, int expected, const char *part) {
     if (status != expected || !strstr(out, part)) {
         TEST_FAIL("%s: %d \"%s\"", arguments, status, out);
     }
+}
+
+/* Two models that talk nonsense, one behind the other: the first keeps the terms, the second has
+ * their translations, whatever else they say. */
+static void test_glossary(void) {
+    static const char yaml[] = "models:\n"
+                               "  marian/nl-en: {path: %s}\n"
+                               "  marian/en-pt: {path: %s}\n";
+    static const char terms[] = "# Dutch to Portuguese\none\tUM\r\nTwo\tDOIS\n\nhttp://two.nl\tX\n";
+    char *model = tiny_marian_dir(), out[4096], path[512], arguments[1024], text[1200];
+    tiny_marian_hf(tiny_marian_shape(0), model);
+    snprintf(text, sizeof(text), yaml, model, model);
+    test_dir_write(&dir, "berth.yaml", text, strlen(text));
+    test_dir_write(&dir, "terms", terms, sizeof(terms) - 1);
+    test_dir_path(&dir, "terms", path);
+    static const char *const ways[] = {"--from en --to pt", "--from nl --to pt --pivot en",
+                                       "--from nl --to pt --pivot en --alternatives 1",
+                                       "--from nl --to pt --pivot en --html"};
+    for (size_t i = 0; i < BTH_COUNT(ways); i++) {
+        snprintf(arguments, sizeof(arguments),
+                 "%s --max_length 12 --glossary '%s' 'three one four, Two.'", ways[i], path);
+        CHECK_INT(berth(arguments, "", out), 0);
+        if (!strstr(out, "UM") || !strstr(out, "DOIS") || strstr(out, "X")) {
+            TEST_FAIL("%s: \"%s\"", arguments, out);
+        }
+    }
+    snprintf(arguments, sizeof(arguments),
+             "--from nl --to pt --pivot en --json --max_length 12 --glossary '%s' 'one one'", path);
+    CHECK_INT(berth(arguments, "", out), 0);
+    CHECK(strstr(out, "\"pivot\":\"en\"") && strstr(out, "\"translation\":\"UM\",\"found\":2"));
+    test_dir_write(&dir, "terms", "one\n", 4);
+    fails(arguments, 1, "line 1 of the glossary");
+    test_dir_write(&dir, "terms", "one\ttwo\n\xff\ttwo\n", 14);
+    fails(arguments, 1, "line 2 of the glossary is not valid UTF-8");
+    test_dir_write(&dir, "terms", " one\ttwo\n", 9);
+    fails(arguments, 1, "without blanks around the term");
+    fails("--from en --to pt --glossary /nowhere/terms x", 1, "/nowhere/terms");
+    tiny_marian_remove(model);
 }
 
 int main(void) {
@@ -87,6 +126,7 @@ int main(void) {
     CHECK(remove(arguments) == 0);
     snprintf(arguments, sizeof(arguments), "%s/out", dir.path);
     CHECK(remove(arguments) == 0);
+    test_glossary();
     test_dir_close(&dir);
     return 0;
 }

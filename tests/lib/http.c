@@ -75,7 +75,7 @@ void http_prepare(struct test_server *t) {
 
 void http_start(struct test_server *t, const char *whisper) {
     char echo[512], slow[512], broken[512];
-    struct berth_model_spec specs[13] = {
+    struct berth_model_spec specs[15] = {
         {.name = "toy/echo", .path = test_dir_path(&t->dir, "echo", echo), .alias = "echo"},
         {.name = "toy/slow", .path = test_dir_path(&t->dir, "slow", slow)},
         {.name = "toy/broken", .path = test_dir_path(&t->dir, "broken", broken)}};
@@ -85,6 +85,10 @@ void http_start(struct test_server *t, const char *whisper) {
     }
     if (t->spacy) {
         specs[n++] = (struct berth_model_spec){.name = "spacy/tiny", .path = t->spacy};
+    }
+    if (t->marian) {
+        specs[n++] = (struct berth_model_spec){.name = "marian/de-en", .path = t->marian};
+        specs[n++] = (struct berth_model_spec){.name = "marian/en-fr", .path = t->marian};
     }
     struct berth_config c = BERTH_CONFIG_INIT;
     struct berth_error err;

@@ -20,6 +20,7 @@ struct test_server {
     char address[128], socket[160]; /* TCP; "unix:PATH" */
     const char *listen[2];
     const char *spacy;    /* the folder of spacy/tiny, or NULL: before http_start */
+    const char *marian;   /* the folder of marian/de-en and marian/en-fr, or NULL: likewise */
     const char *pairs[8]; /* more toys: names of models that translate, "marian/en-pt" */
     int fds, threads;     /* of the process before the server */
 };

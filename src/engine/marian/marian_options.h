@@ -17,11 +17,11 @@ enum marian_task {
 
 struct marian_options {
     enum marian_task task;
-    int beams;             /* 0: the model's */
-    int max_length;        /* 0: the model's */
+    int beams;                /* 0: the model's */
+    int max_length;           /* 0: the model's */
     double max_length_factor; /* NaN: the model's, unless there is a max_length */
-    double length_penalty; /* NaN: the model's */
-    int early_stopping;    /* -1: the model's */
+    double length_penalty;    /* NaN: the model's */
+    int early_stopping;       /* -1: the model's */
     int alternatives;
     bool token_scores, alignment, html, split, special_tokens, repetition_guard, cache;
     const char *target_lang; /* in the request; NULL: none */

@@ -202,6 +202,10 @@ static void glossary(void) {
         CHECK(t->terms[1].found == 3 && t->terms[1].placed <= 3 && t->terms[0].found == 1);
         berth_item_free(one.final);
     }
+    /* a term that would be all that there is to translate, within an address */
+    struct drive_one address = ask("https://two.org/two\n42", "glossary={\"two\":\"ZWEI\"}");
+    CHECK_STR(run(&address)->text, "https://two.org/two\n42");
+    berth_item_free(address.final);
     struct drive_one kept = ask("one two", "glossary={\"two\":\"ZWEI\"} glossary_keep=true");
     const struct berth_translation *t = run(&kept);
     CHECK(strstr(t->text, "two") && !strstr(t->text, "ZWEI"));

@@ -101,6 +101,14 @@ int main(void) {
           "[\xc3\xa9t\xc3\xa9][\xc3\x89t\xc3\xa9^]");
     found("{\"C++\": \"C++\", \"C\": \"ce\"}", "C++ and C, C#", "[C++][C][C]");
     found("{}", "text", "");
+    static const char address[] = "{\"berth\": \"x\", \"www.berth.org\": \"y\", \"a@b.c\": \"z\"}";
+    found(address, "https://berth.org/berth berth (see http://berth), me@berth.org", "[berth]");
+    found(address, "www.berth.org. www.berth.org/berth a@b.c) a@b.cd berth",
+          "[www.berth.org][a@b.c][berth]");
+    found(address,
+          "berth:\nwww.berth\xc2\xa0"
+          "berth",
+          "[berth][berth]");
 
     /* moved with its words, and only they are exchanged */
     exchanged(trains, "the train station is here",
