@@ -38,6 +38,10 @@ static int take_input(struct marian_session *s, struct berth_error *err) {
     if (!bth_utf8_valid(s->text, s->n_text)) {
         return bth_error(err, BERTH_EINVAL, "the text is not valid UTF-8");
     }
+    /* what goes through as it is would end there in the result */
+    if (s->options.task == MARIAN_TRANSLATE && memchr(s->text, '\0', s->n_text)) {
+        return bth_error(err, BERTH_EINVAL, "the text has a NUL character in it");
+    }
     s->plain = s->text;
     s->n_plain = s->n_text;
     return 0;

@@ -344,6 +344,12 @@ static void refusals(void) {
     refused("x", "html=true split=false", BERTH_EINVAL, "sentence by sentence");
     refused("x", "target_lang=fr", BERTH_EINVAL, "one language");
     refused("\xff\xfe", "", BERTH_EINVAL, "UTF-8");
+    struct drive_one nul = ask("", "");
+    nul.request.input.data = "12 \0 34 one two";
+    nul.request.input.size = 15;
+    CHECK_INT(drive(m.model, &nul, 1, 1, 1, NULL), 0);
+    CHECK_INT(nul.rc, BERTH_EINVAL);
+    CHECK(strstr(nul.err.message, "a NUL character"));
     refused("[[1,2", "task=generate", BERTH_EINVAL, "JSON");
     refused("{}", "task=generate", BERTH_EINVAL, "JSON");
     refused("[1,2]", "task=generate", BERTH_EINVAL, "JSON");
@@ -398,6 +404,44 @@ static void long_texts(void) {
     berth_item_free(line.final);
     refused(text, "split=false", BERTH_ETOOLARGE, "at once");
     free(text);
+}
+
+/* A megabyte of equal words in one line: all of it comes back, within what the request may take. */
+static void one_line(void) {
+    enum { SIZE = 1 << 20 };
+    char *text = malloc(SIZE + 1);
+    for (size_t i = 0; i < SIZE; i++) {
+        text[i] = "word "[i % 5];
+    }
+    text[SIZE] = '\0';
+    struct drive_one one = ask(text, "beams=1 max_length_factor=0.1 cache=true");
+    const struct berth_translation *t = run(&one);
+    check_spans(text, t);
+    CHECK(t->n_sentences > 100);
+    for (size_t i = 0; i < t->n_sentences; i++) {
+        const struct berth_sentence *s = &t->sentences[i];
+        CHECK(s->hypotheses[0].n_tokens <= (s->n_tokens + 9) / 10);
+    }
+    berth_item_free(one.final);
+    free(text);
+}
+
+/* What is no letter and nothing to see: it stays, or the vocabulary drops it. */
+static void odd_characters(void) {
+    static const char *const texts[] = {"one\x01 two\x1b[1m\x7f three\n\x02\x03\n4\x08",
+                                        "\xe2\x80\xa8"
+                                        "one\xe2\x80\xa9two\xef\xbf\xbf\xef\xbb\xbf\xc2\x85",
+                                        "\xf4\x8f\xbf\xbf\xf0\x9f\x98\x80 \xcc\x81\xcc\x81\xcc\x81",
+                                        "\r\r\n\v\f one \xe2\x80\xae"
+                                        "two\xe2\x80\xad"};
+    for (size_t i = 0; i < 2 * sizeof(texts) / sizeof(*texts); i++) {
+        struct drive_one one = ask(texts[i / 2], i % 2 ? "html=true max_length=9" : "max_length=9");
+        const struct berth_translation *t = run(&one);
+        if (i % 2 == 0) {
+            check_spans(texts[i / 2], t);
+        }
+        berth_item_free(one.final);
+    }
 }
 
 /* Very many sentences without a word, behind one that has some: turns that looked
@@ -485,6 +529,8 @@ int main(void) {
     refusals();
     languages();
     long_texts();
+    one_line();
+    odd_characters();
     many_without_words();
     host_turns();
     no_ids();
