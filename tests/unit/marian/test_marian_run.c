@@ -406,9 +406,9 @@ static void long_texts(void) {
     free(text);
 }
 
-/* A megabyte of equal words in one line: all of it comes back, within what the request may take. */
+/* Very many equal words in one line: all of it comes back, within what the request may take. */
 static void one_line(void) {
-    enum { SIZE = 1 << 20 };
+    enum { SIZE = 1 << 18 };
     char *text = malloc(SIZE + 1);
     for (size_t i = 0; i < SIZE; i++) {
         text[i] = "word "[i % 5];
@@ -417,7 +417,7 @@ static void one_line(void) {
     struct drive_one one = ask(text, "beams=1 max_length_factor=0.1 cache=true");
     const struct berth_translation *t = run(&one);
     check_spans(text, t);
-    CHECK(t->n_sentences > 100);
+    CHECK(t->n_sentences > 50);
     for (size_t i = 0; i < t->n_sentences; i++) {
         const struct berth_sentence *s = &t->sentences[i];
         CHECK(s->hypotheses[0].n_tokens <= (s->n_tokens + 9) / 10);
