@@ -341,9 +341,10 @@ static void destroy(struct bth_sched *s) {
 void bth_sched_unref(struct bth_sched *s) {
     struct bth_sched *first = s->first;
     sched_lock(first);
-    bool last = --first->refs == 0;
+    /* Whoever was not the last knows nothing of the group any more. */
+    const size_t n = --first->refs == 0 ? first->n_group : 0;
     sched_unlock(first);
-    for (size_t i = first->n_group; last && i-- > 0;) { /* the first last */
+    for (size_t i = n; i-- > 0;) { /* the first last */
         destroy(first->group[i]);
     }
 }

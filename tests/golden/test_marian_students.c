@@ -81,7 +81,9 @@ static void golden_ids(struct berth_model *m, const char *name, size_t most) {
     json_decref(all);
     printf("%s: %zu sentences by products of i8, %zu differ from numpy's\n", name, n, differ);
     CHECK(n > 0);
-    CHECK_INT(differ, 0);
+    /* Integers are exact everywhere, what lies between two products is summed in another order on a
+     * GPU: an activation on the edge may be rounded to the other side. */
+    CHECK(differ * 50 <= (test_on_gpu() ? n : 0));
 }
 
 static void same(const char *what, char *got, const char *want) {
@@ -147,6 +149,7 @@ int main(void) {
     if (!folder) {
         SKIP("BERTH_STUDENTS (tools/students) is not set");
     }
+    setvbuf(stdout, NULL, _IOLBF, 0); /* what was printed must survive a failure */
     for (int fast = 0; fast < 2; fast++) {
         check_model(folder, "enpt-1693087644", enpt, fast, BTH_CPU_AVX512);
         check_model(folder, "pten-1693087646", pten, fast, BTH_CPU_AVX512);
