@@ -303,6 +303,15 @@ char *drive_print(const struct berth_item *item) {
     return text;
 }
 
+char *drive_take(struct drive_one *one) {
+    CHECK_OK(one->rc, one->err);
+    CHECK(one->final != NULL);
+    CHECK(one->high_bytes <= one->need_bytes);
+    char *text = drive_print(one->final);
+    berth_item_free(one->final);
+    return text;
+}
+
 void drive_same(const char *what, const char *a, const char *b) {
     if (strcmp(a, b) == 0) {
         return;

@@ -49,6 +49,9 @@ void drive_unload(struct drive_model *m);
 
 /* All of a final item as text, every bit of every number: equal texts, equal results. free() it. */
 char *drive_print(const struct berth_item *item);
+/* Checks that it has ended well and within what it said; its final item as text, freed. free() it.
+ */
+char *drive_take(struct drive_one *one);
 /* Fails the test with the first line that differs. */
 void drive_same(const char *what, const char *a, const char *b);
 

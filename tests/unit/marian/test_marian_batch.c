@@ -5,8 +5,8 @@
  * sentences have to start again. BERTH_DEVICE=cuda: on a GPU, with its products of f32, of f16 and
  * of i8.
  */
+#include "lib/company.h"
 #include "lib/device.h"
-#include "lib/drive.h"
 #include "lib/test.h"
 #include "lib/tiny_marian.h"
 #include "marian/marian.h"
@@ -16,7 +16,7 @@
     { name, value }
 #define COMMON OPTION("token_scores", "true"), OPTION("alignment", "true")
 
-enum { N_TEXTS = 5, N_SETTINGS = 8, N_KINDS = 16, MOST = 33, STEP = 2 };
+enum { N_TEXTS = 5, N_SETTINGS = 8, N_KINDS = 16, STEP = 2 };
 
 static const struct berth_option settings[N_SETTINGS][8] = {
     {COMMON, OPTION("beams", "1")},
@@ -54,49 +54,14 @@ static struct drive_one kind(size_t k) {
     return one;
 }
 
-static char *take(struct drive_one *one) {
-    CHECK_OK(one->rc, one->err);
-    CHECK(one->final != NULL);
-    CHECK(one->high_bytes <= one->need_bytes);
-    char *text = drive_print(one->final);
-    berth_item_free(one->final);
-    return text;
-}
-
-static void alone(struct berth_model *m, char **out) {
-    for (size_t k = 0; k < N_KINDS; k++) {
-        struct drive_one one = kind(k);
-        CHECK_INT(drive(m, &one, 1, 1, 1, NULL), 0);
-        free(out[k]);
-        out[k] = take(&one);
-    }
-}
-
-static void together(struct berth_model *m, size_t n, size_t kinds, char **expected,
-                     const char *what) {
-    struct drive_one all[MOST];
-    struct drive_stats stats = {0};
-    for (size_t i = 0; i < n; i++) {
-        all[i] = kind((i * 5 + n) % kinds);
-        all[i].start_after = (int)(i * i % 11) * 4; /* some join late */
-    }
-    CHECK_INT(drive(m, all, n, n, n, &stats), 0);
-    for (size_t i = 0; i < n; i++) {
-        char *text = take(&all[i]);
-        drive_same(what, expected[(i * 5 + n) % kinds], text);
-        free(text);
-    }
-    CHECK(n < 3 || stats.most[STEP] > 1);
-    printf("%s: %zu sessions as alone, %.1f a STEP turn (at most %zu)\n", what, n,
-           (double)stats.sessions[STEP] / (double)stats.turns[STEP], stats.most[STEP]);
-}
+static const struct company company = {kind, N_KINDS, STEP};
 
 /* Room for one sentence and a little: the younger ones turn back, or wait, and nothing changes. */
 static void crowded(struct berth_model *m, char **expected) {
     for (size_t k = 0; k < N_KINDS; k++) {
         struct drive_one one = kind(k);
         CHECK_INT(drive(m, &one, 1, 1, 1, NULL), 0);
-        free(take(&one));
+        free(drive_take(&one));
         const size_t high = one.high_bytes;
         for (size_t part = 1; part < 4; part++) {
             one = kind(k);
@@ -105,7 +70,7 @@ static void crowded(struct berth_model *m, char **expected) {
             if (one.rc == BERTH_EBUDGET) {
                 continue; /* not even one sentence fits */
             }
-            char *text = take(&one);
+            char *text = drive_take(&one);
             drive_same("in little memory", expected[k], text);
             free(text);
         }
@@ -139,14 +104,15 @@ static void device_kinds(const char *dir, bool fast, char **expected) {
         device->fast = fast;
         CHECK_OK(drive_load(&bth_marian_engine, dir, device, &m, &err), err);
         if (i == 0) {
-            alone(m.model, expected);
+            company_alone(m.model, &company, expected);
             crowded(m.model, expected);
         }
+        const struct company some = {kind, devices[i].kinds, STEP};
         for (size_t j = 0; j < 4 && devices[i].companies[j]; j++) {
             if (TEST_SANITIZED && devices[i].companies[j] > 16) {
                 break;
             }
-            together(m.model, devices[i].companies[j], devices[i].kinds, expected, devices[i].name);
+            company_together(m.model, &some, devices[i].companies[j], expected, devices[i].name);
         }
         drive_unload(&m);
         device->ops->close(device);
@@ -161,10 +127,10 @@ static void gpu_kinds(const char *dir, bool fast, bool bytes, char **expected) {
     struct berth_error err;
     device->fast = fast || bytes;
     CHECK_OK(drive_load(&bth_marian_engine, dir, device, &m, &err), err);
-    alone(m.model, expected);
+    company_alone(m.model, &company, expected);
     crowded(m.model, expected);
     for (size_t j = 0; j < N(companies); j++) {
-        together(m.model, companies[j], N_KINDS, expected, device->description);
+        company_together(m.model, &company, companies[j], expected, device->description);
     }
     drive_unload(&m);
     device->ops->close(device);

@@ -3,7 +3,7 @@
  * batches of many sizes, joining and leaving at every stage, on every instruction set and team.
  */
 #include "compute/compute.h"
-#include "lib/drive.h"
+#include "lib/company.h"
 #include "lib/test.h"
 #include "lib/tiny_whisper.h"
 #include "whisper/whisper.h"
@@ -13,7 +13,7 @@
     { name, value }
 #define COMMON OPTION("trace", "true"), OPTION("sample_len", "10")
 
-enum { N_SOUNDS = 6, N_SETTINGS = 7, N_KINDS = 12, MOST = 33 };
+enum { N_SOUNDS = 6, N_SETTINGS = 7, N_KINDS = 12, STEP = 5 };
 
 static const struct berth_option settings[N_SETTINGS][8] = {
     {COMMON, OPTION("temperature", "0"), OPTION("language", "en")},
@@ -53,43 +53,7 @@ static struct drive_one kind(size_t k) {
     return one;
 }
 
-static char *take(struct drive_one *one) {
-    CHECK_OK(one->rc, one->err);
-    CHECK(one->final != NULL);
-    CHECK(one->high_bytes <= one->need_bytes);
-    char *text = drive_print(one->final);
-    berth_item_free(one->final);
-    return text;
-}
-
-static void alone(struct berth_model *m, char **out) {
-    for (size_t k = 0; k < N_KINDS; k++) {
-        struct drive_one one = kind(k);
-        CHECK_INT(drive(m, &one, 1, 1, 1, NULL), 0);
-        out[k] = take(&one);
-    }
-}
-
-static void together(struct berth_model *m, size_t n, size_t kinds, char **expected,
-                     const char *what) {
-    struct drive_one all[MOST];
-    struct drive_stats stats = {0};
-    for (size_t i = 0; i < n; i++) {
-        all[i] = kind((i * 5 + n) % kinds);
-        all[i].start_after = (int)(i * i % 11) * 4; /* some join late */
-    }
-    CHECK_INT(drive(m, all, n, n, n, &stats), 0);
-    for (size_t i = 0; i < n; i++) {
-        char *text = take(&all[i]);
-        drive_same(what, expected[(i * 5 + n) % kinds], text);
-        free(text);
-    }
-    const size_t step = 5;
-    CHECK(n < 3 || stats.most[step] > 1);
-    fflush(stdout);
-    printf("%s: %zu sessions as alone, %.1f a STEP turn (at most %zu)\n", what, n,
-           (double)stats.sessions[step] / (double)stats.turns[step], stats.most[step]);
-}
+static const struct company company = {kind, N_KINDS, STEP};
 
 static void device_kinds(const char *dir, char **expected) {
     static const struct {
@@ -118,13 +82,14 @@ static void device_kinds(const char *dir, char **expected) {
         }
         CHECK_OK(drive_load(&bth_whisper_engine, dir, device, &m, &err), err);
         if (i == 0) {
-            alone(m.model, expected);
+            company_alone(m.model, &company, expected);
         }
+        const struct company some = {kind, devices[i].kinds, STEP};
         for (size_t j = 0; j < 7 && devices[i].companies[j]; j++) {
             if (TEST_SANITIZED && devices[i].companies[j] > 16) {
                 break;
             }
-            together(m.model, devices[i].companies[j], devices[i].kinds, expected, devices[i].name);
+            company_together(m.model, &some, devices[i].companies[j], expected, devices[i].name);
         }
         drive_unload(&m);
         device->ops->close(device);
@@ -157,7 +122,7 @@ static void short_prompts(void) {
         for (uint64_t seed = 0; stats.most[4] < n && seed < 20; seed++) {
             CHECK_INT(drive(m.model, all, n, n, seed, &stats), 0);
             for (size_t i = 0; i < n; i++) {
-                char *text = take(&all[i]);
+                char *text = drive_take(&all[i]);
                 first = first ? first : strdup(text);
                 drive_same("prompts of one token", first, text);
                 free(text);
