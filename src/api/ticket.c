@@ -89,10 +89,10 @@ static struct berth_ticket *create(struct berth *b) {
 static int start(struct berth_ticket *t, const char *model, const struct bth_ask *ask,
                  struct berth_error *err) {
     struct berth_error own = {0};
-    int rc = bth_acquire_start_ask(t->manager, model, ask, &t->acquire, &own);
+    int rc = bth_acquire_start(t->manager, model, ask, &t->acquire, &own);
     if (rc == BERTH_ENOTFOUND) { /* a path perhaps */
         const char *full = bth_manager_full_name(t->manager, model, &own);
-        rc = full ? bth_acquire_start_ask(t->manager, full, ask, &t->acquire, &own) : own.code;
+        rc = full ? bth_acquire_start(t->manager, full, ask, &t->acquire, &own) : own.code;
     }
     return rc < 0 ? bth_error_copy(err, &own) : 0;
 }

@@ -105,12 +105,9 @@ struct bth_acquire {
     struct bth_manager *manager; /* core's, as is `ticket` */
     uint64_t ticket;             /* 0: answered */
 };
-/* ENOTFOUND, ENOMEM. */
-int bth_acquire_start(struct bth_manager *m, const char *name, const char *tag,
+/* The deadline is the caller's to watch: he cancels. ENOTFOUND, ENOMEM. */
+int bth_acquire_start(struct bth_manager *m, const char *name, const struct bth_ask *ask,
                       struct bth_acquire *acquire, struct berth_error *err);
-/* The same with all that can be asked for. The deadline is the caller's to watch: he cancels. */
-int bth_acquire_start_ask(struct bth_manager *m, const char *name, const struct bth_ask *ask,
-                          struct bth_acquire *acquire, struct berth_error *err);
 /* No longer wanted: answered with ECANCELLED unless it has been answered already. */
 void bth_acquire_cancel(struct bth_acquire *acquire);
 /* Once its deadline has passed: answered with ETIMEDOUT, and who holds what, unless it has been

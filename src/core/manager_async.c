@@ -19,14 +19,8 @@ void bth_acquire_answer_locked(struct bth_manager *m, struct bth_lease *lease,
     acquire->answered(acquire, rc, &error); /* the object may be gone */
 }
 
-int bth_acquire_start(struct bth_manager *m, const char *name, const char *tag,
+int bth_acquire_start(struct bth_manager *m, const char *name, const struct bth_ask *ask,
                       struct bth_acquire *acquire, struct berth_error *err) {
-    const struct bth_ask ask = {.tag = tag, .deadline = BTH_FOREVER};
-    return bth_acquire_start_ask(m, name, &ask, acquire, err);
-}
-
-int bth_acquire_start_ask(struct bth_manager *m, const char *name, const struct bth_ask *ask,
-                          struct bth_acquire *acquire, struct berth_error *err) {
     uint32_t scope;
     const char *full = NULL;
     core_lock(m);

@@ -95,8 +95,6 @@ void bth_evict_victims(struct bth_state *s, struct bth_actions *out);
 /* What the model takes there, and whether it ever could have it. */
 uint64_t bth_need_of(const struct bth_model *m, uint32_t device);
 bool bth_could_run(const struct bth_state *s, const struct bth_model *m, uint32_t device);
-/* One load of a model on a device at a time, also across generations. */
-bool bth_loads_on(const struct bth_state *s, uint32_t model, uint32_t device);
 /* `of`: as its replica; NULL: as a new generation. */
 void bth_start_load(struct bth_state *s, uint32_t model, uint32_t device, struct bth_gen *of,
                     struct bth_actions *out);

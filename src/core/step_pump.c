@@ -73,7 +73,8 @@ static void pump_uses(struct bth_state *s, uint64_t pass, struct bth_actions *ou
 
 /* ---- loads ----------------------------------------------------------------------------------*/
 
-bool bth_loads_on(const struct bth_state *s, uint32_t model, uint32_t device) {
+/* One load of a model on a device at a time, also across generations. */
+static bool loads_on(const struct bth_state *s, uint32_t model, uint32_t device) {
     for (struct bth_gen *g = bth_table_next(&s->gens, NULL); g; g = bth_table_next(&s->gens, g)) {
         if (g->model == model && g->device == device && g->inst <= BTH_LOADING) {
             return true;
@@ -136,7 +137,7 @@ static struct choice choose(struct bth_state *s, uint32_t model) {
     for (uint32_t i = 0; i < s->n_devices; i++) {
         const struct bth_ledger *d = &s->devices[i];
         uint64_t room = bth_ledger_room(d), need = bth_need_of(m, i);
-        if (!bth_could_run(s, m, i) || bth_loads_on(s, model, i)) {
+        if (!bth_could_run(s, m, i) || loads_on(s, model, i)) {
             continue;
         }
         allowed[i] = true;

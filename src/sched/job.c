@@ -124,11 +124,6 @@ int bth_job_next(struct bth_job *job, int64_t deadline, struct berth_item **out,
     return bth_outbox_next(&job->results, deadline, out, err);
 }
 
-int bth_job_wait(struct bth_job *job, int64_t deadline, struct berth_item **out,
-                 struct berth_error *err) {
-    return bth_outbox_wait(&job->results, deadline, out, err);
-}
-
 enum berth_job_state bth_job_state(struct bth_job *job) {
     return bth_outbox_state(&job->results);
 }

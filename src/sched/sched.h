@@ -70,8 +70,6 @@ int64_t bth_sched_step(struct bth_sched *s);
 /* As the berth_job_ calls of berth.h, with deadlines instead of time-outs. */
 int bth_job_next(struct bth_job *job, int64_t deadline, struct berth_item **out,
                  struct berth_error *err);
-int bth_job_wait(struct bth_job *job, int64_t deadline, struct berth_item **out,
-                 struct berth_error *err);
 enum berth_job_state bth_job_state(struct bth_job *job);
 /* For the rest of them. */
 struct bth_outbox *bth_job_results(struct bth_job *job);

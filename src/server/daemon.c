@@ -39,7 +39,9 @@ struct process {
 
 /* ---- start -----------------------------------------------------------------------------------*/
 
-char *bth_daemon_socket(void) {
+/* "unix:/run/berth/berthd.sock" for root, else below XDG_RUNTIME_DIR. Heap; NULL: there is no place
+ * for it. */
+static char *usual_socket(void) {
     const char *run = getuid() == 0 ? "/run" : getenv("XDG_RUNTIME_DIR");
     return run && *run == '/' ? bth_printf("unix:%s/berth/berthd.sock", run) : NULL;
 }
@@ -120,7 +122,7 @@ static int start_server(struct process *p, const struct bth_daemon_options *o,
     static const char *const usual[] = {"127.0.0.1:8000"};
     struct bth_server_config c = o->server;
     int sockets[MAX_SOCKETS];
-    char *socket = o->no_socket ? NULL : bth_daemon_socket();
+    char *socket = o->no_socket ? NULL : usual_socket();
     c.n_sockets = bth_notify_sockets(sockets, MAX_SOCKETS);
     c.sockets = sockets;
     c.log = p->log;

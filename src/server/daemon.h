@@ -31,8 +31,4 @@ int bth_daemon_run(const struct bth_daemon_options *options, struct berth_error 
  * names. As bth_config_load. */
 int bth_daemon_check_config(const char *file, size_t *out_models, struct berth_error *err);
 
-/* The usual Unix socket: "unix:/run/berth/berthd.sock" for root, else below XDG_RUNTIME_DIR. Heap;
- * NULL: there is no place for it. */
-char *bth_daemon_socket(void);
-
 #endif

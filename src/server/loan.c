@@ -121,7 +121,7 @@ static int start(struct bth_exchange *x, struct berth_error *err) {
                                 .deadline = w->deadline,
                                 .exclusive = w->ask.exclusive,
                                 .max_concurrent = w->ask.max_concurrent};
-    rc = bth_acquire_start_ask(x->server->berth->manager, w->model, &ask, &l->acquire, err);
+    rc = bth_acquire_start(x->server->berth->manager, w->model, &ask, &l->acquire, err);
     if (rc < 0) {
         forget(x->server, l);
     }

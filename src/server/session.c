@@ -196,7 +196,7 @@ int bth_session_acquire(struct bth_session *s, uint64_t id, const char *model,
     l->acquire.answered = answered;
     bth_list_append(&s->leases, &l->link);
     s->n_leases++;
-    int rc = bth_acquire_start_ask(server->berth->manager, model, ask, &l->acquire, err);
+    int rc = bth_acquire_start(server->berth->manager, model, ask, &l->acquire, err);
     if (rc < 0) {
         forget(l);
     }

@@ -221,7 +221,7 @@ static void acquire(struct bth_exchange *x) {
     const struct bth_ask ask = {.holder = x->caller, .pid = w->ask.pid, .deadline = w->deadline};
     w->state = BTH_WORK_LEASE;
     w->acquire = (struct bth_acquire){.answered = lease_answered};
-    if (bth_acquire_start_ask(x->server->berth->manager, w->model, &ask, &w->acquire, &err) < 0) {
+    if (bth_acquire_start(x->server->berth->manager, w->model, &ask, &w->acquire, &err) < 0) {
         bth_work_fail(x, &err);
     }
 }

@@ -21,7 +21,8 @@ static const struct bth_html_run *run_at(const struct bth_html *h, size_t plain)
     return h->n_runs ? &h->runs[low] : NULL;
 }
 
-size_t bth_html_of_plain(const struct bth_html *h, size_t plain) {
+/* The HTML byte of a plain byte; of its end. */
+static size_t of_plain(const struct bth_html *h, size_t plain) {
     const struct bth_html_run *r = run_at(h, plain);
     if (!r) {
         return 0;
@@ -29,7 +30,7 @@ size_t bth_html_of_plain(const struct bth_html *h, size_t plain) {
     return r->html + (r->size ? 0 : plain - r->plain);
 }
 
-size_t bth_html_of_plain_end(const struct bth_html *h, size_t plain_end) {
+static size_t of_plain_end(const struct bth_html *h, size_t plain_end) {
     const struct bth_html_run *r = plain_end > 0 ? run_at(h, plain_end - 1) : NULL;
     if (!r) {
         return 0;
@@ -100,8 +101,8 @@ static int close_paragraph(struct closer *c, const struct bth_html_paragraph *p)
         for (size_t i = first; i < last; i++) {
             const struct bth_html_sentence *s = &c->sentences[i];
             size_t shift = c->out->size - p->begin;
-            c->begins[i] = bth_html_of_plain(c->h, s->source_begin) + shift;
-            c->ends[i] = bth_html_of_plain_end(c->h, s->source_end) + shift;
+            c->begins[i] = of_plain(c->h, s->source_begin) + shift;
+            c->ends[i] = of_plain_end(c->h, s->source_end) + shift;
         }
         bth_str_append(c->out, c->h->html + p->begin, p->end - p->begin);
         return 0;
@@ -155,8 +156,8 @@ int bth_html_close_up(const struct bth_html *h, const char *text, size_t n,
     rc = close_all(&c);
     for (size_t i = 0; i < n_sentences && rc == 0; i++) {
         struct bth_html_sentence *s = &sentences[i];
-        s->source_begin = bth_html_of_plain(h, s->source_begin);
-        s->source_end = bth_html_of_plain_end(h, s->source_end);
+        s->source_begin = of_plain(h, s->source_begin);
+        s->source_end = of_plain_end(h, s->source_end);
         s->target_begin = c.begins[i];
         s->target_end = c.ends[i];
     }

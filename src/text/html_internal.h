@@ -119,10 +119,6 @@ struct bth_html {
 /* Sets the partners of tags. ENOMEM. */
 int bth_html_pair(struct bth_html *h, struct berth_error *err);
 
-/* The HTML byte of a plain byte; of its end. */
-size_t bth_html_of_plain(const struct bth_html *h, size_t plain);
-size_t bth_html_of_plain_end(const struct bth_html *h, size_t plain_end);
-
 /* One paragraph's translation: [target, target_end) of `text`. */
 struct bth_html_woven {
     const struct bth_html *h;

@@ -23,7 +23,8 @@ static enum character character(uint32_t c) {
     return k >= UTF8PROC_CATEGORY_LU && k <= UTF8PROC_CATEGORY_NO && !dense ? WORD : ALONE;
 }
 
-size_t bth_units_next(const char *text, size_t n, size_t *p) {
+/* The next unit of text[*p, n): *p is its end afterwards, its beginning is the answer; n: none. */
+static size_t next_unit(const char *text, size_t n, size_t *p) {
     size_t begin = n, size;
     uint32_t c;
     for (; *p < n; *p += size) {
@@ -45,7 +46,7 @@ size_t bth_units_next(const char *text, size_t n, size_t *p) {
 
 size_t bth_units_count(const char *text, size_t n) {
     size_t count = 0;
-    for (size_t p = 0; bth_units_next(text, n, &p) < n;) {
+    for (size_t p = 0; next_unit(text, n, &p) < n;) {
         count++;
     }
     return count;
@@ -70,7 +71,7 @@ size_t bth_units_put(const struct bth_units_of *all, struct bth_unit *out) {
     const size_t n_source = all->source_end - all->source_begin;
     const size_t first = all->target_begin - all->origin;
     size_t n = 0;
-    for (size_t p = 0, begin; (begin = bth_units_next(target, n_target, &p)) < n_target;) {
+    for (size_t p = 0, begin; (begin = next_unit(target, n_target, &p)) < n_target;) {
         out[n++] =
             (struct bth_unit){.begin = (uint32_t)(first + begin), .end = (uint32_t)(first + p)};
     }
@@ -79,7 +80,7 @@ size_t bth_units_put(const struct bth_units_of *all, struct bth_unit *out) {
     for (size_t i = 0; i < n; i++) { /* the units of the source pass by */
         size_t wanted = units ? (2 * i + 1) * units / (2 * n) : 0;
         while (index <= wanted && units > 0) {
-            at = bth_units_next(source, n_source, &p);
+            at = next_unit(source, n_source, &p);
             index++;
         }
         out[i].source = (uint32_t)(all->source_begin + (at < n_source ? at : 0));

@@ -17,8 +17,6 @@ struct bth_unit {
     uint32_t owner;      /* the caller's */
 };
 
-/* The next unit of text[*p, n): *p is its end afterwards, its beginning is the answer; n: none. */
-size_t bth_units_next(const char *text, size_t n, size_t *p);
 size_t bth_units_count(const char *text, size_t n);
 /* Whether a word's letters lie on both sides of text[at]. */
 bool bth_units_inside_word(const char *text, size_t n, size_t at);

@@ -54,9 +54,9 @@ void marian_op_linear(struct marian_rows *t, const struct marian_linear *l, stru
     }
 }
 
-void marian_op_linear_onto(struct marian_rows *t, const struct marian_linear *l,
-                           struct berth_tensor from, struct berth_tensor onto,
-                           struct berth_tensor y) {
+/* y = l(from) + onto */
+static void linear_onto(struct marian_rows *t, const struct marian_linear *l,
+                        struct berth_tensor from, struct berth_tensor onto, struct berth_tensor y) {
     part_op(t, &l->part[0], &(struct berth_op_linear){.x = from, .residual = onto}, y);
 }
 
@@ -89,10 +89,10 @@ struct berth_tensor marian_block_in(struct marian_rows *t, const struct marian_n
 void marian_block_out(struct marian_rows *t, const struct marian_norm *n,
                       const struct marian_linear *l, struct berth_tensor from) {
     if (t->m->config.pre_norm) {
-        marian_op_linear_onto(t, l, from, t->x, t->x);
+        linear_onto(t, l, from, t->x, t->x);
         return;
     }
-    marian_op_linear_onto(t, l, from, t->x, t->norm);
+    linear_onto(t, l, from, t->x, t->norm);
     marian_op_norm(t, n, t->norm, t->x);
 }
 

@@ -26,12 +26,9 @@ struct berth_tensor marian_input(const struct marian_model *m, size_t word, enum
 
 void marian_op_norm(struct marian_rows *t, const struct marian_norm *n, struct berth_tensor x,
                     struct berth_tensor y);
-/* y = act(l(x)), or x W^T + residual; `scale_cols` of y times the query scale of `heads`. */
+/* y = act(l(x)); `scale_cols` of y times the query scale of `heads`. */
 void marian_op_linear(struct marian_rows *t, const struct marian_linear *l, struct berth_tensor x,
                       struct berth_tensor y, enum berth_activation act, int64_t query_heads);
-void marian_op_linear_onto(struct marian_rows *t, const struct marian_linear *l,
-                           struct berth_tensor from, struct berth_tensor onto,
-                           struct berth_tensor y);
 void marian_op_embed(struct marian_rows *t, const struct marian_table *table,
                      struct berth_tensor positions, const struct marian_norm *first);
 

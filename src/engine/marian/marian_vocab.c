@@ -261,10 +261,6 @@ const char *marian_vocab_target_piece(const struct marian_vocab *v, int32_t id) 
     return piece_at(v, &v->target, id);
 }
 
-int32_t marian_vocab_source_id(const struct marian_vocab *v, const char *piece) {
-    return find_text(&v->source, piece);
-}
-
 int32_t marian_vocab_target_id(const struct marian_vocab *v, const char *piece) {
     return find_text(&v->target, piece);
 }

@@ -68,7 +68,6 @@ int marian_vocab_decode(const struct marian_vocab *v, const int32_t *ids, size_t
 const char *marian_vocab_source_piece(const struct marian_vocab *v, int32_t id);
 const char *marian_vocab_target_piece(const struct marian_vocab *v, int32_t id);
 /* -1 if there is none. */
-int32_t marian_vocab_source_id(const struct marian_vocab *v, const char *piece);
 int32_t marian_vocab_target_id(const struct marian_vocab *v, const char *piece);
 
 #endif

@@ -341,8 +341,3 @@ int64_t spacy_config_int(const json_t *config, const char *path, int64_t otherwi
     const json_t *value = spacy_config_at(config, path);
     return json_is_integer(value) ? json_integer_value(value) : otherwise;
 }
-
-bool spacy_config_bool(const json_t *config, const char *path, bool otherwise) {
-    const json_t *value = spacy_config_at(config, path);
-    return json_is_boolean(value) ? json_is_true(value) : otherwise;
-}

@@ -20,6 +20,5 @@ json_t *spacy_config_at(const json_t *config, const char *path);
 /* With a default for what is absent or of another type. */
 const char *spacy_config_text(const json_t *config, const char *path, const char *otherwise);
 int64_t spacy_config_int(const json_t *config, const char *path, int64_t otherwise);
-bool spacy_config_bool(const json_t *config, const char *path, bool otherwise);
 
 #endif

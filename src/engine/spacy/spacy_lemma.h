@@ -22,8 +22,6 @@ struct spacy_text {
 bool spacy_text_is(struct spacy_text a, struct spacy_text b);
 bool spacy_text_ends(struct spacy_text s, struct spacy_text end);
 bool spacy_text_begins(struct spacy_text s, struct spacy_text begin);
-/* str.isalpha() */
-bool spacy_text_is_alpha(struct spacy_text s);
 
 /* Words with or without a value each; searched by halving, so that no file makes it slow. */
 struct spacy_word_map {

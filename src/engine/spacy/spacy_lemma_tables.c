@@ -23,7 +23,8 @@ bool spacy_text_begins(struct spacy_text s, struct spacy_text begin) {
     return s.n >= begin.n && memcmp(s.p, begin.p, begin.n) == 0;
 }
 
-bool spacy_text_is_alpha(struct spacy_text s) {
+/* str.isalpha() */
+static bool is_alpha(struct spacy_text s) {
     for (size_t at = 0; at < s.n;) {
         uint32_t c;
         at += bth_utf8_decode(s.p + at, s.n - at, &c);
@@ -173,7 +174,7 @@ void spacy_lemma_apply(const struct spacy_lemma_pos *pos, struct spacy_text word
             continue;
         }
         struct spacy_text form = spacy_forms_at(forms, before);
-        if (!spacy_word_map_get(&pos->index, form) && spacy_text_is_alpha(form)) {
+        if (!spacy_word_map_get(&pos->index, form) && is_alpha(form)) {
             if (unknown) {
                 spacy_forms_add(unknown, form, SPACY_TEXT(""));
             }

@@ -154,10 +154,6 @@ const struct spacy_table *spacy_lookups_table(const struct spacy_lookups *l, con
     return NULL;
 }
 
-size_t spacy_table_count(const struct spacy_table *t) {
-    return t->n;
-}
-
 const msgpack_object *spacy_table_get(const struct spacy_table *t, uint64_t id) {
     return t ? find_slot(t, id)->value : NULL;
 }

@@ -22,7 +22,6 @@ void spacy_lookups_close(struct spacy_lookups *l); /* NULL is allowed */
 
 /* NULL: no such table. */
 const struct spacy_table *spacy_lookups_table(const struct spacy_lookups *l, const char *name);
-size_t spacy_table_count(const struct spacy_table *t);
 /* The value under an id; NULL: none. t may be NULL. */
 const msgpack_object *spacy_table_get(const struct spacy_table *t, uint64_t id);
 

@@ -37,7 +37,8 @@ static void parts_of(struct spacy_scratch *s, struct part out[N_PARTS]) {
     }
 }
 
-size_t spacy_scratch_bytes(const struct spacy_scratch *s) {
+/* Bytes that create draws. */
+static size_t scratch_bytes(const struct spacy_scratch *s) {
     struct spacy_scratch copy = *s;
     struct part parts[N_PARTS];
     size_t all = 0;
@@ -53,7 +54,7 @@ size_t spacy_scratch_bytes(const struct spacy_scratch *s) {
 int spacy_scratch_create(struct spacy_scratch *s, struct berth_error *err) {
     struct part parts[N_PARTS];
     parts_of(s, parts);
-    if (spacy_scratch_bytes(s) == SIZE_MAX) {
+    if (scratch_bytes(s) == SIZE_MAX) {
         return bth_error(err, BERTH_ETOOLARGE, "the scratch of the networks overflows");
     }
     for (int i = 0; i < N_PARTS; i++) {

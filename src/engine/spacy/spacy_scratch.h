@@ -39,8 +39,6 @@ struct spacy_scratch {
 /* All buffers, from the workspace; s->device and the needs are set. ENOMEM, EBUDGET. */
 int spacy_scratch_create(struct spacy_scratch *s, struct berth_error *err);
 void spacy_scratch_destroy(struct spacy_scratch *s); /* a zeroed one is allowed */
-/* Bytes that create draws. */
-size_t spacy_scratch_bytes(const struct spacy_scratch *s);
 
 /* Puts n vectors into x, from row `row` behind the guard on; NULL: zeros. As the contract's write.
  */

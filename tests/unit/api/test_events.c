@@ -124,21 +124,27 @@ static void await(struct wish *w) {
     CHECK_INT(w->answers, 1);
 }
 
+static int start(struct bth_manager *m, const char *model, struct wish *w,
+                 struct berth_error *err) {
+    const struct bth_ask ask = {.tag = "tag", .deadline = BTH_FOREVER};
+    return bth_acquire_start(m, model, &ask, &w->acquire, err);
+}
+
 static void test_acquire(struct berth *b) {
     struct bth_manager *m = b->manager;
     struct wish ready = {.acquire.answered = answered}, loading = ready, bad = ready, gone = ready;
     struct berth_error err;
-    CHECK_OK(bth_acquire_start(m, "q", "tag", &ready.acquire, &err), err);
+    CHECK_OK(start(m, "q", &ready, &err), err);
     await(&ready);
     CHECK_INT(ready.rc, 0);
     CHECK_STR(bth_lease_name(ready.acquire.lease), "toy/quick");
-    CHECK_OK(bth_acquire_start(m, "toy/slow", "", &loading.acquire, &err), err);
+    CHECK_OK(start(m, "toy/slow", &loading, &err), err);
     CHECK_INT(loading.answers, 0); /* 200 ms to load, and nobody waits */
-    CHECK_OK(bth_acquire_start(m, "toy/slow", "", &gone.acquire, &err), err);
+    CHECK_OK(start(m, "toy/slow", &gone, &err), err);
     bth_acquire_cancel(&gone.acquire);
     CHECK_INT(gone.answers, 1);
     CHECK_INT(gone.rc, BERTH_ECANCELLED);
-    CHECK_OK(bth_acquire_start(m, "toy/bad", "", &bad.acquire, &err), err);
+    CHECK_OK(start(m, "toy/bad", &bad, &err), err);
     await(&bad);
     CHECK_INT(bad.rc, BERTH_EFORMAT);
     CHECK(!bad.acquire.lease);
@@ -148,7 +154,7 @@ static void test_acquire(struct berth *b) {
     CHECK_INT(loading.answers, 1);
     bth_lease_release(loading.acquire.lease);
     bth_lease_release(ready.acquire.lease);
-    CHECK_INT(bth_acquire_start(m, "toy/none", "", &gone.acquire, &err), BERTH_ENOTFOUND);
+    CHECK_INT(start(m, "toy/none", &gone, &err), BERTH_ENOTFOUND);
 }
 
 static void test_unload(struct berth *b) {
@@ -181,7 +187,7 @@ static void test_find(struct berth *b) {
 static void test_close(struct berth *b) {
     struct wish w = {.acquire.answered = answered};
     struct berth_error err;
-    CHECK_OK(bth_acquire_start(b->manager, "toy/slow", "", &w.acquire, &err), err);
+    CHECK_OK(start(b->manager, "toy/slow", &w, &err), err);
     berth_close(b, 0, NULL);
     CHECK_INT(w.answers, 1);
     if (w.rc == 0) {

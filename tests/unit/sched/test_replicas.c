@@ -2,6 +2,7 @@
  * manager and the schedulers are real, the devices compute nothing, the engine is toy, whose turns
  * can be told to fail or to hang on one device. */
 #include "base/clock.h"
+#include "base/outbox.h"
 #include "core/manager.h"
 #include "lib/fake_device.h"
 #include "lib/lease.h"
@@ -121,11 +122,12 @@ static struct bth_job *start(struct world *w, const char *text, int turns) {
 /* Frees the job; how it ended. */
 static int end_of(struct world *w, struct bth_job *job, const char *text) {
     struct berth_item *item = NULL;
-    int rc = bth_job_wait(job, bth_now() + 20 * BTH_NS_PER_S, &item, &w->err);
+    int rc = bth_outbox_wait(bth_job_results(job), bth_now() + 20 * BTH_NS_PER_S, &item, &w->err);
     if (rc == 0) {
         CHECK_STR(item->text, text);
         berth_item_free(item);
-        CHECK_INT(bth_job_wait(job, 0, &item, NULL), BERTH_ESTATE); /* one answer */
+        CHECK_INT(bth_outbox_wait(bth_job_results(job), 0, &item, NULL),
+                  BERTH_ESTATE); /* one answer */
     }
     bth_job_free(job);
     return rc;

@@ -147,7 +147,7 @@ static struct bth_job *start(struct fixture *f, const char *input, const char *o
 static int end_of(struct bth_job *job, const char *text) {
     struct berth_item *item = NULL;
     struct berth_error err = {0};
-    int rc = bth_job_wait(job, in_ms(10000), &item, &err);
+    int rc = bth_outbox_wait(bth_job_results(job), in_ms(10000), &item, &err);
     if (rc == 0) {
         CHECK_INT(item->kind, BERTH_ITEM_FINAL);
         CHECK_STR(item->text, text);
@@ -168,13 +168,13 @@ static void test_result(void) {
     double done, total;
     open_fixture(&f, (struct bth_sched_config){0});
     struct bth_job *job = start(&f, "hello", "turns=3,host_turns=2,turn_us=20000");
-    CHECK_INT(bth_job_wait(job, 0, &item, &err), BERTH_ETIMEDOUT);
+    CHECK_INT(bth_outbox_wait(bth_job_results(job), 0, &item, &err), BERTH_ETIMEDOUT);
     CHECK(!item);
-    CHECK_OK(bth_job_wait(job, BTH_FOREVER, &item, &err), err);
+    CHECK_OK(bth_outbox_wait(bth_job_results(job), BTH_FOREVER, &item, &err), err);
     CHECK_STR(item->text, "hello");
     berth_item_free(item);
     item = NULL;
-    CHECK_INT(bth_job_wait(job, BTH_FOREVER, &item, &err), BERTH_ESTATE);
+    CHECK_INT(bth_outbox_wait(bth_job_results(job), BTH_FOREVER, &item, &err), BERTH_ESTATE);
     CHECK_INT(bth_job_next(job, 0, &item, NULL), BERTH_ESTATE);
     CHECK(!item);
     CHECK_INT(bth_job_state(job), BERTH_JOB_DONE);

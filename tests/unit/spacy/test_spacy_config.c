@@ -32,7 +32,7 @@ static void test_reads(void) {
     CHECK_INT(json_array_size(spacy_config_at(c, "components.tagger.same")), 2);
     CHECK_STR(spacy_config_text(c, "components.tagger.block.@tokenizers", ""),
               "spacy.Tokenizer.v1");
-    CHECK(spacy_config_bool(c, "components.tagger.keep", false));
+    CHECK(json_is_true(spacy_config_at(c, "components.tagger.keep")));
     CHECK_INT(spacy_config_int(c, "components.none", 7), 7);
     CHECK(!spacy_config_at(c, "components.tagger.rate.deep"));
     json_decref(c);
