@@ -90,6 +90,12 @@ void bth_error_prefix(struct berth_error *err, const char *fmt, ...) {
     clean_utf8(err->message, sizeof(err->message));
 }
 
+void bth_error_of_file(struct berth_error *err, const char *path) {
+    if (err && !strstr(err->message, path)) {
+        bth_error_prefix(err, "%s: ", path);
+    }
+}
+
 int bth_error_nomem(struct berth_error *err) {
     return bth_error(err, BERTH_ENOMEM, "out of memory: free some, or lower the number of jobs");
 }

@@ -24,6 +24,9 @@ int bth_error(struct berth_error *err, int code, const char *fmt, ...) BTH_PRINT
  */
 void bth_error_prefix(struct berth_error *err, const char *fmt, ...) BTH_PRINTF(2, 3);
 
+/* Begins with the path of the file, unless the message names it already. */
+void bth_error_of_file(struct berth_error *err, const char *path);
+
 /* ENOMEM with the usual words; returns the code. */
 int bth_error_nomem(struct berth_error *err);
 

@@ -17,7 +17,6 @@
 #include "text/language.h"
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -297,14 +296,11 @@ static int open_berth(struct bth_translate_run *r, const struct bth_args *args,
                       struct berth_error *err) {
     const char *const *v = args->values;
     struct berth_config config = BERTH_CONFIG_INIT;
-    char *end = NULL;
-    long threads = v[THREADS] ? strtol(v[THREADS], &end, 10) : 0;
-    if (v[THREADS] && (*end || threads < 1 || threads > 1024)) {
-        return bth_error(err, BERTH_EINVAL, "--threads wants a number from 1 to 1024, not '%s'",
-                         v[THREADS]);
+    int rc = bth_args_count(table, args, THREADS, 1024, &config.threads, err);
+    if (rc < 0) {
+        return rc;
     }
     config.file = v[CONFIG];
-    config.threads = (int)threads;
     config.device = v[DEVICE];
     config.precision = v[PRECISION];
     config.server = bth_cli_server(v[SERVER], v[LOCAL], v[MODEL]);

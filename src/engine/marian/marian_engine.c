@@ -198,9 +198,7 @@ static int load(const struct berth_load *load, struct berth_model **out, struct 
     marian_files_close(&files);
     if (rc < 0) {
         unload(&m->base);
-        if (err && !strstr(err->message, load->path)) {
-            bth_error_prefix(err, "%s: ", load->path);
-        }
+        bth_error_of_file(err, load->path);
         return rc;
     }
     *out = &m->base;

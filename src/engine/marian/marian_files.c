@@ -342,8 +342,8 @@ int marian_files_open(struct marian_files *f, const char *path, struct berth_err
         rc = count_parameters(f, err);
     }
     if (rc < 0) {
-        if (rc == BERTH_EFORMAT && err && !strstr(err->message, path)) {
-            bth_error_prefix(err, "%s: ", path);
+        if (rc == BERTH_EFORMAT) {
+            bth_error_of_file(err, path);
         }
         marian_files_close(f);
     }

@@ -146,8 +146,8 @@ int whisper_files_open(struct whisper_files *f, const char *path, struct berth_e
         rc = read_dims(f, err);
     }
     if (rc < 0) {
-        if (rc == BERTH_EFORMAT && err && !strstr(err->message, path)) {
-            bth_error_prefix(err, "%s: ", path);
+        if (rc == BERTH_EFORMAT) {
+            bth_error_of_file(err, path);
         }
         whisper_files_close(f);
     }

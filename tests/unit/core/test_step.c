@@ -1,62 +1,9 @@
 /* The step, one rule at a time: what a caller is told, and when. The simulator has the rest. */
 #include "base/alloc.h"
-#include "base/clock.h"
-#include "core/ledger.h"
-#include "core/step.h"
-#include "lib/test.h"
-
-static struct bth_state s;
-static struct bth_actions out;
-static int64_t now;
-
-static void begin(uint64_t budget, int n_models) {
-    bth_state_init(&s, &budget, 1);
-    for (uint32_t i = 0; n_models-- > 0;) {
-        CHECK_INT(bth_state_add_model(&s, NULL, 0, &i), 0);
-    }
-    now = BTH_NS_PER_S;
-}
-
-static void end(void) {
-    bth_state_finish(&s);
-    bth_actions_finish(&out);
-}
-
-static void step(struct bth_event e) {
-    bth_step(&s, &e, now, &out);
-}
-
-static const struct bth_action *find(enum bth_action_kind kind) {
-    for (size_t i = 0; i < out.n; i++) {
-        if (out.items[i].kind == kind) {
-            return &out.items[i];
-        }
-    }
-    return NULL;
-}
-
-static uint64_t id_of(enum bth_action_kind kind) {
-    const struct bth_action *a = find(kind);
-    CHECK(a);
-    return a->id;
-}
+#include "lib/steps.h"
 
 static void acquire(uint32_t model, int64_t expires) {
     step((struct bth_event){.kind = BTH_EV_ACQUIRE, .scope = model, .expires = expires});
-}
-
-/* Does a loader's next operation; `bytes` is what the model takes. */
-static void work(enum bth_op_kind kind, uint64_t bytes) {
-    struct bth_op op = bth_state_next_op(&s);
-    CHECK_INT(op.kind, kind);
-    struct bth_estimate est[BTH_MAX_DEVICES] = {{.weights = bytes}};
-    step((struct bth_event){.kind = BTH_EV_OP_BEGIN, .op = op.id});
-    step((struct bth_event){.kind = kind == BTH_OP_ESTIMATE ? BTH_EV_ESTIMATED
-                                    : kind == BTH_OP_LOAD   ? BTH_EV_LOAD_DONE
-                                                            : BTH_EV_FREE_DONE,
-                            .op = op.id,
-                            .bytes = kind == BTH_OP_LOAD ? bytes : 0,
-                            .estimates = est});
 }
 
 static uint64_t load(uint32_t model, uint64_t bytes) {
@@ -71,7 +18,7 @@ static void release(uint64_t lease) {
 }
 
 static void test_single_flight(void) {
-    begin(100, 1);
+    begin(100, 0, 1);
     acquire(0, BTH_FOREVER);
     acquire(0, BTH_FOREVER);
     work(BTH_OP_ESTIMATE, 60);
@@ -86,7 +33,7 @@ static void test_single_flight(void) {
 }
 
 static void test_back_off(void) {
-    begin(100, 1);
+    begin(100, 0, 1);
     struct berth_error error = {.code = BERTH_EFORMAT};
     int64_t pause = 0;
     for (int i = 0; i < 9; i++) {
@@ -108,7 +55,7 @@ static void test_back_off(void) {
 }
 
 static void test_eviction(void) {
-    begin(100, 4);
+    begin(100, 0, 4);
     release(load(0, 40));
     release(load(1, 20));
     uint64_t held = load(2, 30);
@@ -127,7 +74,7 @@ static void test_eviction(void) {
 }
 
 static void test_earmark(void) {
-    begin(100, 3);
+    begin(100, 0, 3);
     uint64_t held = load(0, 60);
     acquire(1, BTH_FOREVER);
     work(BTH_OP_ESTIMATE, 70); /* waits for `held` */
@@ -145,7 +92,7 @@ static void test_earmark(void) {
 }
 
 static void test_uses(void) {
-    begin(100, 1);
+    begin(100, 0, 1);
     uint64_t lease = load(0, 50), uses[3];
     for (int i = 0; i < 3; i++) {
         step((struct bth_event){.kind = BTH_EV_USE_OPEN, .id = lease});
@@ -173,14 +120,14 @@ static void test_uses(void) {
 }
 
 static void test_claims(void) {
-    begin(100, 1);
+    begin(100, 0, 1);
     acquire(0, BTH_FOREVER);
     work(BTH_OP_ESTIMATE, UINT64_MAX); /* a file that lies: sums must not wrap */
     CHECK_INT(find(BTH_ACT_REFUSE)->code, BERTH_EBUDGET);
     step((struct bth_event){.kind = BTH_EV_GROW, .id = 77, .bytes = 1});
     CHECK_INT(out.n, 0);
     end();
-    begin(100, 1);
+    begin(100, 0, 1);
     acquire(0, now); /* who does not wait starts nothing */
     CHECK_INT(find(BTH_ACT_REFUSE)->code, BERTH_ETIMEDOUT);
     CHECK_INT(bth_state_next_op(&s).kind, BTH_OP_NONE);
@@ -189,7 +136,7 @@ static void test_claims(void) {
 
 /* Loads that hang keep neither another load nor a free nor an estimate from being done. */
 static void test_loads_at_once(void) {
-    begin(100, 4);
+    begin(100, 0, 4);
     release(load(0, 10));
     struct bth_op ops[BTH_LOADS_AT_ONCE];
     for (uint32_t i = 0; i < BTH_LOADS_AT_ONCE; i++) {
@@ -215,7 +162,7 @@ static void test_loads_at_once(void) {
 static void test_failing_memory(void) {
     for (int64_t n = 1, failed = true; failed; n++) {
         CHECK(n < 100);
-        begin(100, 1);
+        begin(100, 0, 1);
         bth_alloc_fail_at(n);
         acquire(0, BTH_FOREVER);
         failed = bth_alloc_failed();
@@ -241,7 +188,7 @@ static void estimate(uint32_t model, uint64_t bytes) {
 
 /* What a plan says is what a ticket then gets. */
 static void test_plan(void) {
-    begin(100, 4);
+    begin(100, 0, 4);
     CHECK_INT(plan(0).kind, BTH_PLAN_UNKNOWN);
     estimate(0, 60);
     CHECK_INT(plan(0).kind, BTH_PLAN_FITS);
@@ -281,7 +228,7 @@ static void load_and_leave(uint32_t model, uint64_t bytes) {
 
 /* What is idle for its time is unloaded, what is in use or pinned is not. */
 static void test_keep_alive(void) {
-    begin(100, 3);
+    begin(100, 0, 3);
     bth_state_keep(&s, 0, 10 * BTH_NS_PER_S, false);
     bth_state_keep(&s, 1, 10 * BTH_NS_PER_S, true);
     load_and_leave(0, 20);
@@ -312,7 +259,7 @@ static void test_keep_alive(void) {
 
 /* A keep-alive that is set or ends counts from then on; one no longer pinned makes room. */
 static void test_kept_otherwise(void) {
-    begin(100, 3);
+    begin(100, 0, 3);
     load_and_leave(0, 20);
     bth_state_keep(&s, 0, 10 * BTH_NS_PER_S, false);
     CHECK_INT(bth_state_next_deadline(&s), now + 10 * BTH_NS_PER_S);
@@ -333,7 +280,7 @@ static void test_kept_otherwise(void) {
 
 /* One for whom an idle model was kept leaves: its time begins anew. */
 static void test_kept_for_nobody(void) {
-    begin(100, 1);
+    begin(100, 0, 1);
     bth_state_keep(&s, 0, 10 * BTH_NS_PER_S, false);
     load_and_leave(0, 20);
     step((struct bth_event){
@@ -354,7 +301,7 @@ static void test_kept_for_nobody(void) {
 
 /* A plan of what is loaded asks for no size: a file that has gone must not turn away who waits. */
 static void test_plan_of_loaded(void) {
-    begin(100, 1);
+    begin(100, 0, 1);
     load_and_leave(0, 20);
     step((struct bth_event){.kind = BTH_EV_ESTIMATE, .scope = 0});
     CHECK_INT(bth_state_next_op(&s).kind, BTH_OP_NONE);

@@ -1,26 +1,8 @@
 /* Who gets a lease beside whom, one rule at a time. The simulator has the rest. */
-#include "base/clock.h"
-#include "core/step.h"
-#include "lib/test.h"
+#include "lib/steps.h"
 
 /* Models 0 and 1 are of family 0, model 2 is of family 1; 0 and 2 are loaded. */
 enum { A, B, C, FAMILY = BTH_FAMILY | 0 };
-static struct bth_state s;
-static struct bth_actions out;
-static int64_t now;
-
-static void step(struct bth_event e) {
-    bth_step(&s, &e, now, &out);
-}
-
-static const struct bth_action *find(enum bth_action_kind kind) {
-    for (size_t i = 0; i < out.n; i++) {
-        if (out.items[i].kind == kind) {
-            return &out.items[i];
-        }
-    }
-    return NULL;
-}
 
 static int count(enum bth_action_kind kind) {
     int n = 0;
@@ -65,28 +47,20 @@ static void release(uint64_t lease) {
 }
 
 /* Does all that the loaders have to do. */
-static void work(void) {
-    struct bth_op op;
-    while ((op = bth_state_next_op(&s)).kind != BTH_OP_NONE) {
-        const struct bth_estimate est[BTH_MAX_DEVICES] = {{.weights = 10}};
-        step((struct bth_event){.kind = BTH_EV_OP_BEGIN, .op = op.id});
-        step((struct bth_event){.kind = op.kind == BTH_OP_ESTIMATE ? BTH_EV_ESTIMATED
-                                        : op.kind == BTH_OP_LOAD   ? BTH_EV_LOAD_DONE
-                                                                   : BTH_EV_FREE_DONE,
-                                .op = op.id,
-                                .bytes = op.kind == BTH_OP_LOAD ? 10 : 0,
-                                .estimates = est});
+static void work_all(void) {
+    for (enum bth_op_kind kind; (kind = bth_state_next_op(&s).kind) != BTH_OP_NONE;) {
+        work(kind, 10);
     }
 }
 
 static uint64_t load(uint32_t model) {
     shared(model, 0);
-    work();
+    work_all();
     CHECK(granted());
     return answer();
 }
 
-static void begin(void) {
+static void begin_loaded(void) {
     const uint64_t budget = 100;
     bth_state_init(&s, &budget, 1);
     for (uint32_t i = 0, index; i < 3; i++) {
@@ -97,13 +71,8 @@ static void begin(void) {
     release(load(C));
 }
 
-static void end(void) {
-    bth_state_finish(&s);
-    bth_actions_finish(&out);
-}
-
 static void test_beside(void) {
-    begin();
+    begin_loaded();
     uint64_t first = shared(A, 1), second = shared(A, 2);
     CHECK(granted());
     uint64_t x = exclusive(A, 3);
@@ -126,7 +95,7 @@ static void test_beside(void) {
 }
 
 static void test_family(void) {
-    begin();
+    begin_loaded();
     uint64_t a = shared(A, 1), x = exclusive(FAMILY, 2);
     CHECK(queued());
     shared(B, 3); /* waits for the older exclusive of its family: it is not even loaded */
@@ -139,7 +108,7 @@ static void test_family(void) {
     exclusive(A, 4);
     CHECK(queued());
     CHECK(shared(B, 2) && queued()); /* from inside: first, but the model must be loaded */
-    work();
+    work_all();
     CHECK_INT(count(BTH_ACT_GRANT), 1); /* that one and not the older stranger */
     uint64_t b = answer();
     CHECK_INT(s.families[0].held, 2);
@@ -151,7 +120,7 @@ static void test_family(void) {
 }
 
 static void test_owner(void) {
-    begin();
+    begin_loaded();
     uint64_t a = shared(A, 1);
     CHECK(exclusive(A, 1) == 0 && refused() == BERTH_EUPGRADE);
     CHECK(exclusive(FAMILY, 1) == 0 && refused() == BERTH_EUPGRADE);
@@ -173,14 +142,14 @@ static void test_owner(void) {
     release(x);
     CHECK_INT(count(BTH_ACT_GRANT), 0);
     release(y);
-    work();
+    work_all();
     CHECK(granted());
     CHECK(exclusive(A, 0) && queued()); /* nobody's: a stranger to all */
     end();
 }
 
 static void test_max_concurrent(void) {
-    begin();
+    begin_loaded();
     uint64_t a = shared(A, 1);
     struct bth_event one = {.kind = BTH_EV_ACQUIRE,
                             .scope = A,
@@ -207,7 +176,7 @@ static void test_max_concurrent(void) {
 
 /* Whoever goes away lets those behind him pass. */
 static void test_going_away(void) {
-    begin();
+    begin_loaded();
     uint64_t a = shared(A, 1), x = exclusive(A, 2);
     shared(A, 3);
     step((struct bth_event){.kind = BTH_EV_CANCEL, .id = x});
@@ -221,7 +190,7 @@ static void test_going_away(void) {
     step((struct bth_event){.kind = BTH_EV_TICK, .id = x});
     CHECK_INT(refused(), BERTH_ETIMEDOUT);
     CHECK_INT(find(BTH_ACT_REFUSE)->why, BTH_WHY_LEASE);
-    work(); /* B's turn */
+    work_all(); /* B's turn */
     CHECK(granted());
     step((struct bth_event){.kind = BTH_EV_ACQUIRE, .scope = A, .exclusive = true, .expires = now});
     CHECK_INT(refused(), BERTH_ETIMEDOUT); /* does not wait */
@@ -231,7 +200,7 @@ static void test_going_away(void) {
 
 /* An exclusive waits for requests too, not for leases only. */
 static void test_uses(void) {
-    begin();
+    begin_loaded();
     uint64_t a = shared(A, 1);
     step((struct bth_event){.kind = BTH_EV_USE_OPEN, .id = a});
     uint64_t use = find(BTH_ACT_USE_OPENED)->id;
@@ -244,7 +213,7 @@ static void test_uses(void) {
 }
 
 static void test_cleanup(void) {
-    begin();
+    begin_loaded();
     uint64_t own = shared(A, 1), other = shared(C, 2), x = exclusive(B, 3);
     CHECK(granted());
     step((struct bth_event){.kind = BTH_EV_USE_OPEN, .id = other});
@@ -257,7 +226,7 @@ static void test_cleanup(void) {
     step((struct bth_event){.kind = BTH_EV_USE_OPEN, .id = own});
     CHECK_INT(find(BTH_ACT_USE_REFUSED)->code, BERTH_EREVOKED);
     shared(C, 4); /* gets the next generation, while the old one drains */
-    work();
+    work_all();
     CHECK(granted());
     uint64_t newcomer = answer();
     CHECK_INT(bth_state_next_deadline(&s), now + 5);
@@ -266,7 +235,7 @@ static void test_cleanup(void) {
     CHECK(count(BTH_ACT_REVOKED) == 2 && count(BTH_ACT_USE_CANCEL) == 1);
     CHECK(bth_state_outlives(&s, seq)); /* not freed under the request */
     step((struct bth_event){.kind = BTH_EV_USE_END, .id = use});
-    work();
+    work_all();
     CHECK(!bth_state_outlives(&s, seq));
     CHECK_INT(bth_state_next_deadline(&s), BTH_FOREVER);
     step((struct bth_event){.kind = BTH_EV_USE_OPEN, .id = newcomer});
@@ -290,7 +259,7 @@ static uint64_t ask(uint32_t scope, bool is_exclusive, uint64_t owner, int prior
 
 /* A key is the time of asking, 10 s earlier for each priority. */
 static void test_priorities(void) {
-    begin();
+    begin_loaded();
     uint64_t a = exclusive(A, 1), low = ask(A, true, 2, -5), usual = ask(A, true, 3, 0);
     now += 19 * BTH_NS_PER_S;
     uint64_t high = ask(A, true, 4, 2); /* passes both */
@@ -311,7 +280,7 @@ static void test_priorities(void) {
 
 /* The oldest rule of all: A holds 1 and wants 2, B the reverse. */
 static void test_ring(void) {
-    begin();
+    begin_loaded();
     exclusive(A, 1);
     uint64_t b = exclusive(C, 2);
     uint64_t waits = exclusive(C, 1);
@@ -332,7 +301,7 @@ static void test_ring(void) {
 
 /* Through a stranger who waits for all of a family, and a limit that others fill. */
 static void test_long_ring(void) {
-    begin();
+    begin_loaded();
     release(load(B));
     uint64_t a = shared(A, 1);
     exclusive(FAMILY, 0);
@@ -361,7 +330,7 @@ static void test_long_ring(void) {
 
 /* He who waits for two things at once is never told that he is stuck. */
 static void test_hands(void) {
-    begin();
+    begin_loaded();
     exclusive(A, 1);
     uint64_t c = exclusive(C, 2);
     CHECK(shared(C, 1) && queued() && exclusive(C, 1) && queued());
@@ -373,7 +342,7 @@ static void test_hands(void) {
 
 /* A stranger with a high priority does not come between two who would wait for each other then. */
 static void test_no_passing(void) {
-    begin();
+    begin_loaded();
     uint64_t a = shared(A, 1), b = exclusive(B, 2);
     uint64_t first = shared(B, 1);
     CHECK(queued());
@@ -381,7 +350,7 @@ static void test_no_passing(void) {
     CHECK(queued());
     CHECK(s.tickets.used == 2 && bth_table_get(&s.tickets, all));
     release(b);
-    work();
+    work_all();
     CHECK(granted() && bth_table_get(&s.tickets, first) == NULL);
     release(answer());
     release(a);
@@ -390,7 +359,7 @@ static void test_no_passing(void) {
 }
 
 static void test_disable(void) {
-    begin();
+    begin_loaded();
     uint64_t a = shared(A, 1);
     exclusive(A, 2);
     step((struct bth_event){.kind = BTH_EV_DISABLE, .scope = A});
@@ -405,7 +374,7 @@ static void test_disable(void) {
     CHECK(granted() && all);
     CHECK(shared(A, 3) == 0 && refused() == BERTH_EDISABLED); /* inside, but it is not loaded */
     CHECK_INT(bth_state_next_op(&s).kind, BTH_OP_FREE);
-    work();
+    work_all();
     struct bth_plan plan;
     bth_state_plan(&s, A, &plan);
     CHECK_INT(plan.kind, BTH_PLAN_DISABLED);
@@ -413,7 +382,7 @@ static void test_disable(void) {
     CHECK(shared(A, 3) && queued());
     step((struct bth_event){.kind = BTH_EV_DISABLE, .scope = A, .removed = true});
     CHECK_INT(refused(), BERTH_ENOTFOUND);
-    work();
+    work_all();
     CHECK(shared(A, 3) == 0 && refused() == BERTH_ENOTFOUND);
     end();
 }

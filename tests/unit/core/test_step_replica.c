@@ -1,64 +1,9 @@
 /* Replicas, one rule at a time: when one comes, where, who gets it, who goes first; and what
  * becomes of a generation whose device is lost. The simulator has the rest. */
-#include "base/clock.h"
-#include "core/ledger.h"
-#include "core/step.h"
-#include "lib/test.h"
-
-static struct bth_state s;
-static struct bth_actions out;
-static int64_t now;
-
-static void begin(uint64_t a, uint64_t b, int n_models) {
-    bth_state_init(&s, (const uint64_t[]){a, b}, 2);
-    for (uint32_t i = 0; n_models-- > 0;) {
-        CHECK_INT(bth_state_add_model(&s, NULL, 0, &i), 0);
-    }
-    now = BTH_NS_PER_S;
-}
-
-static void end(void) {
-    bth_state_finish(&s);
-    bth_actions_finish(&out);
-}
-
-static void step(struct bth_event e) {
-    bth_step(&s, &e, now, &out);
-}
-
-static const struct bth_action *find(enum bth_action_kind kind) {
-    for (size_t i = 0; i < out.n; i++) {
-        if (out.items[i].kind == kind) {
-            return &out.items[i];
-        }
-    }
-    return NULL;
-}
-
-static uint64_t id_of(enum bth_action_kind kind) {
-    const struct bth_action *a = find(kind);
-    CHECK(a);
-    return a->id;
-}
+#include "lib/steps.h"
 
 static void acquire(uint32_t model) {
     step((struct bth_event){.kind = BTH_EV_ACQUIRE, .scope = model, .expires = BTH_FOREVER});
-}
-
-/* Does a loader's next operation and says on which device; `bytes` is what a model takes. */
-static uint32_t work(enum bth_op_kind kind, uint64_t bytes) {
-    struct bth_op op = bth_state_next_op(&s);
-    CHECK_INT(op.kind, kind);
-    const struct bth_estimate est[BTH_MAX_DEVICES] = {{.weights = bytes}, {.weights = bytes}};
-    step((struct bth_event){.kind = BTH_EV_OP_BEGIN, .op = op.id});
-    step((struct bth_event){.kind = kind == BTH_OP_ESTIMATE ? BTH_EV_ESTIMATED
-                                    : kind == BTH_OP_LOAD   ? BTH_EV_LOAD_DONE
-                                                            : BTH_EV_FREE_DONE,
-                            .op = op.id,
-                            .bytes = kind == BTH_OP_LOAD ? bytes : 0,
-                            .handle = &s,
-                            .estimates = est});
-    return op.device;
 }
 
 static uint64_t load(uint32_t model, uint64_t bytes) {
