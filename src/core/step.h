@@ -131,7 +131,7 @@ struct bth_model {
     int64_t keep_alive; /* unloaded when idle for so long; BTH_FOREVER: never */
     uint64_t running, served, failed, loads;
     int64_t load_ns, used_at; /* used_at < 0: never */
-    uint64_t heat, heat_at;   /* how often it is used, as of use `heat_at`: see step_pump.c */
+    uint64_t heat, heat_at;   /* how often it is used, as of use `heat_at`: see step_evict.c */
 };
 
 enum bth_inst_state { BTH_RESV, BTH_LOADING, BTH_READY, BTH_DRAIN, BTH_FREEING };

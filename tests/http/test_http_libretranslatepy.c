@@ -1,29 +1,15 @@
 /* LibreTranslate's own client, as PyPI has it, is content with what the server answers. Skips where
  * it cannot be installed. */
 #include "lib/http.h"
-#include <sys/wait.h>
 
 #define ROOT BTH_TEST_DATA "/.."
 #define VENV ROOT "/build-python/libretranslatepy"
-
-/* Runs a program and waits; its exit status. */
-static int run(const char *program, char *const argv[]) {
-    int status;
-    pid_t pid = fork();
-    CHECK(pid >= 0);
-    if (pid == 0) {
-        execv(program, argv);
-        _exit(99);
-    }
-    CHECK(waitpid(pid, &status, 0) == pid);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 98;
-}
 
 int main(void) {
     static struct test_server t;
     char url[200];
     char *install[] = {"python_env", VENV, "libretranslatepy==2.1.4", NULL};
-    int rc = run(ROOT "/tools/python_env", install);
+    int rc = http_program(ROOT "/tools/python_env", install);
     if (rc == 77) {
         SKIP("libretranslatepy 2.1.4 could not be installed");
     }
@@ -36,7 +22,7 @@ int main(void) {
     char *client[] = {VENV "/bin/python",
                       /* it finds its packages by this */ BTH_TEST_DATA "/http/libretranslate.py",
                       url, NULL};
-    rc = run(VENV "/bin/python", client);
+    rc = http_program(VENV "/bin/python", client);
     http_stop(&t);
     return rc;
 }

@@ -2,27 +2,13 @@
  * bad, and judges the answers. Skips where schemathesis cannot be installed. */
 #include "lib/http.h"
 #include "lib/tiny_whisper.h"
-#include <sys/wait.h>
 
 #define ROOT BTH_TEST_DATA "/.."
 #define VENV ROOT "/build-python/schemathesis"
 
-/* Runs a program and waits; its exit status. */
-static int run(const char *program, char *const argv[]) {
-    int status;
-    pid_t pid = fork();
-    CHECK(pid >= 0);
-    if (pid == 0) {
-        execv(program, argv);
-        _exit(99);
-    }
-    CHECK(waitpid(pid, &status, 0) == pid);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 98;
-}
-
 static int install(void) {
     char *argv[] = {"python_env", VENV, "schemathesis==4.32.5", NULL};
-    return run(ROOT "/tools/python_env", argv);
+    return http_program(ROOT "/tools/python_env", argv);
 }
 
 /* Some options exclude each other, which a schema of a form cannot say: so valid ones may be
@@ -52,7 +38,7 @@ static int judge(const struct test_server *t) {
                     "positive_data_acceptance,allow_header_conformance",
                     "--no-color",
                     NULL};
-    return run(VENV "/bin/schemathesis", argv);
+    return http_program(VENV "/bin/schemathesis", argv);
 }
 
 /* Names that schemathesis cannot guess, so that it gets past 404. */
@@ -81,7 +67,7 @@ int main(void) {
     rc = judge(&t);
     http_stop(&t);
     CHECK(chdir("/") == 0);
-    CHECK_INT(run("/bin/rm", remove_all), 0);
+    CHECK_INT(http_program("/bin/rm", remove_all), 0);
     tiny_dir_remove(dir);
     return rc;
 }

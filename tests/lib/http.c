@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -323,4 +324,16 @@ int http_status(const char *address, const char *method, const char *path, const
     int status = r.status;
     http_free(&r);
     return status;
+}
+
+int http_program(const char *path, char *const argv[]) {
+    int status;
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        execv(path, argv);
+        _exit(99);
+    }
+    CHECK(waitpid(pid, &status, 0) == pid);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 98;
 }

@@ -67,6 +67,8 @@ struct http_reply http_ask(const char *address, const char *method, const char *
 int http_status(const char *address, const char *method, const char *path, const char *headers,
                 const char *body);
 
+/* Runs a program and waits; its exit status, 98 if a signal ended it, 99 if it cannot be run. */
+int http_program(const char *path, char *const argv[]);
 void http_sleep_ms(long ms);
 int http_count_fds(void);
 int http_count_threads(void);
