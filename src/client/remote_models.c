@@ -93,10 +93,9 @@ int bth_client_refuse_path(const struct bth_client *c, const char *model, struct
                 : 0;
 }
 
-/* {"model": ..., ms_name: ..., and `more`}. The daemon watches the time; we do too, a little later.
- */
-static int ask_model(struct bth_client *c, const char *path, const char *model, const char *ms_name,
-                     int64_t ms, const char *more, char out_name[64], struct berth_error *err) {
+/* {"model": ..., and `more`}; waits up to timeout_ms for the answer. */
+static int ask_model(struct bth_client *c, const char *path, const char *model, const char *more,
+                     int64_t timeout_ms, char out_name[64], struct berth_error *err) {
     struct bth_str body = {0};
     json_t *answer = NULL;
     int rc = bth_client_refuse_path(c, model, err);
@@ -105,48 +104,45 @@ static int ask_model(struct bth_client *c, const char *path, const char *model, 
     }
     bth_str_puts(&body, "{\"model\":");
     bth_client_quote(&body, model);
-    bth_str_printf(&body, ",\"%s\":%lld%s}", ms_name, (long long)(ms < 0 || ms > MAX_MS ? -1 : ms),
-                   more);
-    rc = body.failed
-             ? bth_error_nomem(err)
-             : ask_object(c, path, bth_str_text(&body),
-                          ms < 0 || ms > INT64_MAX - GRACE_MS ? -1 : ms + GRACE_MS, &answer, err);
+    bth_str_printf(&body, "%s}", more);
+    rc = body.failed ? bth_error_nomem(err)
+                     : ask_object(c, path, bth_str_text(&body), timeout_ms, &answer, err);
     bth_str_finish(&body);
     return rc < 0 ? rc : take_name(answer, "model", out_name, err);
+}
+
+/* A time that the daemon watches, as it is told of it; we watch it too, a little later. */
+static long long told_ms(int64_t ms) {
+    return ms < 0 || ms > MAX_MS ? -1 : ms;
+}
+
+static int64_t watched_ms(int64_t ms) {
+    return ms < 0 || ms > INT64_MAX - GRACE_MS ? -1 : ms + GRACE_MS;
 }
 
 int bth_client_load(struct bth_client *c, const char *model, int64_t wait_ms, char out_name[64],
                     struct berth_error *err) {
-    return ask_model(c, "/v1/models/load", model, "wait_ms", wait_ms, "", out_name, err);
+    char more[48];
+    snprintf(more, sizeof(more), ",\"wait_ms\":%lld", told_ms(wait_ms));
+    return ask_model(c, "/v1/models/load", model, more, watched_ms(wait_ms), out_name, err);
 }
 
 int bth_client_unload(struct bth_client *c, const char *model, int64_t timeout_ms, bool force,
                       struct berth_error *err) {
-    char name[64], session[BTH_SESSION_TEXT], more[96] = "";
+    char name[64], session[BTH_SESSION_TEXT], more[144];
     bth_client_session(c, session);
+    int n = snprintf(more, sizeof(more), ",\"timeout_ms\":%lld", told_ms(timeout_ms));
     if (*session || force) {
-        snprintf(more, sizeof(more), ",\"session\":\"%s\",\"force\":%s", session,
+        snprintf(more + n, sizeof(more) - (size_t)n, ",\"session\":\"%s\",\"force\":%s", session,
                  force ? "true" : "false");
     }
-    return ask_model(c, "/v1/models/unload", model, "timeout_ms", timeout_ms, more, name, err);
+    return ask_model(c, "/v1/models/unload", model, more, watched_ms(timeout_ms), name, err);
 }
 
 int bth_client_enable(struct bth_client *c, const char *model, bool on, char out_name[64],
                       struct berth_error *err) {
-    struct bth_str body = {0};
-    json_t *answer = NULL;
-    int rc = bth_client_refuse_path(c, model, err);
-    if (rc < 0) {
-        return rc;
-    }
-    bth_str_puts(&body, "{\"model\":");
-    bth_client_quote(&body, model);
-    bth_str_putc(&body, '}');
-    rc = body.failed ? bth_error_nomem(err)
-                     : ask_object(c, on ? "/v1/models/enable" : "/v1/models/disable",
-                                  bth_str_text(&body), STATS_MS, &answer, err);
-    bth_str_finish(&body);
-    return rc < 0 ? rc : take_name(answer, "model", out_name, err);
+    return ask_model(c, on ? "/v1/models/enable" : "/v1/models/disable", model, "", STATS_MS,
+                     out_name, err);
 }
 
 int bth_client_name(struct bth_client *c, const char *model, char out_name[64],

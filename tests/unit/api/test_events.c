@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "lib/files.h"
+#include "lib/toys.h"
 #include <berth/berth.h>
 #include <stdatomic.h>
 #include <time.h>
@@ -20,16 +21,7 @@ static struct berth *open_toys(void) {
         {.name = "toy/quick", .path = test_dir_path(&dir, "quick", quick), .alias = "q"},
         {.name = "toy/slow", .path = test_dir_path(&dir, "slow", slow)},
         {.name = "toy/bad", .path = test_dir_path(&dir, "bad", bad)}};
-    struct berth_config config = BERTH_CONFIG_INIT;
-    struct berth *b;
-    struct berth_error err;
-    config.file = "";
-    config.models = specs;
-    config.n_models = 3;
-    config.cpu_memory_bytes = 100000000;
-    config.threads = 1;
-    CHECK_OK(berth_open(&config, &b, &err), err);
-    return b;
+    return test_open_models(specs, 3);
 }
 
 /* ---- jobs ---- */

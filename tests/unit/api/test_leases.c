@@ -1,6 +1,6 @@
 /* Leases through berth.h with real threads and the toy engine: exclusives, owners, clean-up. */
 #include "base/alloc.h"
-#include "lib/test.h"
+#include "lib/toys.h"
 #include <berth/berth.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -18,16 +18,7 @@ static void sleep_ms(long ms) {
 static struct berth *open_both(void) {
     const struct berth_model_spec specs[] = {{.name = "toy/a", .path = paths[0]},
                                              {.name = "toy/b", .path = paths[1]}};
-    struct berth_config config = BERTH_CONFIG_INIT;
-    config.file = "";
-    config.models = specs;
-    config.n_models = 2;
-    config.cpu_memory_bytes = 100000000;
-    config.threads = 1;
-    struct berth *b;
-    struct berth_error err;
-    CHECK_OK(berth_open(&config, &b, &err), err);
-    return b;
+    return test_open_models(specs, 2);
 }
 
 static int try_lease(struct berth *b, const char *what, enum berth_mode mode, uint64_t owner,

@@ -1,7 +1,7 @@
 /* Who comes before whom, who is told that he would wait for ever, and models out of use: through
  * berth.h with real threads and the toy engine. */
 #include "base/alloc.h"
-#include "lib/test.h"
+#include "lib/toys.h"
 #include <berth/berth.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -22,16 +22,7 @@ static struct berth *open_all(bool disabled) {
         specs[i] = (struct berth_model_spec){.name = names[i], .path = path};
     }
     specs[2].disabled = disabled;
-    struct berth_config config = BERTH_CONFIG_INIT;
-    config.file = "";
-    config.models = specs;
-    config.n_models = MODELS;
-    config.cpu_memory_bytes = 100000000;
-    config.threads = 1;
-    struct berth *b;
-    struct berth_error err;
-    CHECK_OK(berth_open(&config, &b, &err), err);
-    return b;
+    return test_open_models(specs, MODELS);
 }
 
 static int ask(struct berth *b, const char *what, enum berth_mode mode, uint64_t owner,
