@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "server/exchange.h"
 #include "server/json_text.h"
+#include <stdio.h>
 #include <string.h>
 
 int bth_error_status(int code) {
@@ -126,6 +127,14 @@ void bth_answer_error(struct bth_exchange *x, const struct berth_error *err, con
 
 void bth_answer_refusal(struct bth_exchange *x, int status, const char *code, const char *message) {
     answer_with(x, status, message, code, NULL);
+}
+
+void bth_answer_untrusted(struct bth_exchange *x, const char *code, const char *what) {
+    char message[192];
+    snprintf(message, sizeof(message),
+             "only the server's own user on its Unix socket, or the holder of an API key, may %s",
+             what);
+    bth_answer_refusal(x, 403, code, message);
 }
 
 void bth_answer_json(struct bth_exchange *x, struct bth_str *text) {

@@ -91,6 +91,8 @@ void bth_answer_json(struct bth_exchange *x, struct bth_str *text);
 void bth_answer_error(struct bth_exchange *x, const struct berth_error *err, const char *param);
 /* An error of HTTP's. */
 void bth_answer_refusal(struct bth_exchange *x, int status, const char *code, const char *message);
+/* 403: who asks is not `trusted`, and only who is may do it ("stop it"). */
+void bth_answer_untrusted(struct bth_exchange *x, const char *code, const char *what);
 
 /* The HTTP status for an error of Berth. */
 int bth_error_status(int code);

@@ -46,9 +46,7 @@ static void unload(struct bth_exchange *x) {
         return;
     }
     if (ask->force && !x->trusted) {
-        bth_answer_refusal(x, 403, "EUNSUPPORTED",
-                           "only the server's own user on its Unix socket, or the holder of an API "
-                           "key, may unload what others have pinned");
+        bth_answer_untrusted(x, "EUNSUPPORTED", "unload what others have pinned");
         return;
     }
     snprintf(ask->session, sizeof(ask->session), "%s", session ? session : "");
@@ -60,9 +58,7 @@ static void set_enabled(struct bth_exchange *x, bool on) {
     const char *model, *full;
     struct berth_error err;
     if (!x->trusted) {
-        bth_answer_refusal(x, 403, "EUNSUPPORTED",
-                           "only the server's own user on its Unix socket, or the holder of an API "
-                           "key, may take models out of use");
+        bth_answer_untrusted(x, "EUNSUPPORTED", "take models out of use");
         return;
     }
     int rc = bth_form_take(&x->form, "model", &model, &err);
@@ -100,9 +96,7 @@ static void stop(struct bth_exchange *x) {
     struct bth_str text = {0};
     int64_t timeout_ms;
     if (!x->trusted || !s->stop) {
-        bth_answer_refusal(x, 403, "forbidden",
-                           "only the server's own user on its Unix socket, or the holder of an API "
-                           "key, may stop it");
+        bth_answer_untrusted(x, "forbidden", "stop it");
         return;
     }
     if (bth_form_take_int(&x->form, "timeout_ms", range, 30000, &timeout_ms, &err) < 0 ||
@@ -134,9 +128,7 @@ static void reload(struct bth_exchange *x) {
     struct bth_reload r;
     bool dry;
     if (!x->trusted) {
-        bth_answer_refusal(x, 403, "forbidden",
-                           "only the server's own user on its Unix socket, or the holder of an API "
-                           "key, may have it read its configuration");
+        bth_answer_untrusted(x, "forbidden", "have it read its configuration");
         return;
     }
     if (bth_form_take_bool(&x->form, "dry_run", false, &dry, &err) < 0 ||

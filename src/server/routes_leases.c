@@ -162,9 +162,7 @@ static void acquire(struct bth_exchange *x) {
     snprintf(x->work.ask.tag, sizeof(x->work.ask.tag), "%s", tag ? tag : "");
     if (rc == 0 && x->work.ask.priority > 0 && !x->trusted) {
         /* anybody may give way; to be let past is not everybody's */
-        bth_answer_refusal(x, 403, "EUNSUPPORTED",
-                           "only the server's own user on its Unix socket, or the holder of an API "
-                           "key, may have a priority above 5");
+        bth_answer_untrusted(x, "EUNSUPPORTED", "have a priority above 5");
         return;
     }
     start(x, BTH_WORK_ACQUIRE, rc, &err);
@@ -175,9 +173,7 @@ static void revoke(struct bth_exchange *x) {
     struct berth_error err;
     struct bth_str text = {0};
     if (!x->trusted) {
-        bth_answer_refusal(x, 403, "EUNSUPPORTED",
-                           "only the server's own user on its Unix socket, or the holder of an API "
-                           "key, may take others' leases away");
+        bth_answer_untrusted(x, "EUNSUPPORTED", "take others' leases away");
     } else if (bth_manager_revoke(x->server->berth->manager, strtoull(x->rest, NULL, 16), &err) <
                0) {
         bth_answer_error(x, &err, NULL);
@@ -214,9 +210,7 @@ static void available(struct bth_exchange *x) {
 static void cleanup(struct bth_exchange *x) {
     struct berth_error err;
     if (!x->trusted) {
-        bth_answer_refusal(x, 403, "EUNSUPPORTED",
-                           "only the server's own user on its Unix socket, or the holder of an API "
-                           "key, may unload what others use");
+        bth_answer_untrusted(x, "EUNSUPPORTED", "unload what others use");
         return;
     }
     if (draining(x)) {
