@@ -9,26 +9,20 @@ struct bth_history *bth_manager_holds_locked(struct bth_manager *m, uint32_t sco
                               : &m->registry.entries[scope]->holds;
 }
 
-static const struct bth_history *holds_of(const struct bth_manager *m, uint32_t scope)
-    REQUIRES(core);
-static const struct bth_history *holds_of(const struct bth_manager *m, uint32_t scope) {
-    return scope & BTH_FAMILY ? &m->family_holds[scope & ~BTH_FAMILY]
-                              : &m->registry.entries[scope]->holds;
-}
-
 static int64_t later(int64_t a, int64_t b) {
     return a < 0 || b < 0 ? BTH_UNKNOWN : BTH_MAX(a, b);
 }
 
 /* Those who hold just this. */
-static void add_holders_locked(const struct bth_manager *m, uint32_t scope, int64_t now,
+static void add_holders_locked(struct bth_manager *m, uint32_t scope, int64_t now,
                                struct bth_queue_view *v) REQUIRES(core) {
     const struct bth_scope *s = scope & BTH_FAMILY ? &m->state.families[scope & ~BTH_FAMILY]
                                                    : &m->state.models[scope].scope;
     const struct bth_lease_row *l = bth_table_get(&m->state.leases, s->leases.first);
     for (int i = 0; l; l = bth_table_get(&m->state.leases, l->next), i++) {
         const struct bth_lease *lease = l->arg;
-        int64_t left = i < MAX_HOLDERS ? bth_history_left(holds_of(m, scope), now - lease->since)
+        int64_t left = i < MAX_HOLDERS ? bth_history_left(bth_manager_holds_locked(m, scope),
+                                                          now - lease->since)
                                        : BTH_UNKNOWN;
         v->all_left = later(v->all_left, left);
         if (l->exclusive) {
@@ -50,9 +44,8 @@ static int64_t load_left_locked(const struct bth_manager *m, const struct bth_mo
     return bth_load_left(model->load_ns, g && g->inst == BTH_LOADING ? now - g->load_at : 0);
 }
 
-struct bth_queue_view bth_queue_view_locked(const struct bth_manager *m, uint32_t scope,
-                                            int64_t now) {
-    struct bth_queue_view v = {.holds = holds_of(m, scope)};
+struct bth_queue_view bth_queue_view_locked(struct bth_manager *m, uint32_t scope, int64_t now) {
+    struct bth_queue_view v = {.holds = bth_manager_holds_locked(m, scope)};
     add_holders_locked(m, scope, now, &v);
     if (scope & BTH_FAMILY) {
         for (uint32_t i = 0; i < m->state.n_models; i++) {

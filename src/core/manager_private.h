@@ -168,8 +168,8 @@ struct bth_queue_view {
     uint32_t turns; /* of the tickets so far */
     bool together;  /* the last of them go together */
 };
-struct bth_queue_view bth_queue_view_locked(const struct bth_manager *m, uint32_t scope,
-                                            int64_t now) REQUIRES(core);
+struct bth_queue_view bth_queue_view_locked(struct bth_manager *m, uint32_t scope, int64_t now)
+    REQUIRES(core);
 /* The next ticket's; BTH_UNKNOWN. */
 int64_t bth_queue_expected(struct bth_queue_view *v, const struct bth_ticket *t, enum bth_why why);
 /* Where the times of leases on this are kept. */

@@ -63,7 +63,7 @@ static void add_held_locked(struct bth_manager *m, struct list *list) REQUIRES(c
 }
 
 /* Those who wait behind the first wait for him. */
-static void add_waiting_locked(const struct bth_manager *m, uint32_t index, struct list *list)
+static void add_waiting_locked(struct bth_manager *m, uint32_t index, struct list *list)
     REQUIRES(core) {
     const bool family = index & BTH_FAMILY;
     const struct bth_scope *scope =
