@@ -182,28 +182,33 @@ static void on_use_begin(struct bth_state *s, const struct bth_event *e, struct 
     }
 }
 
+void bth_use_drop(struct bth_state *s, struct bth_use_row *u, bool failed) {
+    const struct bth_gen *g = bth_table_get(&s->gens, u->gen);
+    struct bth_model *m = &s->models[g->model];
+    m->running -= u->state == BTH_USE_RUN || u->state == BTH_USE_CANCELLING;
+    m->served++;
+    m->failed += failed;
+    m->used_at = s->now;
+    m->scope.uses--;
+    s->families[m->family].uses--;
+    bth_table_drop(&s->uses, u);
+}
+
 static void on_use_end(struct bth_state *s, const struct bth_event *e, struct bth_actions *out) {
     struct bth_use_row *u = bth_table_get(&s->uses, e->id);
     if (!u) {
         return;
     }
     struct bth_gen *g = bth_table_get(&s->gens, u->gen);
-    struct bth_model *m = &s->models[g->model];
     if (u->state == BTH_USE_WAIT) {
         bth_use_unlink(s, u);
     } else if (u->state == BTH_USE_RUN || u->state == BTH_USE_CANCELLING) {
         bth_ledger_set_sessions(&s->devices[g->device], g, g->use_bytes - u->bytes);
-        m->running--;
     }
-    m->served++;
-    m->failed += e->failed;
-    m->used_at = s->now;
-    m->scope.uses--;
-    s->families[m->family].uses--;
     g->uses--;
     bth_gen_touch(s, g);
-    uint32_t model = g->model;
-    bth_table_drop(&s->uses, u);
+    const uint32_t model = g->model;
+    bth_use_drop(s, u, e->failed);
     bth_gen_rest(s, g);
     bth_gen_settle(s, g, out);
     bth_pump_scope(s, model, out);

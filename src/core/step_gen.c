@@ -212,24 +212,14 @@ void bth_replicate(struct bth_state *s, const struct bth_gen *g, struct bth_acti
 
 /* Its instance is gone: whoever waits is told, whoever runs will find out. */
 static void lose_use(struct bth_state *s, struct bth_use_row *u, struct bth_actions *out) {
-    const struct bth_gen *g = bth_table_get(&s->gens, u->gen);
-    struct bth_model *m = &s->models[g->model];
-    if (u->state == BTH_USE_RUN || u->state == BTH_USE_CANCELLING) {
-        m->running--;
-    }
     if (u->state == BTH_USE_WAIT) {
         bth_use_refuse(s, u, BTH_REASON_DEVICE, out);
     }
     struct bth_action *a = bth_act(out, BTH_ACT_USE_LOST);
     a->id = u->id;
-    a->gen = g->id;
+    a->gen = u->gen;
     a->arg = u->arg;
-    m->served++;
-    m->failed++;
-    m->used_at = s->now;
-    m->scope.uses--;
-    s->families[m->family].uses--;
-    bth_table_drop(&s->uses, u);
+    bth_use_drop(s, u, true);
 }
 
 static void lose_instance(struct bth_state *s, struct bth_gen *g, struct bth_actions *out) {

@@ -71,6 +71,8 @@ struct bth_gen *bth_gen_pick(struct bth_state *s, uint64_t id);
 void bth_replicate(struct bth_state *s, const struct bth_gen *g, struct bth_actions *out);
 void bth_on_device_lost(struct bth_state *s, const struct bth_event *e, struct bth_actions *out);
 
+/* A use is over: it is counted, and gone. What its instance held for it is the caller's matter. */
+void bth_use_drop(struct bth_state *s, struct bth_use_row *u, bool failed);
 /* Answers a use that is OPEN or WAIT; it stays, pinning its model, until USE_END. */
 void bth_use_refuse(struct bth_state *s, struct bth_use_row *u, enum bth_reason reason,
                     struct bth_actions *out);
