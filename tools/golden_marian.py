@@ -194,6 +194,13 @@ def run_batch(model, sources, options):
         yield row, score, float(margins.least[i]), margins.gaps
 
 
+def write_cases(path, head, cases):
+    with open(path, "w") as f:
+        f.write('{"made_by": ' + json.dumps(head) + ',\n"cases": [\n')
+        f.write(",\n".join(json.dumps(c, separators=(",", ":")) for c in cases))
+        f.write("\n]}\n")
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--cases", type=int, default=500)
@@ -223,10 +230,7 @@ def main():
               f"{sum(c[5] < 1e-4 for c in cases)} with a margin under 1e-4", flush=True)
     head = {"transformers": transformers.__version__, "torch": torch.__version__,
             "numpy": np.__version__, "fields": "shape, options, source, ids, score, margin"}
-    with open(args.out, "w") as f:
-        f.write('{"made_by": ' + json.dumps(head) + ',\n"cases": [\n')
-        f.write(",\n".join(json.dumps(c, separators=(",", ":")) for c in cases))
-        f.write("\n]}\n")
+    write_cases(args.out, head, cases)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ generate() by one that does. Needs ctranslate2 and what golden_marian.py needs.
 """
 
 import argparse
-import json
 import os
 import tempfile
 
@@ -119,10 +118,7 @@ def main():
         print(f"shape {shape}: {len(lengths)} cases of {min(lengths)} to {max(lengths)} ids")
     head = {"ctranslate2": ctranslate2.__version__, "numpy": np.__version__,
             "fields": "shape, stored, computed, beams, source, ids without the end, score"}
-    with open(args.out, "w") as f:
-        f.write('{"made_by": ' + json.dumps(head) + ',\n"cases": [\n')
-        f.write(",\n".join(json.dumps(c, separators=(",", ":")) for c in cases))
-        f.write("\n]}\n")
+    hf.write_cases(args.out, head, cases)
 
 
 if __name__ == "__main__":
