@@ -140,8 +140,8 @@ const char *bth_args_value(const struct bth_arg *table, size_t n, const struct b
     return args->values[a - table];
 }
 
-int bth_args_count(const struct bth_arg *table, const struct bth_args *args, size_t which,
-                   int limit, int *out, struct berth_error *err) {
+int bth_args_number(const struct bth_arg *table, const struct bth_args *args, size_t which,
+                    const int range[2], int *out, struct berth_error *err) {
     const char *text = args->values[which];
     if (!text) {
         return 0;
@@ -149,12 +149,17 @@ int bth_args_count(const struct bth_arg *table, const struct bth_args *args, siz
     char *end;
     errno = 0;
     long v = strtol(text, &end, 10);
-    if (errno || end == text || *end || v < 1 || v > limit) {
-        return bth_error(err, BERTH_EINVAL, "--%s wants a number from 1 to %d, not '%s'",
-                         table[which].name, limit, text);
+    if (errno || end == text || *end || v < range[0] || v > range[1]) {
+        return bth_error(err, BERTH_EINVAL, "--%s wants a number from %d to %d, not '%s'",
+                         table[which].name, range[0], range[1], text);
     }
     *out = (int)v;
     return 0;
+}
+
+int bth_args_count(const struct bth_arg *table, const struct bth_args *args, size_t which,
+                   int limit, int *out, struct berth_error *err) {
+    return bth_args_number(table, args, which, (const int[2]){1, limit}, out, err);
 }
 
 void bth_args_help(const struct bth_arg *table, size_t n) {

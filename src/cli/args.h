@@ -40,7 +40,10 @@ void bth_args_finish(struct bth_args *args);
 size_t bth_args_all(const struct bth_args *args, size_t which, const char **out, size_t n);
 const char *bth_args_value(const struct bth_arg *table, size_t n, const struct bth_args *args,
                            const char *name);
-/* A whole number from 1 to `limit`; *out is untouched if the option is not given. EINVAL. */
+/* A whole number of a range, or from 1 to `limit`; *out is untouched if the option is not given.
+ * EINVAL. */
+int bth_args_number(const struct bth_arg *table, const struct bth_args *args, size_t which,
+                    const int range[2], int *out, struct berth_error *err);
 int bth_args_count(const struct bth_arg *table, const struct bth_args *args, size_t which,
                    int limit, int *out, struct berth_error *err);
 /* Prints the table's help to standard output. */

@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -63,19 +62,18 @@ struct held {
 static void warn_once(const struct held *held, bool *warned) {
     struct berth_error err;
     struct bth_client_lease *lease = held->lease;
-    if (!lease && !*warned && !bth_client_alive(held->client)) {
-        *warned = true;
-        fprintf(stderr, "berth: lease: the pin was lost, the command goes on\n");
-    }
-    if (!lease) {
+    if (*warned) {
         return;
     }
-    if (!*warned && bth_client_lease_wait(lease, 0, &err) < 0) {
-        *warned = true;
+    *warned = true;
+    if (!lease && !bth_client_alive(held->client)) {
+        fprintf(stderr, "berth: lease: the pin was lost, the command goes on\n");
+    } else if (lease && bth_client_lease_wait(lease, 0, &err) < 0) {
         fprintf(stderr, "berth: lease: %s: the lease was lost, the command goes on\n", err.message);
-    } else if (!*warned && bth_client_lease_revoked(lease)) {
-        *warned = true;
+    } else if (lease && bth_client_lease_revoked(lease)) {
         fprintf(stderr, "berth: lease: the lease was taken away, the command goes on\n");
+    } else {
+        *warned = false;
     }
 }
 
@@ -107,33 +105,15 @@ static int run(char *const *argv, const sigset_t *signals, const sigset_t *befor
 
 /* ---- the lease -------------------------------------------------------------------------------*/
 
-static int read_number(const struct bth_args *args, enum option option, const long range[2],
-                       long *out, struct berth_error *err) {
-    const char *text = args->values[option];
-    char *end = NULL;
-    if (!text) {
-        return 0;
-    }
-    errno = 0;
-    const long n = strtol(text, &end, 10);
-    if (errno || end == text || *end || n < range[0] || n > range[1]) {
-        return bth_error(err, BERTH_EINVAL, "--%s is a number from %ld to %ld, not '%.40s'",
-                         table[option].name, range[0], range[1], text);
-    }
-    *out = n;
-    return 0;
-}
-
 static int read_options(const struct bth_args *args, struct berth_acquire_options *o,
                         struct berth_error *err) {
-    static const long limits[2] = {1, 1000000}, priorities[2] = {0, 9};
-    long most = 0, priority = o->priority;
+    static const int priorities[2] = {0, 9};
+    int most = 0;
     int rc = bth_daemon_seconds(args->values[TIMEOUT], -1, &o->wait_ms, err);
-    rc = rc < 0 ? rc : read_number(args, MAX_CONCURRENT, limits, &most, err);
-    rc = rc < 0 ? rc : read_number(args, PRIORITY, priorities, &priority, err);
+    rc = rc < 0 ? rc : bth_args_count(table, args, MAX_CONCURRENT, 1000000, &most, err);
+    rc = rc < 0 ? rc : bth_args_number(table, args, PRIORITY, priorities, &o->priority, err);
     const char *slash = strrchr(args->rest[1], '/');
     o->max_concurrent = (uint32_t)most;
-    o->priority = (int)priority;
     o->mode = args->values[EXCLUSIVE] ? BERTH_EXCLUSIVE : BERTH_SHARED;
     o->tag = args->values[TAG] ? args->values[TAG] : slash ? slash + 1 : args->rest[1];
     return rc;
