@@ -48,6 +48,7 @@ static inline void daemon_start(struct test_daemon *d) {
 static inline void daemon_prepare(struct test_daemon *d, const char *whisper) {
     static const char echo[] = "berth-toy 1\n";
     char text[1200];
+    *d = (struct test_daemon){0};
     test_dir_open(&d->dir);
     test_dir_write(&d->dir, "echo", echo, sizeof(echo) - 1);
     int n = snprintf(text, sizeof(text), "models:\n  toy/echo: {path: echo, alias: echo}\n");
